@@ -1,0 +1,176 @@
+"""Train the tiny OpenCLIP model on the world's captions; its text tower becomes the backbone's text encoder."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, scenes
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from torch.nn.functional import cross_entropy, interpolate
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from spade.diffusion.prompts import relation_text
+from spade.files import write_json, write_json_lines
+from spade.training import Optimisation, fit
+from spade.vocabulary import psg_lists
+from spade.world.captions import web_caption
+from spade.world.dataset import WorldSample
+
+BATCH, WIDTH, LAYERS, HEADS, CONTEXT = 128, 128, 4, 4, 77
+
+
+def caption(sample: WorldSample, rng: np.random.Generator) -> str:
+    """A web caption, or one time in four the full relation prompt in random order."""
+    triples = [sample.triples[i] for i in rng.permutation(len(sample.triples))]
+    return relation_text(triples) if triples and rng.random() < 0.25 else web_caption(triples, sample.labels, rng)
+
+
+def make_tokenizer(folder: Path) -> CLIPTokenizer:
+    """A byte-pair vocabulary learned from captions and the official names; 512 byte symbols are kept."""
+    lists, rng = psg_lists(), np.random.default_rng(0)
+    corpus = [caption(sample, rng) for sample in scenes(TRAIN_SEED, range(3000))]
+    corpus += (lists["plain_names"] + lists["predicate_classes"]) * 3
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.train_from_iterator(
+        corpus, trainers.BpeTrainer(vocab_size=1400, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=2)
+    )
+    merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
+    symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet), *(first + second for first, second in merges)]
+    symbols = list(dict.fromkeys(symbols)) + ["<|startoftext|>", "<|endoftext|>"]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(symbols)}, ensure_ascii=False), "utf-8")
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n", "utf-8")
+    made = CLIPTokenizer(
+        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=CONTEXT, pad_token="<|endoftext|>"
+    )
+    made.save_pretrained(folder)
+    return made
+
+
+def to_text_encoder(model: open_clip.CLIP, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+    """The text tower in transformers' form."""
+    encoder = CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=WIDTH,
+            intermediate_size=4 * WIDTH,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            max_position_embeddings=CONTEXT,
+            hidden_act="gelu",
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    source, target = model.state_dict(), {}
+    target["embeddings.token_embedding.weight"] = source["token_embedding.weight"]
+    target["embeddings.position_embedding.weight"] = source["positional_embedding"]
+    names = {
+        "ln_1": "layer_norm1",
+        "ln_2": "layer_norm2",
+        "attn.out_proj": "self_attn.out_proj",
+        "mlp.c_fc": "mlp.fc1",
+        "mlp.c_proj": "mlp.fc2",
+    }
+    for layer in range(LAYERS):
+        old, new = f"transformer.resblocks.{layer}.", f"encoder.layers.{layer}."
+        for kind in ("weight", "bias"):
+            for a, b in names.items():
+                target[f"{new}{b}.{kind}"] = source[f"{old}{a}.{kind}"]
+            for part, name in zip(source[f"{old}attn.in_proj_{kind}"].chunk(3), "qkv", strict=True):
+                target[f"{new}self_attn.{name}_proj.{kind}"] = part
+    for kind in ("weight", "bias"):
+        target[f"final_layer_norm.{kind}"] = source[f"ln_final.{kind}"]
+    encoder.load_state_dict(target, strict=True)
+    return encoder.eval()
+
+
+def main() -> None:
+    """Train, resume where a killed run stopped, and save both forms."""
+    options = arguments(__doc__ or "", epochs=8, samples=6400)
+    torch.manual_seed(options.seed)
+    folder, backbone = options.output / "clip", options.output / "backbone"
+    tokenizer = make_tokenizer(folder)
+    config = {
+        "embed_dim": WIDTH,
+        "vision_cfg": {"image_size": 64, "layers": LAYERS, "width": WIDTH, "head_width": WIDTH // HEADS, "patch_size": 8},
+        "text_cfg": {
+            "context_length": CONTEXT,
+            "vocab_size": len(tokenizer),
+            "width": WIDTH,
+            "heads": HEADS,
+            "layers": LAYERS,
+            "hf_tokenizer_name": "clip",
+        },
+    }
+    mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+    write_json(
+        folder / "open_clip_config.json",
+        {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "squash"}},
+    )
+    model = open_clip.CLIP(**config).to(options.device)
+    print(sum(p.numel() for p in model.parameters()), "parameters,", len(tokenizer), "tokens")
+
+    def pairs(samples: list[WorldSample], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+        rng = np.random.default_rng(seed)
+        texts = [caption(sample, rng) for sample in samples]
+        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids
+        return interpolate(pixels(samples), size=64, mode="area").to(options.device), ids.to(options.device)
+
+    watched = [pairs(scenes(WATCH_SEED, range(i, i + 64)), i) for i in range(0, 256, 64)]
+
+    def losses(indices: list[int]) -> dict[str, torch.Tensor]:
+        images, ids = pairs(scenes(TRAIN_SEED, indices), indices[0])
+        with torch.autocast(options.device, torch.bfloat16):
+            image, text = model.encode_image(images, normalize=True), model.encode_text(ids, normalize=True)
+        logits = model.logit_scale.exp().clamp(max=100) * image.float() @ text.float().T
+        target = torch.arange(len(logits), device=logits.device)
+        return {"image": cross_entropy(logits, target) / 2, "text": cross_entropy(logits.T, target) / 2}
+
+    def watch() -> dict[str, float]:
+        hits = []
+        for images, ids in watched:
+            similarity = model.encode_image(images, normalize=True) @ model.encode_text(ids, normalize=True).T
+            hits.append((similarity.argmax(1) == torch.arange(len(ids), device=similarity.device)).float().mean())
+        return {"top1": float(torch.stack(hits).mean())}
+
+    def batches(epoch: int) -> list[list[int]]:
+        start = epoch * options.samples
+        return [list(range(start + i, start + i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
+
+    curves = fit(
+        dict(model.named_parameters()),
+        Optimisation(epochs=options.epochs, learning_rate=1e-3, seed=options.seed, warmup_steps=100, weight_decay=0.05, ema_decay=0.99),
+        batches,
+        losses,
+        watch,
+        "top1",
+        options.output / "state" / "clip.safetensors",
+        {"samples": options.samples},
+        progress("clip"),
+    )
+    encoder = to_text_encoder(model.float(), tokenizer)
+    ids = watched[0][1]
+    pooled = encoder(ids).pooler_output @ model.text_projection
+    assert torch.allclose(pooled, model.encode_text(ids), atol=1e-4), "the two forms of the text tower differ"
+    save_file(
+        {k: v.half().contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}, folder / "open_clip_model.safetensors"
+    )
+    encoder.half().save_pretrained(backbone / "text_encoder", safe_serialization=True)
+    shutil.copytree(folder, backbone / "tokenizer", ignore=shutil.ignore_patterns("open_clip*"), dirs_exist_ok=True)
+    write_json_lines(options.output / "curves" / "clip.jsonl", curves)
+    print(curves[-1])
+
+
+if __name__ == "__main__":
+    main()

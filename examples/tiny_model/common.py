@@ -1,0 +1,49 @@
+"""What the four training scripts share: options, progress, the world's scenes as batches."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from spade.world.dataset import WorldSample, make_sample
+from spade_cli.console import Console
+
+TRAIN_SEED, WATCH_SEED = 1_000, 2_000  # worlds for training and for watching; tests and examples use others
+
+
+def arguments(description: str, epochs: int, samples: int) -> argparse.Namespace:
+    """The options common to all scripts."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--output", type=Path, default=Path("tiny-model"), help="folder of the model being built")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--samples", type=int, default=samples, help="scenes an epoch")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def progress(label: str):  # noqa: ANN201 - a closure over the console
+    """A progress bar for ``training.fit``."""
+    console = Console()
+
+    def bar(steps: Iterable[int], done: int, total: int) -> Iterator[int]:
+        yield from console.track(steps, label, total=total, done=done)
+
+    return bar
+
+
+def scenes(seed: int, indices: Iterable[int]) -> list[WorldSample]:
+    """World samples at 128 x 128."""
+    return [make_sample(seed, index) for index in indices]
+
+
+def pixels(samples: list[WorldSample]) -> torch.Tensor:
+    """Pictures as (B, 3, 128, 128) in [-1, 1]."""
+    stacked = np.stack([sample.image for sample in samples]).astype(np.float32)
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1

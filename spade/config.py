@@ -1,0 +1,155 @@
+"""One frozen config a step: everything that a result depends on, and nothing else.
+
+Fields marked ``execution`` do not change the result and stay out of the key: places (their content has a fingerprint
+of its own), names of models (likewise).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from spade.errors import SpadeError
+
+
+def _execution(default: Any) -> Any:
+    return field(default=default, metadata={"execution": True})
+
+
+@dataclass(frozen=True)
+class InvertConfig:
+    """``spade invert``. 0 or empty means: the backbone's preset."""
+
+    data: Path = _execution(Path("data/psg"))
+    images: Path | None = _execution(None)  # where the pictures lie, if not beside the annotations
+    backbone: str = _execution("tiny")
+    clip: str = _execution("")  # of the later steps; empty: the one that goes with the backbone
+    steps: int = 0
+    read_at: tuple[int, ...] = ()
+    batch_size: int = 0
+    split: str = "train"
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    strict: bool = _execution(False)
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "test", "all"):
+            raise SpadeError(f"--split {self.split}: use train, test or all.")
+        _positive(steps=self.steps, batch_size=self.batch_size, limit=self.limit)
+
+
+@dataclass(frozen=True)
+class CalibrateConfig:
+    """``spade calibrate``. 0 means: the backbone's preset."""
+
+    rank: int = 8
+    alpha: float = 0.0  # 0: the same as rank
+    epochs: int = 0
+    learning_rate: float = 1e-3
+    init: str = "embedded"
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise SpadeError(f"--rank {self.rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
+        _positive(epochs=self.epochs)
+        _known_init(self.init)
+
+
+@dataclass(frozen=True)
+class RelationsConfig:
+    """``spade train-relations``. 0 means: the backbone's preset."""
+
+    data: Path | None = _execution(None)  # nothing: the data set that was inverted
+    images: Path | None = _execution(None)
+    epochs: int = 0
+    batch_size: int = 0
+    learning_rate: float = 0.0
+    limit: int | None = None
+    init: str = "embedded"
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    strict: bool = _execution(False)
+
+    def __post_init__(self) -> None:
+        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit)
+        _known_init(self.init)
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """``spade predict``."""
+
+    images: tuple[str, ...] = _execution(())
+    vocab: Path | None = _execution(None)
+    predicates: Path | None = _execution(None)
+    output: Path | None = _execution(None)
+    model: Path | None = _execution(None)
+    top: int = 20
+    min_score: float = 0.1
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    strict: bool = _execution(False)
+
+    def __post_init__(self) -> None:
+        _positive(top=self.top, limit=self.limit)
+        if not 0 <= self.min_score <= 1:
+            raise SpadeError(f"--min-score {self.min_score}: use a probability from 0 to 1.")
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """``spade eval``."""
+
+    data: Path | None = _execution(None)
+    images: Path | None = _execution(None)
+    predictions: Path | None = _execution(None)
+    model: Path | None = _execution(None)
+    at: tuple[int, ...] = (20, 50, 100)
+    split: str = "test"
+    limit: int | None = None
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    lenient: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.at or any(k < 1 for k in self.at):
+            raise SpadeError("--at: name one or more numbers of at least 1, for example --at 20,50,100.")
+        if self.split not in ("train", "test", "all"):
+            raise SpadeError(f"--split {self.split}: use train, test or all.")
+        _positive(limit=self.limit)
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """``spade export-graph``."""
+
+    graphs: tuple[Path, ...] = _execution(())
+    format: str = "graphml"
+    merge: bool = False
+    output: Path | None = _execution(None)
+
+    def __post_init__(self) -> None:
+        if self.format != "graphml":
+            raise SpadeError(f"--format {self.format}: unknown graph format; use graphml.")
+
+
+def _positive(**values: int | None) -> None:
+    """None and 0 (the preset) pass, except that a limit or a count of 0 images would leave nothing."""
+    for name, value in values.items():
+        if value is not None and (value < 0 or (value == 0 and name in ("limit", "top"))):
+            raise SpadeError(f"--{name.replace('_', '-')} {value}: use a number of at least 1.")
+
+
+def _known_init(init: str) -> None:
+    if init not in ("embedded", "scratch"):
+        raise SpadeError(f"--init {init}: use embedded or scratch.")

@@ -1,0 +1,1 @@
+"""Disk to samples: data sets, pictures, panoptic maps."""

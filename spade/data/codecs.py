@@ -1,0 +1,54 @@
+"""The COCO-panoptic png: id = R + 256 G + 65536 B, 0 = void."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from spade.errors import SpadeError
+from spade.files import write_bytes
+
+
+def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8 colours to (H, W) uint32 segment ids."""
+    wide = rgb.astype(np.uint32)
+    return wide[..., 0] + (wide[..., 1] << 8) + (wide[..., 2] << 16)
+
+
+def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
+    """(H, W) segment ids below 2**24 to (H, W, 3) uint8 colours."""
+    wide = ids.astype(np.uint32)
+    return np.stack([wide & 255, (wide >> 8) & 255, (wide >> 16) & 255], axis=-1).astype(np.uint8)
+
+
+def read_panoptic(path: Path) -> np.ndarray:
+    """Read a panoptic png as (H, W) uint32 ids. Raises SpadeError naming the file."""
+    try:
+        with Image.open(path) as image:
+            if image.mode not in ("RGB", "RGBA"):
+                raise SpadeError(f"{path}: a panoptic png holds ids in RGB, this one is {image.mode}; convert it with panopticapi's ids.")
+            return rgb_to_ids(np.asarray(image.convert("RGB")))
+    except FileNotFoundError:
+        raise SpadeError(f"{path}: no such panoptic png; unpack the data set's panoptic folder there.") from None
+    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+        raise SpadeError(f"{path}: this panoptic png cannot be decoded; fetch or write it again.") from None
+
+
+def write_panoptic(path: Path, ids: np.ndarray) -> None:
+    """Write (H, W) ids as a panoptic png, atomically."""
+    write_bytes(path, png_bytes(ids_to_rgb(ids)))
+
+
+def png_bytes(rgb: np.ndarray) -> bytes:
+    """(H, W, 3) uint8 to the bytes of a png."""
+    buffer = io.BytesIO()
+    Image.fromarray(rgb).save(buffer, "PNG", optimize=False, compress_level=6)
+    return buffer.getvalue()
+
+
+def spread_id(index: int) -> int:
+    """A panoptic id for the index-th segment: unique below 2**23, never 0, and far from its neighbours' colours."""
+    return (index + 1) * 2654435761 % (1 << 24)

@@ -1,0 +1,55 @@
+"""Pictures: read upright, resized for a model, turned into arrays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from spade.errors import SpadeError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def read_image(path: Path) -> Image.Image:
+    """Read a picture as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+                rgba = upright.convert("RGBA")
+                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+                upright = Image.alpha_composite(white, rgba)
+            elif upright.mode.startswith("I;16"):
+                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+            return upright.convert("RGB")
+    except FileNotFoundError:
+        raise SpadeError(f"{path}: no such picture; check the name.") from None
+    except Image.DecompressionBombError:
+        raise SpadeError(f"{path}: this picture has too many pixels to be opened safely; scale it down first.") from None
+    except (OSError, ValueError, SyntaxError, EOFError):
+        raise SpadeError(f"{path}: this picture cannot be decoded; open and save it anew as png or jpeg.") from None
+
+
+def model_size(width: int, height: int, shorter: int, multiple: int, longest_ratio: float = 4.0) -> tuple[int, int]:
+    """Size (width, height) at which a model sees a picture.
+
+    The shorter side becomes about ``shorter`` and both sides multiples of ``multiple``, so the aspect ratio is
+    kept up to rounding; beyond ``longest_ratio`` the picture is squeezed.
+    """
+    scale = shorter / min(width, height)
+
+    def rounded(side: int) -> int:
+        wanted = min(side * scale, shorter * longest_ratio)
+        return max(multiple, int(wanted / multiple + 0.5) * multiple)
+
+    return rounded(width), rounded(height)
+
+
+def to_array(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Resize to ``size`` (width, height) and scale to a float32 array (3, H, W) in [-1, 1]."""
+    if image.size != size:
+        image = image.resize(size, Image.Resampling.BICUBIC)
+    pixels = np.asarray(image, np.float32).transpose(2, 0, 1)
+    return pixels / 127.5 - 1.0

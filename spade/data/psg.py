@@ -1,0 +1,231 @@
+"""PSG annotation files (psg.json, the challenge files, .json.gz) to records.
+
+Quirks of the real files that are handled here: boxes are xyxy with exclusive x2 and y2; predicates are 0-based;
+exact duplicates, several predicates on one pair and self-relations occur; crowds are marked; some COCO images
+are annotated twice under two image_ids. Records are kept as annotated; ``training_triples`` and
+``distinct_triples`` say what learning and evaluation use.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from spade.errors import SpadeError
+from spade.files import canonical_hash, inside, sha256_file
+from spade.vocabulary import Vocabulary
+
+FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
+Triple = tuple[int, int, int]  # subject index, object index, predicate index
+
+
+@dataclass(frozen=True)
+class SegmentRecord:
+    """One annotated segment: ``id`` in the panoptic png, ``category`` index into things + stuff."""
+
+    id: int
+    category: int
+    is_thing: bool
+    is_crowd: bool
+    area: int
+    bbox: tuple[float, float, float, float]  # xyxy image pixels, x2 and y2 exclusive
+
+
+@dataclass(frozen=True)
+class Record:
+    """One annotated image. Relations are indices into ``segments``, as in the file."""
+
+    image_id: str
+    coco_image_id: str
+    file_name: str
+    panoptic_name: str
+    width: int
+    height: int
+    segments: tuple[SegmentRecord, ...]
+    relations: tuple[Triple, ...]
+
+    def distinct_triples(self) -> tuple[Triple, ...]:
+        """Relations without exact copies, in the file's order."""
+        return tuple(dict.fromkeys(self.relations))
+
+    def training_triples(self) -> tuple[Triple, ...]:
+        """Distinct relations without those of a segment with itself."""
+        return tuple(t for t in self.distinct_triples() if t[0] != t[1])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A PSG-format data set; ``root`` is where its pictures lie."""
+
+    source: Path
+    root: Path
+    things: tuple[str, ...]
+    stuff: tuple[str, ...]
+    predicates: tuple[str, ...]
+    records: tuple[Record, ...]
+    test_ids: frozenset[str]
+    problems: tuple[str, ...]  # one sentence for each record that was left out
+    is_world: bool
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Object labels in the order of category indices."""
+        return self.things + self.stuff
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The data set's own label lists."""
+        return Vocabulary.of(self.things, self.stuff, self.predicates)
+
+    def split(self, name: str) -> list[Record]:
+        """Records of "train", "test" or "all"."""
+        if name == "all":
+            return list(self.records)
+        return [r for r in self.records if (r.image_id in self.test_ids) == (name == "test")]
+
+    def image_path(self, record: Record) -> Path:
+        """Where the record's picture lies."""
+        return inside(self.root, record.file_name, self.source)
+
+    def panoptic_path(self, record: Record) -> Path:
+        """Where the record's panoptic png lies."""
+        return inside(self.root, record.panoptic_name, self.source)
+
+    def fingerprint(self, records: list[Record], with_panoptic: bool = False) -> str:
+        """Hash of the annotation file and of the names and sizes of these pictures (absent: null)."""
+        paths = [self.image_path(r) for r in records] + ([self.panoptic_path(r) for r in records] if with_panoptic else [])
+        sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
+        return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})
+
+
+def watched_part(records: list[Record], share: float = 0.1) -> tuple[list[Record], list[Record]]:
+    """Training records split into (learned from, watched), fixed by a hash of the COCO id.
+
+    Both records of an image annotated twice fall on the same side. At least one record is watched where there are two.
+    """
+
+    def rank(record: Record) -> str:
+        return hashlib.sha256(f"watched {record.coco_image_id}".encode()).hexdigest()
+
+    groups = sorted({rank(record) for record in records})
+    count = min(len(groups) - 1, max(1, round(share * len(groups))))
+    chosen = set(groups[:count])
+    return [r for r in records if rank(r) not in chosen], [r for r in records if rank(r) in chosen]
+
+
+def find_annotations(data: Path) -> Path:
+    """The annotation file of a folder, or the file itself. Raises SpadeError with the names that were looked for."""
+    if data.is_dir():
+        for name in FILE_NAMES:
+            for candidate in (data / name, data / f"{name}.gz"):
+                if candidate.is_file():
+                    return candidate
+        if (data / "panoptic.json").is_file():
+            return data / "panoptic.json"  # recognised, and refused with a reason, by load_psg
+        raise SpadeError(
+            f"{data}: holds none of {', '.join(FILE_NAMES)} (or .gz); "
+            f"name the folder of a PSG data set, or make one with: spade world {data}"
+        )
+    if not data.exists():
+        raise SpadeError(f"{data}: no such data set; name a folder with psg.json, or make one with: spade world {data}")
+    return data
+
+
+def load_psg(data: Path, images: Path | None = None) -> Dataset:
+    """Load a PSG data set from a folder or an annotation file; ``images`` is where the pictures lie elsewhere.
+
+    A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
+    """
+    source = find_annotations(data)
+    document = _parse(source)
+    if not isinstance(document, dict):
+        raise SpadeError(f"{source}: holds a {type(document).__name__}, not PSG's object with data and classes; give it psg.json.")
+    if "data" not in document and "annotations" in document and "images" in document:
+        raise SpadeError(f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images instead.")
+    lists = {}
+    for key in ("thing_classes", "stuff_classes", "predicate_classes"):
+        value = document.get(key)
+        if not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
+            raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
+        lists[key] = tuple(value)
+    rows = document.get("data")
+    if not isinstance(rows, list):
+        raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).")
+    root = images if images is not None else source.parent
+    if not root.is_dir():
+        raise SpadeError(f"{root}: no such picture folder; name it with --images.")
+    records, problems = [], []
+    seen: set[str] = set()
+    for index, row in enumerate(rows):
+        try:
+            record = _record(row, len(lists["thing_classes"]), len(lists["stuff_classes"]), len(lists["predicate_classes"]))
+            for name in (record.file_name, record.panoptic_name):
+                inside(root, name, source)
+            if record.image_id in seen:
+                raise ValueError(f"image_id {record.image_id} occurs twice")
+            seen.add(record.image_id)
+            records.append(record)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            problems.append(f"{source}: record {index} left out ({type(error).__name__}: {str(error)[:100]})")
+    if not records:
+        why = f" ({problems[0]})" if problems else ""
+        raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
+    test = frozenset(str(i) for i in document.get("test_image_ids") or ())
+    info = document.get("info")
+    is_world = isinstance(info, dict) and "world_version" in info
+    return Dataset(
+        source,
+        root,
+        lists["thing_classes"],
+        lists["stuff_classes"],
+        lists["predicate_classes"],
+        tuple(records),
+        test,
+        tuple(problems),
+        is_world,
+    )
+
+
+def _parse(source: Path) -> Any:
+    try:
+        raw = source.read_bytes()
+        return json.loads(gzip.decompress(raw) if source.suffix == ".gz" else raw)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise SpadeError(f"{source}: cannot be read ({reason}); name PSG's psg.json or fetch it again.") from None
+    except (ValueError, EOFError, zlib.error, RecursionError) as error:
+        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
+        raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
+
+
+def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
+    segments = []
+    for info, annotation in zip(row["segments_info"], row["annotations"], strict=True):
+        category = int(info["category_id"])
+        if not 0 <= category < things + stuff:
+            raise ValueError(f"category_id {category} is out of range")
+        x1, y1, x2, y2 = (float(v) for v in annotation["bbox"])
+        identity = int(info["id"])
+        if not 0 < identity < 1 << 24:
+            raise ValueError(f"segment id {identity} does not fit a panoptic png")
+        crowd = bool(info.get("iscrowd", 0))
+        segments.append(SegmentRecord(identity, category, category < things, crowd, int(info["area"]), (x1, y1, x2, y2)))
+    if len({segment.id for segment in segments}) != len(segments):
+        raise ValueError("a segment id occurs twice")
+    relations = []
+    for subject, target, predicate in row["relations"]:
+        triple = (int(subject), int(target), int(predicate))
+        if not (0 <= triple[0] < len(segments) and 0 <= triple[1] < len(segments) and 0 <= triple[2] < predicates):
+            raise ValueError(f"relation {list(triple)} is out of range")
+        relations.append(triple)
+    width, height = int(row["width"]), int(row["height"])
+    if width < 1 or height < 1:
+        raise ValueError(f"size {width} x {height}")
+    image_id = str(row["image_id"])
+    coco = str(row.get("coco_image_id", image_id))
+    return Record(image_id, coco, str(row["file_name"]), str(row["pan_seg_file_name"]), width, height, tuple(segments), tuple(relations))

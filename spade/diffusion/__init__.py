@@ -1,0 +1,1 @@
+"""Stage 1: a diffusion model as a source of attention maps and features."""

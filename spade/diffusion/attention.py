@@ -1,0 +1,93 @@
+"""Reading the cross-attention of a diffusers UNet, for exactly as long as a ``with`` block lasts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+def layer_strides(unet: Any) -> dict[str, int]:
+    """Processor name -> stride of its grid in latent cells, for every cross-attention layer."""
+    levels = len(unet.config.block_out_channels)
+    strides = {}
+    for name in unet.attn_processors:
+        if ".attn2." not in name:
+            continue
+        match = re.match(r"(down|up)_blocks\.(\d+)\.", name)
+        level = levels - 1 if match is None else int(match[2]) if match[1] == "down" else levels - 1 - int(match[2])
+        strides[name] = 2**level
+    return strides
+
+
+class _Reader:
+    """An attention processor that keeps the probabilities, averaged over heads: (B, H*W, L).
+
+    A plain class: a Module would register itself in the UNet. It assigns and never accumulates, since gradient
+    checkpointing runs it twice.
+    """
+
+    def __init__(self, name: str, store: dict[str, Tensor]) -> None:
+        self.name, self.store = name, store
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        temb: Tensor | None = None,
+    ) -> Tensor:
+        context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
+        query, key, value = (attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        weights = attn.get_attention_scores(query, key, attention_mask)
+        self.store[self.name] = weights.unflatten(0, (hidden_states.shape[0], attn.heads)).mean(1)
+        mixed = attn.batch_to_head_dim(torch.bmm(weights, value))
+        return attn.to_out[1](attn.to_out[0](mixed))
+
+
+@contextmanager
+def reading(unet: Any, strides: Collection[int]) -> Iterator[dict[str, Tensor]]:
+    """Keep the cross-attention of the layers whose grid has one of ``strides``, while the block lasts.
+
+    Yields a dict that each UNet pass fills anew: layer name -> (B, H*W, L), rows summing to 1. The UNet's output
+    is unchanged and its own processors are put back afterwards.
+    """
+    store: dict[str, Tensor] = {}
+    original = unet.attn_processors
+    chosen = {name for name, stride in layer_strides(unet).items() if stride in strides}
+    unet.set_attn_processor({name: _Reader(name, store) if name in chosen else old for name, old in original.items()})
+    try:
+        yield store
+    finally:
+        unet.set_attn_processor(dict(original))
+
+
+def combine(store: dict[str, Tensor], unet: Any, latent_size: tuple[int, int]) -> Tensor:
+    """Mean over the layers that were read, on the finest of their grids: (B, L, h, w).
+
+    Coarser grids are enlarged bilinearly. ``latent_size`` is (H, W) in latent cells.
+    """
+    strides = layer_strides(unet)
+    height, width = latent_size
+    finest = min(strides[name] for name in store)
+    target = (-(-height // finest), -(-width // finest))
+    total: Tensor | None = None
+    for name, weights in store.items():
+        grid = (-(-height // strides[name]), -(-width // strides[name]))
+        maps = weights.transpose(1, 2).unflatten(2, grid)
+        if grid != target:
+            maps = interpolate(maps.float(), size=target, mode="bilinear", align_corners=False).to(maps.dtype)
+        total = maps if total is None else total + maps
+    assert total is not None, "no layer was read"
+    return total / len(store)
+
+
+def normalise(maps: Tensor, eps: float = 1e-8) -> Tensor:
+    """Scale maps (..., h, w) so that each sums to 1 over space."""
+    return maps / (maps.sum(dim=(-2, -1), keepdim=True) + eps)

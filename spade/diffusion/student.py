@@ -1,0 +1,121 @@
+"""The calibrated model: the backbone with its LoRA, told about the labels in use and about the picture, not a caption."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from spade.data.images import model_size, to_array
+from spade.diffusion import lora
+from spade.diffusion.backbone import Backbone, fingerprint
+from spade.diffusion.features import decoder_features, encode_with_features, ordered
+from spade.diffusion.image_adapter import ImageAdapter, student_context
+from spade.errors import SpadeError
+from spade.files import read_json, write_bytes, write_json
+from spade.open_vocabulary import OpenClip
+from spade.vocabulary import Label, Vocabulary
+
+ADAPTER_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One picture as the frozen parts see it: latents (1, 4, h, w), the autoencoder's finer features, its CLIP embedding (1, D)."""
+
+    latents: Tensor
+    fine: dict[int, Tensor]
+    embedding: Tensor
+
+    @property
+    def bytes(self) -> int:
+        """Memory it takes."""
+        return sum(t.numel() * t.element_size() for t in (self.latents, self.embedding, *self.fine.values()))
+
+
+@dataclass(frozen=True)
+class LabelContext:
+    """What the student is told about a vocabulary: begin token (1, D) and one token a name (C + P, D), objects first."""
+
+    begin: Tensor
+    tokens: Tensor
+
+
+class Student:
+    """Frozen backbone and CLIP, the image adapter, and (when attached or loaded) the LoRA."""
+
+    def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter, timestep: int) -> None:
+        self.backbone, self.clip, self.timestep = backbone, clip, timestep
+        self.adapter = adapter.to(backbone.device)
+
+    def size_for(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) at which a picture of this size is seen."""
+        return model_size(width, height, self.backbone.image_size, self.backbone.multiple)
+
+    def observe(self, image: Image.Image) -> Observation:
+        """Encode one upright RGB picture."""
+        pixels = torch.from_numpy(to_array(image, self.size_for(*image.size)))[None]
+        latents, fine = encode_with_features(self.backbone, pixels)
+        return Observation(latents, fine, self.clip.embed_images([image]))
+
+    def label_context(self, vocabulary: Vocabulary) -> LabelContext:
+        """Tokens of a whole vocabulary, objects first."""
+        names = [*vocabulary.objects, *(Label(name, False) for name in vocabulary.predicates)]
+        return LabelContext(self.backbone.begin_token(), self.backbone.label_tokens(names))
+
+    def context(self, labels: LabelContext, embeddings: Tensor) -> Tensor:
+        """The UNet's context (B, 1 + C + P + K, D) for a batch of CLIP image embeddings (B, D)."""
+        image_tokens = self.adapter(embeddings.to(self.backbone.device))
+        return student_context(labels.begin, labels.tokens, image_tokens.to(labels.tokens.dtype))
+
+    @torch.no_grad()
+    def features(self, observation: Observation, labels: LabelContext) -> Sequence[Tensor]:
+        """All features of one picture, fine to coarse, each (1, C, H, W) float32: one UNet pass on the clean latent."""
+        context = self.context(labels, observation.embedding)
+        coarse = decoder_features(self.backbone, observation.latents, context, self.timestep)
+        return ordered(observation.fine | coarse)
+
+    def save(self, folder: Path) -> None:
+        """Write LoRA and image adapter; adapter.json, which says what they fit, comes last."""
+        folder.mkdir(parents=True, exist_ok=True)
+        lora.save(self.backbone.unet, folder)
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.adapter.state_dict().items()}
+        write_bytes(folder / "image_adapter.safetensors", save(weights))
+        facts = {
+            "format": ADAPTER_FORMAT,
+            "timestep": self.timestep,
+            "clip_dim": self.clip.dim,
+            "context_dim": self.backbone.context_dim,
+            "tokens": self.adapter.tokens,
+            "backbone": fingerprint(self.backbone.folder),
+        }
+        write_json(folder / "adapter.json", facts)
+
+
+def new_adapter(backbone: Backbone, clip: OpenClip) -> ImageAdapter:
+    """A fresh image adapter that fits the two models."""
+    return ImageAdapter(clip.dim, backbone.context_dim)
+
+
+def load_student(backbone: Backbone, clip: OpenClip, folder: Path, with_lora: bool = True) -> Student:
+    """Load a saved adapter onto a backbone. Raises SpadeError where it was made for other models."""
+    facts = read_json(folder / "adapter.json", "adapter", "make one with: spade calibrate")
+    if facts.get("format") != ADAPTER_FORMAT:
+        raise SpadeError(f"{folder}: adapter format {facts.get('format')!r} is unknown; calibrate anew with: spade calibrate")
+    if facts["backbone"] != fingerprint(backbone.folder):
+        raise SpadeError(
+            f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: spade calibrate"
+        )
+    if (facts["clip_dim"], facts["context_dim"]) != (clip.dim, backbone.context_dim):
+        raise SpadeError(f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with --clip.")
+    adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
+    adapter.load_state_dict({name: value.float() for name, value in load_file(folder / "image_adapter.safetensors").items()})
+    adapter.requires_grad_(False)
+    if with_lora:
+        lora.load(backbone.unet, folder)
+    return Student(backbone, clip, adapter, int(facts["timestep"]))

@@ -1,0 +1,1 @@
+"""Scene graphs as files that people and other tools open."""

@@ -1,0 +1,171 @@
+"""One picture that shows a result: the image, its masks, its graph."""
+
+from __future__ import annotations
+
+import colorsys
+import io
+
+import networkx as nx
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from spade.scene_graph import SceneGraph
+
+PANEL = 420  # height of a panel in pixels
+MARGIN = 16
+INK, FAINT, PAPER = (32, 34, 40), (120, 124, 134), (255, 255, 255)
+Point = tuple[float, float]
+
+
+def figure(image: Image.Image, graph: SceneGraph, relations: int = 12) -> Image.Image:
+    """Image, masks and graph side by side, the ``relations`` best relations in words below."""
+    scale = PANEL / image.height
+    size = (max(1, min(round(image.width * scale), 3 * PANEL)), PANEL)
+    picture = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    shown = graph.relations[:relations]
+    colours = _colours(graph)
+    panels = [picture, _masks(picture, graph, colours), _graph(graph, colours, (max(PANEL, size[0]), PANEL), relations)]
+    columns = 3 if size[0] > PANEL * 0.75 else 2
+    rows = -(-len(shown) // columns)
+    width = sum(panel.width for panel in panels) + MARGIN * (len(panels) + 1)
+    page = Image.new("RGB", (width, PANEL + 2 * MARGIN + 24 + 24 * max(rows, 1)), PAPER)
+    x = MARGIN
+    for panel in panels:
+        page.paste(panel, (x, MARGIN))
+        x += panel.width + MARGIN
+    _words(page, graph, relations, columns, PANEL + 2 * MARGIN)
+    return page
+
+
+def figure_png(image: Image.Image, graph: SceneGraph) -> bytes:
+    """The figure as the bytes of a png."""
+    buffer = io.BytesIO()
+    figure(image, graph).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def _colours(graph: SceneGraph) -> dict[int, tuple[int, int, int]]:
+    """A colour a segment: the golden angle keeps neighbours in the list apart."""
+    colours = {}
+    for index, segment in enumerate(graph.segments):
+        rgb = colorsys.hls_to_rgb((0.08 + index * 0.61803) % 1.0, 0.52, 0.62 if segment.is_thing else 0.34)
+        colours[segment.id] = (int(255 * rgb[0]), int(255 * rgb[1]), int(255 * rgb[2]))
+    return colours
+
+
+def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int, int, int]]) -> Image.Image:
+    """The picture under coloured masks with outlines and labels."""
+    ids = np.asarray(Image.fromarray(graph.panoptic.astype(np.int32)).resize(picture.size, Image.Resampling.NEAREST))
+    base = np.asarray(picture, np.float32)
+    grey = base.mean(-1, keepdims=True) * 0.55 + 70
+    out = np.repeat(grey, 3, axis=-1)
+    for identity, colour in colours.items():
+        mask = ids == identity
+        out[mask] = 0.45 * grey[mask] + 0.55 * np.array(colour, np.float32)
+    edge = np.zeros(ids.shape, bool)
+    edge[:, 1:] |= ids[:, 1:] != ids[:, :-1]
+    edge[1:] |= ids[1:] != ids[:-1]
+    out[edge] = 255
+    shown = Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
+    paint, font = ImageDraw.Draw(shown), _font(14)
+    taken: list[tuple[float, float, float, float]] = []
+    for segment in graph.segments:
+        ys, xs = np.nonzero(ids == segment.id)
+        if not len(xs):
+            continue
+        middle = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
+        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), segment.label, font=font), shown.size, taken)
+        taken.append(box)
+        paint.rounded_rectangle(box, 4, fill=(255, 255, 255))
+        paint.text((box[0] + 4, box[1] + 1), segment.label, font=font, fill=INK)
+    return shown
+
+
+def _place(
+    at: Point, text: tuple[float, float, float, float], size: tuple[int, int], taken: list[tuple[float, float, float, float]]
+) -> tuple[float, float, float, float]:
+    """A label's box near a point, inside the panel, moved down or up past boxes that are taken."""
+    width, height = text[2] + 8, 20.0
+    x = min(max(at[0] - width / 2, 0), max(0, size[0] - width))
+    for shift in (0, 22, -22, 44, -44, 66, -66):
+        y = min(max(at[1] - height / 2 + shift, 0), size[1] - height)
+        if all(x + width < t[0] or x > t[2] or y + height < t[1] or y > t[3] for t in taken):
+            break
+    return x, y, x + width, y + height
+
+
+def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tuple[int, int], relations: int) -> Image.Image:
+    """Nodes near where their segments lie, pushed apart; arrows with predicates."""
+    panel = Image.new("RGB", size, (248, 248, 250))
+    paint, font, small = ImageDraw.Draw(panel), _font(15), _font(13)
+    where = _layout(graph, size, relations)
+    labels = []
+    for relation in graph.relations[:relations]:
+        labels.append((_arrow(paint, where[relation.subject], where[relation.object]), relation.predicate))
+    for segment in graph.segments:
+        x, y = where[segment.id]
+        half = paint.textlength(segment.label, font=font) / 2 + 9
+        paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
+        paint.text((x, y), segment.label, font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
+    taken: list[tuple[float, float, float, float]] = []
+    for at, predicate in labels:
+        box = _place(at, (0, 0, paint.textlength(predicate, font=small), 16), size, taken)
+        taken.append(box)
+        paint.rectangle(box, fill=(248, 248, 250))
+        paint.text((box[0] + 4, box[1] + 2), predicate, font=small, fill=INK)
+    return panel
+
+
+def _layout(graph: SceneGraph, size: tuple[int, int], relations: int) -> dict[int, Point]:
+    """Positions in the panel: a spring layout that starts from the boxes' centres."""
+    if not graph.segments:
+        return {}
+    net = nx.Graph()
+    net.add_nodes_from(segment.id for segment in graph.segments)
+    net.add_edges_from((r.subject, r.object) for r in graph.relations[:relations])
+    start = {
+        s.id: ((s.bbox[0] + s.bbox[2]) / 2 / graph.width + 0.003 * i, (s.bbox[1] + s.bbox[3]) / 2 / graph.height + 0.002 * i)
+        for i, s in enumerate(graph.segments)
+    }
+    if len(start) == 1:
+        return {graph.segments[0].id: (size[0] / 2, size[1] / 2)}
+    placed = nx.spring_layout(net, pos=start, k=1.6 / len(start) ** 0.5, iterations=40, seed=0)
+    points = np.array([placed[s.id] for s in graph.segments])
+    low, high = points.min(0), points.max(0)
+    unit = (points - low) / np.maximum(high - low, 1e-6)
+    room = np.array([size[0] - 150, size[1] - 70])
+    return {s.id: (float(x), float(y)) for s, (x, y) in zip(graph.segments, unit * room + (75, 35), strict=True)}
+
+
+def _arrow(paint: ImageDraw.ImageDraw, start: Point, end: Point) -> Point:
+    """An arrow a little to one side of the straight line, so that both directions can be seen; returns its middle."""
+    a, b = np.array(start), np.array(end)
+    length = float(np.linalg.norm(b - a)) or 1.0
+    along = (b - a) / length
+    side = np.array([-along[1], along[0]]) * 7
+    # Arrows stop where the node's pill begins: wide to the sides, low above and below.
+    gap = min(48 / max(abs(float(along[0])), 1e-3), 17 / max(abs(float(along[1])), 1e-3))
+    gap = min(gap, length / 2.5)
+    tail, head = a + side + along * gap, b + side - along * gap
+    paint.line([tuple(tail), tuple(head)], fill=FAINT, width=2)
+    wing = np.array([-along[1], along[0]]) * 5
+    paint.polygon([tuple(head), tuple(head - along * 11 + wing), tuple(head - along * 11 - wing)], fill=FAINT)
+    middle = tail + (head - tail) * 0.5
+    return float(middle[0]), float(middle[1])
+
+
+def _words(page: Image.Image, graph: SceneGraph, relations: int, columns: int, top: int) -> None:
+    """The best relations as sentences."""
+    paint, font = ImageDraw.Draw(page), _font(15)
+    shown = list(zip(graph.triples(), graph.relations, strict=True))[:relations]
+    if not shown:
+        paint.text((MARGIN, top), "no relation above the score threshold", font=font, fill=FAINT)
+    rows = -(-len(shown) // columns)
+    for index, ((subject, predicate, target), relation) in enumerate(shown):
+        column, row = divmod(index, max(rows, 1))
+        x = MARGIN + column * (page.width - 2 * MARGIN) / columns
+        paint.text((x, top + 24 * row), f"{relation.score:.2f}  {subject} {predicate} {target}", font=font, fill=INK)

@@ -1,0 +1,214 @@
+"""The Python API: load a model, call it on a picture, get a scene graph.
+
+import spade
+model = spade.load()
+graph = model("photo.jpg")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from spade.data.codecs import spread_id
+from spade.data.images import read_image
+from spade.diffusion.backbone import embedded_model, load_backbone
+from spade.diffusion.student import LabelContext, Student, load_student
+from spade.errors import SpadeError
+from spade.files import read_json
+from spade.open_vocabulary import load_clip
+from spade.relations.model import Heads, HeadsConfig, Nodes
+from spade.scene_graph import Relation, SceneGraph, Segment, segment_geometry
+from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
+from spade.vocabulary import Vocabulary
+from spade.workspace import Workspace
+
+MODEL_FORMAT = 1
+MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A scene graph with the scores behind it, as evaluation needs them.
+
+    ``pairs`` (R, 2) indices into ``graph.segments``; ``scores`` (R, P): P(pair) x P(predicate | pair);
+    ``no_relation`` (R,): 1 - P(pair).
+    """
+
+    graph: SceneGraph
+    pairs: np.ndarray
+    scores: np.ndarray
+    no_relation: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Words:
+    """A vocabulary as the model's parts know it."""
+
+    vocabulary: Vocabulary
+    context: LabelContext
+    objects: Tensor
+    predicates: Tensor
+    is_thing: Tensor
+
+
+class Model:
+    """Pictures to scene graphs, for any vocabulary."""
+
+    def __init__(self, student: Student, heads: Heads, vocabulary: Vocabulary, facts: dict[str, Any]) -> None:
+        self.student, self.vocabulary, self.facts = student, vocabulary, facts
+        self.heads = heads.to(student.backbone.device).eval()
+        self._words: _Words | None = None
+
+    def __call__(
+        self, image: str | Path | Image.Image, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1
+    ) -> SceneGraph:
+        """The scene graph of a picture (a path or a PIL image), with at most ``top`` relations of at least ``min_score``."""
+        return self.predict(image, vocabulary, top, min_score).graph
+
+    @torch.no_grad()
+    def predict(
+        self, image: str | Path | Image.Image, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1
+    ) -> Prediction:
+        """The scene graph and the score vectors of all pairs that were looked at."""
+        name = str(image) if isinstance(image, (str, Path)) else ""
+        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image.convert("RGB")
+        words = self._known(vocabulary or self.vocabulary)
+        observation = self.student.observe(picture)
+        features = self.student.features(observation, words.context)
+        proposals, classes = self.heads.propose(features, words.objects)
+        probabilities = classes[-1][0].softmax(-1)
+        panoptic, found = _panoptic(proposals.masks[-1][0], probabilities, words.is_thing, picture.size)
+        pairs, related, predicates = self._relations(found, panoptic, proposals.queries[-1], proposals.pixels, proposals.memory, words)
+        scores = related[:, None] * predicates
+        graph = _graph(Path(name).name, panoptic, found, pairs, scores, words.vocabulary, self.facts, top, min_score)
+        return Prediction(graph, pairs, scores, 1 - related)
+
+    def _relations(
+        self, found: list[PanopticSegment], panoptic: np.ndarray, queries: Tensor, pixels: Tensor, memory: Tensor, words: _Words
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
+        if len(found) < 2:
+            return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, len(words.vocabulary.predicates)), np.float32)
+        numbers = torch.from_numpy(panoptic).to(pixels.device)
+        masks = torch.stack([(numbers == n + 1).float() for n in range(len(found))])
+        masks = interpolate(masks[None], size=pixels.shape[-2:], mode="area")[0]
+        chosen = [segment.query for segment in found]
+        label = words.objects[[segment.category for segment in found]]
+        refined, _ = self.heads.refine([Nodes(queries[0][chosen], masks, label)], pixels)
+        result = self.heads.relate(refined[0], masks, memory[0], words.predicates)
+        related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
+        return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
+
+    def _known(self, vocabulary: Vocabulary) -> _Words:
+        if self._words is None or self._words.vocabulary != vocabulary:
+            clip, device = self.student.clip, self.student.backbone.device
+            is_thing = torch.tensor([label.is_thing for label in vocabulary.objects], device=device)
+            objects, predicates = clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates)
+            self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing)
+        return self._words
+
+
+def _panoptic(masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, list[PanopticSegment]]:
+    """Map (H, W) of segment numbers from 1, 0 = void, at the picture's size (width, height)."""
+    rules = PanopticRules()
+    keep = candidates(probabilities, rules)
+    width, height = size
+    shrink = min(1.0, (MAP_PIXELS / (width * height)) ** 0.5)
+    inner = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    if not len(keep):
+        return np.zeros((height, width), np.int64), []
+    large = interpolate(masks[None, keep].float(), size=inner, mode="bilinear", align_corners=False)[0]
+    panoptic, found = merge_masks(large, probabilities[keep], is_thing, rules)
+    numbers = panoptic.cpu().numpy()
+    if inner != (height, width):
+        numbers = np.asarray(Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)).astype(np.int64)
+    return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
+
+
+def _graph(
+    name: str,
+    panoptic: np.ndarray,
+    found: list[PanopticSegment],
+    pairs: np.ndarray,
+    scores: np.ndarray,
+    vocabulary: Vocabulary,
+    facts: dict[str, Any],
+    top: int,
+    min_score: float,
+) -> SceneGraph:
+    identities = np.array([0, *(spread_id(n) for n in range(len(found)))], np.uint32)
+    ids = identities[panoptic]
+    segments = []
+    for number, item in enumerate(found):
+        label = vocabulary.objects[item.category]
+        box, area = segment_geometry(panoptic, number + 1)
+        segments.append(Segment(int(identities[number + 1]), label.name, item.category, label.is_thing, item.score, box, area))
+    relations: list[Relation] = []
+    if len(pairs):
+        best = scores.max(1)
+        rank = best * np.array([found[s].score * found[o].score for s, o in pairs])
+        for row in np.argsort(-rank, kind="stable"):
+            if best[row] >= min_score and len(relations) < top:
+                subject, target = pairs[row]
+                predicate = vocabulary.predicates[int(scores[row].argmax())]
+                relations.append(Relation(segments[subject].id, segments[target].id, predicate, float(best[row])))
+    height, width = panoptic.shape
+    return SceneGraph(name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)
+
+
+def find_model(source: str | Path | None) -> Path:
+    """The folder of a model: the packaged one, a model folder, or a workspace's newest trained one."""
+    if source is None:
+        return embedded_model()
+    folder = Path(source)
+    if (folder / "model.json").is_file():
+        return folder
+    if (folder / "train-relations").is_dir():
+        newest = Workspace(folder).newest("train-relations")
+        if newest is not None:
+            return newest.path
+    raise SpadeError(
+        f"{folder}: holds no trained model (model.json); name a workspace in which spade train-relations ran, or none for the packaged model."
+    )
+
+
+def load(source: str | Path | None = None, device: str = "auto", dtype: str = "float32") -> Model:
+    """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
+
+    Raises SpadeError if the folder holds no model, or one that does not fit together.
+    """
+    folder = find_model(source)
+    facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
+    if facts.get("format") != MODEL_FORMAT:
+        raise SpadeError(f"{folder}: model format {facts.get('format')!r} is unknown to this version of spade; train it anew.")
+    place = pick_device(device)
+    backbone = load_backbone(str(facts["backbone"]), place, getattr(torch, dtype))
+    student = load_student(backbone, load_clip(str(facts["clip"]), place), folder / "adapter")
+    config = HeadsConfig.from_json(facts["heads"])
+    heads = Heads(config)
+    heads.load_state_dict({name: value.float() for name, value in load_file(folder / "heads.safetensors").items()})
+    vocabulary = Vocabulary.from_json(facts["vocabulary"])
+    origin = "packaged" if folder == embedded_model() else folder.name
+    return Model(student, heads, vocabulary, {"name": origin, "backbone": facts["backbone"], "spade_model_format": MODEL_FORMAT})
+
+
+def pick_device(name: str) -> torch.device:
+    """Turn "auto" into the first GPU, or the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SpadeError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:0.") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise SpadeError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu.")
+    return device

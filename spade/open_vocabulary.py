@@ -1,0 +1,131 @@
+"""OpenCLIP: names and pictures to embeddings, embeddings to scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from spade.errors import SpadeError
+from spade.vocabulary import Label
+
+OBJECT_TEMPLATES = ("a picture of a {}", "a photo of a {}", "a {}")
+PREDICATE_TEMPLATES = ("a picture of something {} something", "something {} something")
+
+
+class OpenClip:
+    """A frozen OpenCLIP model. Embeddings have unit length."""
+
+    def __init__(
+        self,
+        source: str,
+        model: Any,
+        tokenizer: Any,
+        size: tuple[int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+    ) -> None:
+        self.source, self.model, self.tokenizer, self.device = source, model, tokenizer, device
+        self.size = size
+        self._mean = torch.tensor(mean).view(3, 1, 1)
+        self._std = torch.tensor(std).view(3, 1, 1)
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return int(self.model.text_projection.shape[1]) if hasattr(self.model, "text_projection") else int(self.embed_texts(["a"]).shape[1])
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """(N, D) unit embeddings of texts, float32."""
+        parts = [
+            self.model.encode_text(self.tokenizer(list(texts[i : i + 256])).to(self.device), normalize=True)
+            for i in range(0, len(texts), 256)
+        ]
+        return torch.cat(parts).float()
+
+    def embed_labels(self, labels: Sequence[Label]) -> Tensor:
+        """(C, D): each label the mean over its names and the object templates."""
+        return self._ensembles([[t.format(name) for name in label.prompts for t in OBJECT_TEMPLATES] for label in labels])
+
+    def embed_predicates(self, predicates: Sequence[str]) -> Tensor:
+        """(P, D): each predicate the mean over the predicate templates."""
+        return self._ensembles([[t.format(name) for t in PREDICATE_TEMPLATES] for name in predicates])
+
+    def _ensembles(self, groups: Sequence[Sequence[str]]) -> Tensor:
+        embeddings = self.embed_texts([text for group in groups for text in group])
+        rows = torch.split(embeddings, [len(group) for group in groups])
+        return normalize(torch.stack([row.mean(0) for row in rows]), dim=-1)
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, D) unit embeddings of pictures, each squeezed to the model's size, float32."""
+        pixels = torch.stack([self._pixels(image) for image in images])
+        embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
+        return embedding.float()
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        height, width = self.size
+        resized = image.resize((width, height), Image.Resampling.BICUBIC)
+        array = torch.from_numpy(np.asarray(resized, np.float32) / 255).permute(2, 0, 1)
+        return (array - self._mean) / self._std
+
+
+def resolve_clip(source: str) -> Path:
+    """The directory of an OpenCLIP model: a directory, or ``hf-hub:owner/name``. Raises SpadeError with the remedy.
+
+    Only safetensors weights are taken.
+    """
+    if source == "tiny":
+        folder = Path(str(resources.files("spade").joinpath("assets/tiny/clip")))
+    elif source.startswith("hf-hub:"):
+        folder = _fetch(source)
+    else:
+        folder = Path(source)
+    if not (folder / "open_clip_config.json").is_file() or not (folder / "open_clip_model.safetensors").is_file():
+        raise SpadeError(
+            f"{source}: is no OpenCLIP model (open_clip_config.json and open_clip_model.safetensors); "
+            "name a directory or hf-hub:owner/name with --clip."
+        )
+    return folder
+
+
+def _fetch(source: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    name = source.removeprefix("hf-hub:")
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "open_clip_model.safetensors"]))
+    except Exception as error:  # the hub's errors share no base with the network's
+        raise SpadeError(
+            f"{source}: is not on this machine and could not be fetched ({type(error).__name__}); "
+            f"on a machine with a network run: hf download {name}, or name a directory with --clip."
+        ) from None
+
+
+def load_clip(source: str, device: torch.device) -> OpenClip:
+    """Load a frozen model from where ``resolve_clip`` finds it. Raises SpadeError where its files do not fit together."""
+    folder = resolve_clip(source)
+    # open_clip logs to the root logger, which would otherwise install a handler of its own.
+    logging.getLogger().addHandler(logging.NullHandler())
+    import open_clip
+
+    try:
+        model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, device=device)
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        settings = open_clip.get_model_preprocess_cfg(model)
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise SpadeError(f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another --clip.") from None
+    model.float().eval().requires_grad_(False)
+    size = settings["size"] if isinstance(settings["size"], (tuple, list)) else (settings["size"], settings["size"])
+    return OpenClip(source, model, tokenizer, (int(size[0]), int(size[1])), settings["mean"], settings["std"], device)

@@ -1,0 +1,1 @@
+"""Stage 2: which pairs of segments are related, and how."""

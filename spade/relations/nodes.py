@@ -1,0 +1,60 @@
+"""Segments as nodes: what a segment is made of before it looks at the others. Batch-free shapes: N segments, D channels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+GEOMETRY = 6
+
+
+def mask_boxes(masks: Tensor) -> Tensor:
+    """Boxes (N, 4) xyxy in shares of the picture, of masks (N, h, w) in [0, 1]; an empty mask gives zeros."""
+    hard = masks > 0.5
+    hard = torch.where(hard.flatten(1).any(1)[:, None, None], hard, masks > 0)
+    height, width = masks.shape[-2:]
+    boxes = masks.new_zeros((masks.shape[0], 4))
+    for axis, size, low, high in ((1, width, 0, 2), (2, height, 1, 3)):
+        present = hard.any(axis).float()
+        filled = present.sum(1) > 0
+        first = present.argmax(1)
+        last = size - present.flip(1).argmax(1)
+        boxes[:, low] = torch.where(filled, first / size, 0.0)
+        boxes[:, high] = torch.where(filled, last / size, 0.0)
+    return boxes
+
+
+def node_geometry(masks: Tensor) -> Tensor:
+    """(N, 6): box centre x, y, width, height, share of the picture, share of its box."""
+    boxes = mask_boxes(masks)
+    size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-4)
+    centre = (boxes[:, 2:] + boxes[:, :2]) / 2
+    area = masks.float().mean(dim=(-2, -1))
+    return torch.cat([centre, size, area[:, None].sqrt(), (area / size.prod(1)).clamp(max=1)[:, None]], dim=1)
+
+
+def pool(features: Tensor, masks: Tensor) -> Tensor:
+    """Mean of features (D, h, w) under each mask (N, h, w): (N, D)."""
+    weights = masks.flatten(1)
+    weights = weights / (weights.sum(1, keepdim=True) + 1e-6)
+    return weights @ features.flatten(1).T
+
+
+class NodeEncoder(nn.Module):
+    """Query, pooled pixels, label embedding and geometry to one vector.
+
+    forward: query (N, D), pooled (N, D), label (N, D_clip), geometry (N, 6) -> (N, D).
+    """
+
+    def __init__(self, width: int, clip_dim: int) -> None:
+        super().__init__()
+        self.query, self.pooled = nn.Linear(width, width), nn.Linear(width, width)
+        self.label, self.geometry = nn.Linear(clip_dim, width), nn.Linear(GEOMETRY, width)
+        self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, query: Tensor, pooled: Tensor, label: Tensor, geometry: Tensor) -> Tensor:
+        """Node vectors."""
+        total = self.query(query) + self.pooled(pooled) + self.label(label) + self.geometry(geometry)
+        out: Tensor = self.norm(total + self.mix(total))
+        return out

@@ -1,0 +1,50 @@
+"""Ordered pairs: how likely they are related, which are worth a closer look, and their geometry."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from spade.relations.nodes import mask_boxes
+
+PAIR_GEOMETRY = 7
+
+
+class PairSimilarity(nn.Module):
+    """The pair matrix Psi as cosines between nodes in the role of subject and nodes in the role of object.
+
+    SPADE's Psi is the cosine of the refined queries themselves; that is symmetric and cannot tell (s, o) from
+    (o, s), so each role has its own projection here. forward: (..., N, D) -> (..., N, N) in [-1, 1].
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.subject, self.object = nn.Linear(width, width), nn.Linear(width, width)
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Row: subject, column: object."""
+        return normalize(self.subject(nodes), dim=-1) @ normalize(self.object(nodes), dim=-1).transpose(-1, -2)
+
+
+def select_pairs(similarity: Tensor, count: int) -> Tensor:
+    """The ``count`` most similar ordered pairs of ONE image, (R, 2) indices, best first; no segment with itself."""
+    nodes = similarity.shape[0]
+    scores = similarity.masked_fill(torch.eye(nodes, dtype=torch.bool, device=similarity.device), float("-inf"))
+    best = torch.argsort(scores.flatten(), descending=True, stable=True)[: min(count, nodes * (nodes - 1))]
+    return torch.stack([best // nodes, best % nodes], dim=1)
+
+
+def pair_geometry(masks: Tensor, pairs: Tensor) -> Tensor:
+    """(R, 7) for ordered pairs (R, 2) of masks (N, h, w): offset x and y from subject to object, distance of centres,
+    box IoU, log area ratio, and the share of each box that the other covers.
+    """
+    boxes = mask_boxes(masks)
+    first, second = boxes[pairs[:, 0]], boxes[pairs[:, 1]]
+    offset = (second[:, :2] + second[:, 2:] - first[:, :2] - first[:, 2:]) / 2
+    low, high = torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:])
+    overlap = (high - low).clamp(min=0).prod(1)
+    areas = [(box[:, 2:] - box[:, :2]).prod(1).clamp(min=1e-5) for box in (first, second)]
+    iou = overlap / (areas[0] + areas[1] - overlap)
+    ratio = (areas[0] / areas[1]).log() / 4
+    return torch.stack([*offset.unbind(1), offset.norm(dim=1), iou, ratio, overlap / areas[0], overlap / areas[1]], dim=1)

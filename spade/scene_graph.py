@@ -1,0 +1,119 @@
+"""The product: segments with labels, directed relations, and the panoptic map they refer to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spade.data.codecs import read_panoptic
+from spade.errors import SpadeError
+from spade.files import inside, read_json
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One mask. ``id`` is its value in the panoptic map; ``bbox`` xyxy in image pixels, x2 and y2 exclusive."""
+
+    id: int
+    label: str
+    category_id: int
+    is_thing: bool
+    score: float
+    bbox: tuple[int, int, int, int]
+    area: int
+
+
+@dataclass(frozen=True)
+class Relation:
+    """``subject`` and ``object`` are segment ids; ``score`` = P(pair) x P(predicate | pair)."""
+
+    subject: int
+    object: int
+    predicate: str
+    score: float
+
+
+@dataclass(frozen=True)
+class SceneGraph:
+    """A picture's segments and relations (best first), with its panoptic map (H, W) of ids, 0 = void."""
+
+    file_name: str
+    width: int
+    height: int
+    segments: tuple[Segment, ...]
+    relations: tuple[Relation, ...]
+    objects: tuple[str, ...]
+    predicates: tuple[str, ...]
+    panoptic: np.ndarray
+    model: dict[str, Any] = field(default_factory=dict)
+
+    def triples(self) -> list[tuple[str, str, str]]:
+        """Relations in words."""
+        label = {segment.id: segment.label for segment in self.segments}
+        return [(label[r.subject], r.predicate, label[r.object]) for r in self.relations]
+
+    def to_json(self, panoptic_name: str) -> dict[str, Any]:
+        """The document of scene graph format version 1 (docs/formats.md)."""
+        return {
+            "version": FORMAT_VERSION,
+            "image": {"file_name": self.file_name, "width": self.width, "height": self.height},
+            "model": self.model,
+            "vocabulary": {"objects": list(self.objects), "predicates": list(self.predicates)},
+            "panoptic": panoptic_name,
+            "segments": [{**vars(s), "score": round(s.score, 6), "bbox": list(s.bbox)} for s in self.segments],
+            "relations": [{**vars(r), "score": round(r.score, 6)} for r in self.relations],
+        }
+
+
+def read_scene_graph(path: Path) -> SceneGraph:
+    """Read a scene graph json and the panoptic png beside it. Raises SpadeError naming the file and the field."""
+    data = read_json(path, "scene graph", "write it with: spade predict")
+    try:
+        if data["version"] != FORMAT_VERSION:
+            raise SpadeError(f"{path}: scene graph version {data['version']!r} is unknown; this spade reads version {FORMAT_VERSION}.")
+        image = data["image"]
+        segments = tuple(
+            Segment(
+                int(s["id"]),
+                str(s["label"]),
+                int(s["category_id"]),
+                bool(s["is_thing"]),
+                float(s["score"]),
+                _box(s["bbox"]),
+                int(s["area"]),
+            )
+            for s in data["segments"]
+        )
+        relations = tuple(Relation(int(r["subject"]), int(r["object"]), str(r["predicate"]), float(r["score"])) for r in data["relations"])
+        known = {segment.id for segment in segments}
+        for relation in relations:
+            if not {relation.subject, relation.object} <= known:
+                raise SpadeError(f"{path}: a relation names segment {relation.subject} or {relation.object}, which is not in segments.")
+        words = data["vocabulary"]
+        objects, predicates = tuple(map(str, words["objects"])), tuple(map(str, words["predicates"]))
+        ids = read_panoptic(inside(path.parent, str(data["panoptic"]), path))
+        size = (int(image["width"]), int(image["height"]))
+        if ids.shape != (size[1], size[0]):
+            raise SpadeError(f"{path}: the panoptic png is {ids.shape[1]} x {ids.shape[0]}, the graph says {size[0]} x {size[1]}.")
+        return SceneGraph(str(image["file_name"]), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
+
+
+def _box(values: list[float]) -> tuple[int, int, int, int]:
+    x1, y1, x2, y2 = (int(v) for v in values)
+    return x1, y1, x2, y2
+
+
+def segment_geometry(ids: np.ndarray, identity: int) -> tuple[tuple[int, int, int, int], int]:
+    """Box (xyxy, exclusive) and area of one id in a panoptic map; an absent id gives an empty box and area 0."""
+    mask = ids == identity
+    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(ys):
+        return (0, 0, 0, 0), 0
+    return (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), int(mask.sum())

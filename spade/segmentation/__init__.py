@@ -1,0 +1,1 @@
+"""Masks: proposals from features, and one panoptic map from proposals."""

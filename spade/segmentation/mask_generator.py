@@ -1,0 +1,127 @@
+"""Object queries and their masks, from transformers' Mask2Former parts on features of any backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn.functional import interpolate
+from transformers import Mask2FormerConfig
+from transformers.models.mask2former.modeling_mask2former import (
+    Mask2FormerLoss,
+    Mask2FormerPixelDecoder,
+    Mask2FormerPreTrainedModel,
+    Mask2FormerTransformerModule,
+)
+
+LOSS_WEIGHTS = {"loss_cross_entropy": 2.0, "loss_mask": 5.0, "loss_dice": 5.0}
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """What the decoder's layers say; the last entry is the final one.
+
+    ``masks`` each (B, Q, h, w) logits on the finest feature grid; ``queries`` each (B, Q, D); ``pixels`` (B, D, h, w)
+    the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened.
+    """
+
+    masks: Sequence[Tensor]
+    queries: Sequence[Tensor]
+    pixels: Tensor
+    memory: Tensor
+
+
+def decoder_config(strides: Sequence[int], queries: int, width: int, layers: int, classes: int) -> Mask2FormerConfig:
+    """A Mask2Former configuration for features of these strides (fine to coarse), without a backbone."""
+    return Mask2FormerConfig(
+        feature_size=width,
+        mask_feature_size=width,
+        hidden_dim=width,
+        encoder_feedforward_dim=4 * width,
+        dim_feedforward=4 * width,
+        encoder_layers=max(1, layers // 2),
+        decoder_layers=layers + 1,  # transformers builds one fewer
+        num_attention_heads=max(1, width // 32),
+        dropout=0.0,  # it would double as layer drop
+        num_queries=queries,
+        feature_strides=list(strides),
+        common_stride=min(strides),
+        num_labels=classes,
+        train_num_points=1024,
+        no_object_weight=0.1,
+    )
+
+
+class MaskGenerator(Mask2FormerPreTrainedModel):
+    """Pixel decoder and masked-attention decoder (Cheng et al., 2022); class scores are left to text embeddings.
+
+    forward: features fine to coarse, each (B, C_i, H_i, W_i) -> Proposals.
+    """
+
+    main_input_name = "features"
+
+    def __init__(self, config: Mask2FormerConfig, channels: Sequence[int]) -> None:
+        super().__init__(config)
+        self.pixel_decoder = Mask2FormerPixelDecoder(config, list(channels))
+        self.decoder = Mask2FormerTransformerModule(config.feature_size, config)
+        self.post_init()  # without it the level embeddings are uninitialised memory
+
+    def forward(self, features: Sequence[Tensor]) -> Proposals:
+        """Propose masks for a batch."""
+        levels = self.pixel_decoder(list(features))
+        out = self.decoder(multi_scale_features=levels.multi_scale_features, mask_features=levels.mask_features)
+        queries = [hidden.transpose(0, 1) for hidden in out.intermediate_hidden_states]
+        memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels.multi_scale_features], dim=1)
+        return Proposals(out.masks_queries_logits, queries, levels.mask_features, memory)
+
+
+class MaskLoss(Mask2FormerLoss):
+    """Mask2Former's losses, weighted and summed over the decoder's layers.
+
+    transformers divides the number of masks by the number of processes twice; this class counts per process.
+    """
+
+    def get_num_masks(self, class_labels: list[Tensor], device: torch.device) -> Tensor:
+        """Number of target masks in this batch, at least 1."""
+        return torch.as_tensor(max(1, sum(len(labels) for labels in class_labels)), dtype=torch.float, device=device)
+
+    def weighted(self, masks: Sequence[Tensor], classes: Sequence[Tensor], mask_labels: list[Tensor], class_labels: list[Tensor]) -> Tensor:
+        """One number. masks and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float; class_labels (N_i,)."""
+        auxiliary = [{"masks_queries_logits": m, "class_queries_logits": c} for m, c in zip(masks[:-1], classes[:-1], strict=True)]
+        terms = self(masks[-1], classes[-1], mask_labels, class_labels, auxiliary)
+        parts = [value * LOSS_WEIGHTS[key.rstrip("0123456789").rstrip("_")] for key, value in terms.items()]
+        return torch.stack(parts).sum() / len(masks)
+
+
+def mask_loss(config: Mask2FormerConfig) -> MaskLoss:
+    """The loss for a configuration."""
+    return MaskLoss(config, LOSS_WEIGHTS)
+
+
+@torch.no_grad()
+def match_queries(masks: Tensor, classes: Tensor, mask_labels: Tensor, class_labels: Tensor) -> Tensor:
+    """For each of N target segments of ONE image, the query that stands for it: (N,) indices, each used once.
+
+    masks (Q, h, w) logits, classes (Q, C + 1) logits, mask_labels (N, h, w) in [0, 1]. Cost: 1 - dice - P(class).
+    With more segments than queries the surplus gets -1.
+    """
+    probability = masks.float().sigmoid().flatten(1)
+    target = mask_labels.float().flatten(1)
+    overlap = 2 * probability @ target.T
+    dice = (overlap + 1) / (probability.sum(1)[:, None] + target.sum(1)[None] + 1)
+    cost = 1 - dice - classes.float().softmax(-1)[:, class_labels]
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
+    found = np.full(len(class_labels), -1, np.int64)
+    found[columns] = rows
+    return torch.from_numpy(found).to(masks.device)
+
+
+def shrink_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, H, W) float masks to the share of each cell that they cover, (N, h, w)."""
+    if masks.shape[0] == 0:
+        return masks.new_zeros((0, *size))
+    return interpolate(masks[None], size=size, mode="area")[0]

@@ -1,0 +1,66 @@
+"""From overlapping mask proposals to one panoptic map: no pixel twice, every segment large and sure enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PanopticRules:
+    """Thresholds, on probabilities and on shares of the picture."""
+
+    min_score: float = 0.25  # of a query's best label
+    min_overlap: float = 0.5  # share of a query's own mask that must be left to it
+    min_area: float = 0.0006  # of the picture
+
+
+@dataclass(frozen=True)
+class PanopticSegment:
+    """One segment. ``query`` is the proposal it came from: for merged stuff, the surest of them."""
+
+    category: int
+    score: float
+    query: int
+
+
+def candidates(probabilities: Tensor, rules: PanopticRules) -> Tensor:
+    """Indices of the proposals that are sure enough of a label; probabilities (Q, C + 1), the last column "no object"."""
+    best = probabilities[:, :-1].max(-1).values
+    return torch.nonzero((best >= rules.min_score) & (best > probabilities[:, -1])).flatten()
+
+
+def merge_masks(mask_logits: Tensor, probabilities: Tensor, is_thing: Tensor, rules: PanopticRules) -> tuple[Tensor, list[PanopticSegment]]:
+    """Panoptic map of ONE image: (H, W) int64, 0 = void, n = the n-th segment of the list.
+
+    mask_logits (Q, H, W) of the candidates at the map's size; probabilities (Q, C + 1); is_thing (C,) bool.
+    A pixel goes to the query with the largest probability x mask; proposals that keep less than ``min_overlap`` of
+    their own mask are dropped; stuff of one class is one segment. Mask2Former's procedure, written anew: ids are never
+    reused, and masks are not scaled by the score before the overlap test.
+    """
+    height, width = mask_logits.shape[-2:]
+    panoptic = torch.zeros((height, width), dtype=torch.int64, device=mask_logits.device)
+    segments: list[PanopticSegment] = []
+    if not len(mask_logits):
+        return panoptic, segments
+    scores, categories = probabilities[:, :-1].max(-1)
+    masks = mask_logits.float().sigmoid()
+    owner = (scores[:, None, None] * masks).argmax(0)
+    stuff_place: dict[int, int] = {}
+    for index in torch.argsort(scores, descending=True, stable=True).tolist():
+        own = masks[index] >= 0.5
+        visible = own & (owner == index)
+        area = int(visible.sum())
+        if area < max(1.0, rules.min_area * height * width) or area < rules.min_overlap * int(own.sum()):
+            continue
+        category = int(categories[index])
+        if not bool(is_thing[category]) and category in stuff_place:
+            panoptic[visible] = stuff_place[category]
+            continue
+        segments.append(PanopticSegment(category, float(scores[index]), index))
+        panoptic[visible] = len(segments)
+        if not bool(is_thing[category]):
+            stuff_place[category] = len(segments)
+    return panoptic, segments

@@ -1,0 +1,1 @@
+"""The steps: each asks the workspace for its artifact and computes what is missing."""

@@ -1,0 +1,102 @@
+"""What all steps share: how they are called and what they give back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from spade.data.psg import Dataset, Record, load_psg
+from spade.errors import SpadeError
+from spade.progress import Reporter, Silent
+from spade.workspace import Artifact, Draft, Workspace
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The surroundings of a step: none of it changes a result."""
+
+    workspace: Workspace
+    report: Reporter = field(default_factory=Silent)
+    force: bool = False
+    source: str | None = None  # --from: the key of the input artifact
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step made or found."""
+
+    step: str
+    key: str
+    path: Path
+    cached: bool
+    seconds: float
+    result: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The one object that ``--json`` prints."""
+        return {**vars(self), "path": str(self.path), "result": dict(self.result)}
+
+
+def already_there(draft: Draft) -> StepResult:
+    """The result of an artifact that was found complete."""
+    manifest = draft.manifest
+    return StepResult(draft.step, draft.key, draft.path, True, 0.0, manifest["result"])
+
+
+def just_made(artifact: Artifact) -> StepResult:
+    """The result of an artifact that was just finished."""
+    manifest = artifact.manifest
+    return StepResult(artifact.step, artifact.key, artifact.path, False, float(manifest["seconds"]), manifest["result"])
+
+
+def open_dataset(data: Path, images: Path | None, report: Reporter, strict: bool) -> Dataset:
+    """Load a data set and say what was left out; with ``strict`` anything left out is an error."""
+    dataset = load_psg(data, images)
+    tell_skipped(dataset.problems, "records", report, strict)
+    return dataset
+
+
+def choose_records(dataset: Dataset, split: str, limit: int | None, with_relations: bool) -> list[Record]:
+    """Records of a split, at most ``limit``. Raises SpadeError when nothing is left."""
+    records = [r for r in dataset.split(split) if not with_relations or r.training_triples()]
+    if not records:
+        what = "images with relations" if with_relations else "images"
+        raise SpadeError(f"{dataset.source}: has no {what} in the split {split!r}; choose another --split or data set.")
+    return records[:limit]
+
+
+def tell_skipped(problems: Sequence[str], what: str, report: Reporter, strict: bool) -> None:
+    """Name what was skipped: the first few, and how many more."""
+    if not problems:
+        return
+    if strict:
+        raise SpadeError(f"{problems[0]} (--strict; {len(problems)} {what} in all)")
+    for line in problems[:5]:
+        report.say(f"skipped: {line}")
+    more = f", the first {min(5, len(problems))} named above" if len(problems) > 5 else ""
+    report.say(f"skipped {len(problems)} {what}{more}")
+
+
+class Memo(Generic[T]):
+    """Values computed one at a time on first use and kept while they fit a budget of bytes.
+
+    Each is computed alone, never in a batch, so its bits do not depend on what else was asked for or kept.
+    """
+
+    def __init__(self, compute: Callable[[int], T], size: Callable[[T], int], budget: int = 4 << 30) -> None:
+        self._compute, self._size, self._left = compute, size, budget
+        self._kept: OrderedDict[int, T] = OrderedDict()
+
+    def __getitem__(self, index: int) -> T:
+        if index in self._kept:
+            return self._kept[index]
+        value = self._compute(index)
+        if (needed := self._size(value)) <= self._left:
+            self._left -= needed
+            self._kept[index] = value
+        return value

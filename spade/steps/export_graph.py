@@ -1,0 +1,61 @@
+"""Step 6: scene graphs to graph files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spade.config import ExportConfig
+from spade.errors import SpadeError
+from spade.export.graph_files import graphml, merged, to_networkx
+from spade.files import canonical_hash, sha256_file, write_bytes
+from spade.scene_graph import SceneGraph, read_scene_graph
+from spade.steps.common import Run, StepResult, already_there, just_made
+from spade.workspace import keyed
+
+STEP, VERSION = "export-graph", 1
+
+
+def run(config: ExportConfig, run: Run) -> StepResult:
+    """Write the newest predictions, or the named graphs, as graph files."""
+    paths = _graphs(config, run)
+    prints = {"graphs": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
+    draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
+    if draft.cached:
+        done = already_there(draft)
+    else:
+        files = _files(config, [read_scene_graph(path) for path in paths], paths)
+        draft.begin()
+        try:
+            for name, data in files.items():
+                write_bytes(draft.file(name), data)
+            done = just_made(draft.finish({"files": list(files)}))
+        finally:
+            draft.release()
+    if config.output is not None:
+        names = list(done.result["files"])
+        single = len(names) == 1 and not config.output.is_dir()
+        for name in names:
+            write_bytes(config.output if single else config.output / name, (done.path / name).read_bytes())
+    return done
+
+
+def _graphs(config: ExportConfig, run: Run) -> list[Path]:
+    if config.graphs:
+        for path in config.graphs:
+            if not path.is_file():
+                raise SpadeError(f"{path}: no such scene graph; write one with: spade predict")
+        return list(config.graphs)
+    newest = run.workspace.newest("predict", run.source, needed_by="spade export-graph")
+    assert newest is not None
+    return [newest.path / name for name in newest.manifest["result"]["graphs"]]
+
+
+def _files(config: ExportConfig, graphs: list[SceneGraph], paths: list[Path]) -> dict[str, bytes]:
+    """File name -> content."""
+    if config.merge:
+        return {f"graphs.{config.format}": graphml(merged(graphs))}
+    files: dict[str, bytes] = {}
+    for number, (graph, path) in enumerate(zip(graphs, paths, strict=True)):
+        name = f"{path.stem}.{config.format}"
+        files[name if name not in files else f"{path.stem}-{number}.{config.format}"] = graphml(to_networkx(graph))
+    return files

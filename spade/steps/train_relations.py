@@ -1,0 +1,256 @@
+"""Step 3: train masks, labels and relations on the calibrated features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from spade.config import RelationsConfig
+from spade.data.codecs import read_panoptic
+from spade.data.images import read_image
+from spade.data.psg import Dataset, Record, watched_part
+from spade.diffusion.backbone import embedded_model, load_backbone, preset
+from spade.diffusion.features import feature_channels, feature_strides
+from spade.diffusion.student import Student, load_student
+from spade.distributed import refuse_several
+from spade.errors import SpadeError
+from spade.evaluation.predictions import from_prediction
+from spade.evaluation.protocols import OpenPsg
+from spade.files import read_json, write_bytes, write_json, write_json_lines
+from spade.model import MODEL_FORMAT, Model, pick_device
+from spade.open_vocabulary import load_clip
+from spade.relations.losses import Truth, stage2_losses
+from spade.relations.model import Heads, HeadsConfig
+from spade.segmentation.mask_generator import mask_loss
+from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
+from spade.training import Optimisation, Row, fit, grouped_batches
+from spade.vocabulary import Vocabulary
+from spade.workspace import keyed, verify
+
+STEP, VERSION = "train-relations", 1
+WATCH_AT = {"tiny": 10}  # K of the figure that chooses the best epoch; 50 for all other backbones
+
+
+def run(config: RelationsConfig, run: Run) -> StepResult:
+    """Train the heads on the newest calibration, or find it done. Resumes from the last checkpoint after a kill."""
+    refuse_several("spade train-relations")
+    device = pick_device(config.device)
+    calibration = run.workspace.newest("calibrate", run.source, needed_by="spade train-relations")
+    assert calibration is not None
+    source = calibration.manifest["result"]
+    defaults = preset(source["backbone"])
+    images_root = config.images or (Path(source["images_root"]) if source["images_root"] and config.data is None else None)
+    dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict)
+    records = choose_records(dataset, "train", config.limit, with_relations=False)
+    embedded = config.init == "embedded" and _packaged_fits(source, dataset.vocabulary)
+    config = replace(
+        config,
+        epochs=config.epochs or defaults.relations_epochs,
+        batch_size=config.batch_size or defaults.batch_size,
+        learning_rate=config.learning_rate or (3e-4 if embedded else 1e-3 if source["backbone"] == "tiny" else 1e-4),
+        init="embedded" if embedded else "scratch",
+        device=str(device),
+    )
+    prints = {"data": dataset.fingerprint(records, with_panoptic=True)}
+    draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
+    if draft.cached:
+        return already_there(draft)
+    verify(calibration, "run spade calibrate --force")
+    usable, problems = _usable(dataset, records)
+    tell_skipped(problems, "pictures", run.report, config.strict)
+    backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
+    student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
+    torch.manual_seed(config.seed)
+    heads = _heads(student, dataset.vocabulary, config.init, run).to(device)
+    draft.begin()
+    try:
+        job = _Job(student, heads, dataset, usable, WATCH_AT.get(source["backbone"], 50))
+        before = job.watch()
+        parameters = dict(heads.named_parameters())
+        curves = fit(
+            parameters,
+            Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05),
+            lambda epoch: grouped_batches([job.size(i) for i in job.learned], config.batch_size, config.seed, epoch),
+            job.losses,
+            job.watch,
+            "score",
+            draft.file("state.safetensors"),
+            {"key": draft.key},
+            lambda steps, done, total: run.report.track(steps, "train-relations", total=total, done=done),
+        )
+        save_model(draft.path, student, heads, dataset.vocabulary, source["backbone"], source["clip"])
+        write_json_lines(draft.file("curves.jsonl"), [{"epoch": 0} | before, *curves])
+        draft.file("state.safetensors").unlink()
+        best = max((row for row in curves if "score" in row), key=lambda row: row["score"])
+        result = {
+            "data": str(dataset.source.resolve()),
+            "images_root": str(dataset.root.resolve()),
+            "init": config.init,
+            "learned_from": len(job.learned),
+            "watched": len(job.watched),
+            "skipped": problems,
+            "parameters": sum(p.numel() for p in parameters.values()),
+            "watched_before": {name: value for name, value in before.items() if name != "score"},
+            "watched_after": {name: best[name] for name in before if name != "score"},
+            "best_epoch": int(best["epoch"]),
+        }
+        return just_made(draft.finish(result))
+    finally:
+        draft.release()
+
+
+def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
+    """Whether the packaged heads belong to this backbone and were trained on this very label list."""
+    facts = embedded_model() / "model.json"
+    if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
+        return False
+    return Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]) == vocabulary
+
+
+def _usable(dataset: Dataset, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
+    """Records whose picture and panoptic png are there, and what is wrong with the others."""
+    usable, problems = [], []
+    for record in records:
+        missing = [p for p in (dataset.image_path(record), dataset.panoptic_path(record)) if not p.is_file()]
+        if missing:
+            problems.append(f"{missing[0]}: no such file")
+        elif any(not s.is_crowd for s in record.segments):
+            usable.append(record)
+    if not usable:
+        raise SpadeError(
+            f"{problems[0] if problems else dataset.source}; not one training image is whole, so there is nothing to train on."
+        )
+    return usable, problems
+
+
+def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Heads:
+    backbone = student.backbone
+    tiny = backbone.image_size <= 128
+    config = HeadsConfig(
+        strides=feature_strides(backbone),
+        channels=feature_channels(backbone),
+        clip_dim=student.clip.dim,
+        classes=len(vocabulary.objects),
+        **({} if tiny else {"width": 256, "queries": 100, "decoder_layers": 9, "graph_layers": 8}),
+    )
+    if init == "scratch":
+        return Heads(config)
+    facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
+    heads = Heads(HeadsConfig.from_json(facts["heads"]))
+    heads.load_state_dict({name: value.float() for name, value in load_file(embedded_model() / "heads.safetensors").items()})
+    run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
+    return heads
+
+
+def save_model(folder: Path, student: Student, heads: Heads, vocabulary: Vocabulary, backbone: str, clip: str) -> None:
+    """Write a model folder that ``spade.load`` reads: adapter, heads, and last model.json."""
+    student.save(folder / "adapter")
+    weights = {name: value.detach().cpu().contiguous().clone() for name, value in heads.state_dict().items() if value.is_floating_point()}
+    write_bytes(folder / "heads.safetensors", save(weights))
+    facts = {
+        "format": MODEL_FORMAT,
+        "backbone": backbone,
+        "clip": clip,
+        "heads": heads.config.to_json(),
+        "vocabulary": vocabulary.to_json(),
+    }
+    write_json(folder / "model.json", facts)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A record's features fine to coarse, each (1, C, H, W), and its annotation at the size at which it is seen."""
+
+    features: tuple[Tensor, ...]
+    masks: Tensor  # (N, H, W) bool
+    classes: Tensor
+    triples: Tensor
+
+    @property
+    def bytes(self) -> int:
+        return sum(t.numel() * t.element_size() for t in (*self.features, self.masks))
+
+
+class _Job:
+    """The data of one training: features, truths, losses, and the watched images."""
+
+    def __init__(self, student: Student, heads: Heads, dataset: Dataset, records: Sequence[Record], watch_at: int) -> None:
+        self.student, self.heads, self.dataset, self.watch_at = student, heads, dataset, watch_at
+        learned, watched = watched_part(list(records))
+        self.records = [*(learned or watched), *watched]
+        self.learned = list(range(len(learned or watched)))
+        self.watched = list(range(len(self.learned), len(self.records)))
+        vocabulary = dataset.vocabulary
+        self.labels = student.label_context(vocabulary)
+        self.objects = student.clip.embed_labels(vocabulary.objects)
+        self.predicates = student.clip.embed_predicates(vocabulary.predicates)
+        self.model = Model(student, heads, vocabulary, {})
+        self.criterion = mask_loss(heads.decoder_config)
+        self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.bytes)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Size at which a record's picture is seen."""
+        record = self.records[index]
+        return self.student.size_for(record.width, record.height)
+
+    def _look(self, index: int) -> _Seen:
+        record = self.records[index]
+        image = read_image(self.dataset.image_path(record))
+        features = self.student.features(self.student.observe(image), self.labels)
+        masks, classes, triples = annotation(record, read_panoptic(self.dataset.panoptic_path(record)), self.size(index))
+        return _Seen(tuple(features), masks, classes, triples)
+
+    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
+        """Stage 2's terms for a batch of learned images."""
+        self.heads.train()
+        seen = [self._seen[self.learned[i]] for i in batch]
+        device = self.objects.device
+        features = [torch.cat(level).to(device) for level in zip(*(s.features for s in seen), strict=True)]
+        truths = [Truth(s.masks.float().to(device), s.classes.to(device), s.triples.to(device)) for s in seen]
+        return stage2_losses(self.heads, self.criterion, features, truths, self.objects, self.predicates)
+
+    def watch(self) -> Row:
+        """R@K, mR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
+        self.heads.eval()
+        dataset = self.dataset
+        protocol = OpenPsg(dataset.classes, len(dataset.things), dataset.predicates, (self.watch_at,))
+        for index in self.watched:
+            record = self.records[index]
+            prediction = self.model.predict(dataset.image_path(record))
+            protocol.add(record, read_panoptic(dataset.panoptic_path(record)), from_prediction(record.image_id, prediction))
+        figures = protocol.figures()
+        names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", "PQ")
+        row = {name: float(figures[name] or 0.0) for name in names}
+        # PQ breaks ties, and leads while no relation is found yet.
+        return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
+
+
+def annotation(record: Record, ids: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Masks (N, H, W) bool at ``size`` (width, height), classes (N,), triples (R, 3) of a record.
+
+    Crowds are left out, and so are segments without a pixel at that size, with their relations.
+    """
+    width, height = size
+    rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
+    columns = (np.arange(width) * ids.shape[1] + ids.shape[1] // 2) // width
+    small = ids[np.minimum(rows, ids.shape[0] - 1)][:, np.minimum(columns, ids.shape[1] - 1)]
+    masks: list[np.ndarray] = []
+    classes: list[int] = []
+    place: dict[int, int] = {}
+    for index, segment in enumerate(record.segments):
+        mask = small == segment.id
+        if segment.is_crowd or not mask.any():
+            continue
+        place[index] = len(masks)
+        masks.append(mask)
+        classes.append(segment.category)
+    triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
+    stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
+    return stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3)

@@ -1,0 +1,1 @@
+"""The embedded world: procedural scenes whose relations follow from their layout."""

@@ -1,0 +1,54 @@
+"""The command ``spade``: one module a command, one error boundary."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from spade.errors import SpadeError
+from spade_cli.commands import calibrate, evaluate, export_graph, invert, predict, quickstart, status, train_relations, world
+
+
+class SpadeGroup(TyperGroup):
+    """Turns a user's mistake into one sentence and its exit code; anything else is our bug and keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except SpadeError as error:
+            print(f"spade: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from None
+
+
+app = typer.Typer(
+    cls=SpadeGroup,
+    name="spade",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+    add_completion=False,
+    help="Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025).",
+    epilog="Begin with: spade quickstart",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from spade import __version__
+
+        print(f"spade {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False,
+) -> None:
+    """Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025)."""
+
+
+for module in (quickstart, world, invert, calibrate, train_relations, predict, evaluate, export_graph, status):
+    module.register(app)

@@ -1,0 +1,36 @@
+"""``spade status``."""
+
+from __future__ import annotations
+
+import typer
+
+from spade.steps.common import StepResult
+from spade_cli.options import Common, common_options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status", epilog="Example: spade status --workspace spade-workspace")(common_options(status))
+
+
+def status(common: Common) -> StepResult:
+    """What the workspace holds: step, key, inputs, when, size, complete or partial."""
+    from spade.workspace import Workspace
+
+    rows = Workspace(common.workspace).status()
+    if not common.json and not common.quiet:
+        _table(rows)
+    return StepResult("status", "-", common.workspace, True, 0.0, {"artifacts": rows})
+
+
+def _table(rows: list[dict]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("step", "key", "from", "state", "finished", "seconds", "MB")
+    for row in rows:
+        state = "complete" if row["complete"] else "partial"
+        inputs = ", ".join(f"{step}/{key}" for step, key in row["inputs"].items())
+        seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
+        table.add_row(row["step"], row["key"], inputs, state, (row["finished"] or "")[:19], seconds, f"{row['bytes'] / 1e6:.1f}")
+    Console().print(table if rows else "nothing yet; begin with: spade quickstart")

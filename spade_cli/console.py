@@ -1,0 +1,49 @@
+"""What a person sees while a command runs: messages and progress bars on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class Console:
+    """Messages to stderr; silent with ``quiet``; progress bars only where stderr is a terminal."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self.quiet, self.verbose = quiet, verbose
+
+    def say(self, message: str) -> None:
+        """One line for the person in front of the terminal."""
+        if not self.quiet:
+            print(message, file=sys.stderr, flush=True)
+
+    def detail(self, message: str) -> None:
+        """A line that only ``-v`` shows."""
+        if self.verbose:
+            self.say(message)
+
+    def track(self, items: Iterable[T], label: str, total: int | None = None, done: int = 0) -> Iterator[T]:
+        """Iterate with a progress bar: count, rate and remaining time."""
+        if self.quiet or not sys.stderr.isatty():
+            yield from items
+            return
+        from rich.console import Console as RichConsole
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        count = total if total is not None else len(items)  # type: ignore[arg-type]
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=RichConsole(stderr=True), transient=False) as bar:
+            task = bar.add_task(label, total=count, completed=done, rate="")
+            for item in items:
+                yield item
+                speed = bar.tasks[0].speed
+                bar.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")

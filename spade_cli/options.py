@@ -1,0 +1,129 @@
+"""Options that every command has, declared once and taken off before a command's own function runs."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json as json_module
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spade.steps.common import Run, StepResult
+from spade.workspace import Workspace
+from spade_cli.console import Console
+
+GROUP = "Common options"
+
+
+class Dtype(StrEnum):
+    """Number formats of the backbone."""
+
+    float32 = "float32"
+    float16 = "float16"
+    bfloat16 = "bfloat16"
+
+
+@dataclass(frozen=True)
+class Common:
+    """The common options of one call."""
+
+    workspace: Path
+    device: str
+    dtype: Dtype
+    seed: int
+    force: bool
+    source: str | None
+    verbose: bool
+    quiet: bool
+    json: bool
+
+    @property
+    def console(self) -> Console:
+        """Where messages go."""
+        return Console(self.quiet, self.verbose)
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What every config holds."""
+        return {"device": self.device, "dtype": self.dtype.value, "seed": self.seed}
+
+    def run(self) -> Run:
+        """The surroundings that a step is called with."""
+        return Run(Workspace(self.workspace), self.console, self.force, self.source)
+
+
+def _workspace(value: Path | None) -> Path:
+    return value or Path(os.environ.get("SPADE_WORKSPACE") or "spade-workspace")
+
+
+_OPTIONS: dict[str, tuple[Any, Any]] = {
+    "workspace": (
+        Annotated[
+            Path | None, typer.Option(help="Folder of all results (default: spade-workspace, or SPADE_WORKSPACE).", rich_help_panel=GROUP)
+        ],
+        None,
+    ),
+    "device": (Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=GROUP)], "auto"),
+    "dtype": (Annotated[Dtype, typer.Option(help="Number format of the backbone.", rich_help_panel=GROUP)], Dtype.float32),
+    "seed": (Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=GROUP)], 0),
+    "force": (Annotated[bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=GROUP)], False),
+    "source": (
+        Annotated[
+            str | None,
+            typer.Option("--from", metavar="KEY", help="Use the input artifact with this key, not the newest.", rich_help_panel=GROUP),
+        ],
+        None,
+    ),
+    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=GROUP)], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", help="No messages, no progress bars.", rich_help_panel=GROUP)], False),
+    "json": (Annotated[bool, typer.Option("--json", help="Print one json object on stdout.", rich_help_panel=GROUP)], False),
+}
+
+
+def common_options(function: Callable[..., StepResult]) -> Callable[..., None]:
+    """Give a command the common options; it gets them as ``common`` and returns a StepResult, which is printed."""
+    own = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in _OPTIONS.items()
+    ]
+
+    @functools.wraps(function)
+    def command(*args: Any, **kwargs: Any) -> None:
+        values = {name: kwargs.pop(name) for name in _OPTIONS}
+        common = Common(**values | {"workspace": _workspace(values["workspace"])})
+        show(function(common, *args, **kwargs), common)
+
+    command.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
+    return command
+
+
+def show(result: StepResult, common: Common) -> None:
+    """Print what a step made: one json object, or a few lines for people."""
+    if common.json:
+        print(json_module.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
+        return
+    if common.quiet:
+        return
+    how = "cached, nothing to do" if result.cached else f"done in {result.seconds:.1f} s"
+    print(f"{result.step} {result.key}: {how}")
+    for name, value in result.result.items():
+        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+            print(f"  {name.replace('_', ' ')}: {round(value, 4) if isinstance(value, float) else value}")
+    print(f"  in: {result.path}")
+    sys.stdout.flush()
+
+
+def numbers_list(text: str, option: str) -> tuple[int, ...]:
+    """Turn "20,50,100" into numbers; a usage error names the option."""
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write numbers with commas, for example 20,50,100.", param_hint=option) from None

@@ -177,7 +177,7 @@ def find_model(source: str | Path | None) -> Path:
         if newest is not None:
             return newest.path
     raise SpadeError(
-        f"{folder}: holds no trained model (model.json); name a workspace in which spade train-relations ran, or none for the packaged model."
+        f"{folder}: holds no trained model (model.json); name a workspace where spade train-relations ran, or none for the packaged model."
     )
 
 

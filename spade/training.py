@@ -125,6 +125,8 @@ def fit(
 ) -> list[Row]:
     """Train ``parameters`` in place, ending with the best watched weights; returns the curves, one row an epoch.
 
+    Row 0 is the start, before any step: where no epoch betters it, it is what stays.
+
     batches(epoch): the epoch's batches, the same number each epoch and the same for the same epoch.
     losses(batch): weighted terms; their sum is minimised, each is averaged into the curves.
     watch(): figures on the watched images under the weights as they are; ``better`` names the one to maximise.
@@ -137,6 +139,8 @@ def fit(
     mark = canonical_hash({"signature": signature, "options": vars(options), "names": sorted(parameters)})
     if state_file is not None and state_file.exists():
         state.load(state_file, mark)
+    if not state.curves:
+        _look(state, 0, watch, better, {})
     per_epoch = len(batches(0)) // options.accumulate
     if per_epoch < 1:
         raise SpadeError("There are fewer batches than are accumulated for one step; add images or lower --batch-size.")
@@ -180,21 +184,27 @@ def _optimise(
 
 
 def _end_epoch(state: _State, options: Optimisation, epoch: int, per_epoch: int, watch: Callable[[], Row], better: str) -> None:
-    row: Row = {"epoch": epoch + 1} | {name: value / per_epoch for name, value in state.sums.items()}
+    row: Row = {name: value / per_epoch for name, value in state.sums.items()}
     state.sums = {}
     if (epoch + 1) % options.watch_every == 0 or epoch + 1 == options.epochs:
-        raw = None
-        if state.average is not None:
-            raw = state.copy()
-            state.assign(state.average)
-        with torch.no_grad():
-            figures = watch()
-        if figures[better] > state.best_value:
-            state.best_value, state.best = figures[better], state.copy()
-        row |= figures
-        if raw is not None:
-            state.assign(raw)
-    state.curves.append(row)
+        _look(state, epoch + 1, watch, better, row)
+    else:
+        state.curves.append({"epoch": epoch + 1} | row)
+
+
+def _look(state: _State, epoch: int, watch: Callable[[], Row], better: str, losses: Row) -> None:
+    """Measure the watched images, with the averaged weights where there are any, and keep the weights if they are the best."""
+    raw = None
+    if state.average is not None:
+        raw = state.copy()
+        state.assign(state.average)
+    with torch.no_grad():
+        figures = watch()
+    if figures[better] > state.best_value:
+        state.best_value, state.best = figures[better], state.copy()
+    if raw is not None:
+        state.assign(raw)
+    state.curves.append({"epoch": epoch} | losses | figures)
 
 
 def _schedule(step: int, total: int, warmup: int) -> float:

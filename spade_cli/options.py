@@ -87,8 +87,8 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def common_options(function: Callable[..., StepResult]) -> Callable[..., None]:
-    """Give a command the common options; it gets them as ``common`` and returns a StepResult, which is printed."""
+def common_options(function: Callable[..., StepResult | None]) -> Callable[..., None]:
+    """Give a command the common options, as ``common``; the StepResult it returns is printed, None is not."""
     own = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in _OPTIONS.items()
@@ -98,7 +98,9 @@ def common_options(function: Callable[..., StepResult]) -> Callable[..., None]:
     def command(*args: Any, **kwargs: Any) -> None:
         values = {name: kwargs.pop(name) for name in _OPTIONS}
         common = Common(**values | {"workspace": _workspace(values["workspace"])})
-        show(function(common, *args, **kwargs), common)
+        result = function(common, *args, **kwargs)
+        if result is not None:
+            show(result, common)
 
     command.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
@@ -115,10 +117,21 @@ def show(result: StepResult, common: Common) -> None:
     how = "cached, nothing to do" if result.cached else f"done in {result.seconds:.1f} s"
     print(f"{result.step} {result.key}: {how}")
     for name, value in result.result.items():
-        if isinstance(value, (str, int, float)) and not isinstance(value, bool):
-            print(f"  {name.replace('_', ' ')}: {round(value, 4) if isinstance(value, float) else value}")
+        if (text := _short(value)) is not None:
+            print(f"  {name.replace('_', ' ')}: {text}")
     print(f"  in: {result.path}")
     sys.stdout.flush()
+
+
+def _short(value: Any) -> str | None:
+    """A value for a line of text; None for what is empty, nested or too long for one."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)) and 0 < len(value) <= 4 and all(isinstance(v, (str, int)) for v in value):
+        return ", ".join(map(str, value))
+    return str(value) if isinstance(value, (str, int)) else None
 
 
 def numbers_list(text: str, option: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
 from diffusers import AutoencoderKL
 
 from spade.files import write_json_lines
@@ -46,17 +46,19 @@ def main() -> None:
         start = epoch * options.samples
         return [list(range(start + i, start + i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
 
-    curves = fit(
-        dict(model.named_parameters()),
-        Optimisation(epochs=options.epochs, learning_rate=2e-3, seed=options.seed, warmup_steps=100, ema_decay=0.995),
-        batches,
-        losses,
-        watch,
-        "psnr",
-        options.output / "state" / "autoencoder.safetensors",
-        {"samples": options.samples},
-        progress("autoencoder"),
-    )
+    with recorded(options, "autoencoder") as figures:
+        curves = fit(
+            dict(model.named_parameters()),
+            Optimisation(epochs=options.epochs, learning_rate=2e-3, seed=options.seed, warmup_steps=100, ema_decay=0.995),
+            batches,
+            losses,
+            watch,
+            "psnr",
+            options.output / "state" / "autoencoder.safetensors",
+            {"samples": options.samples},
+            progress("autoencoder"),
+        )
+        figures |= curves[-1]
     with torch.no_grad():
         latents = torch.cat([model.encode(batch).latent_dist.mode() for batch in watched.split(16)])
     model.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))

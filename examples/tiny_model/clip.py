@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy, interpolate
@@ -45,7 +45,7 @@ def make_tokenizer(folder: Path) -> CLIPTokenizer:
     )
     merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet), *(first + second for first, second in merges)]
-    symbols = list(dict.fromkeys(symbols)) + ["<|startoftext|>", "<|endoftext|>"]
+    symbols = [*dict.fromkeys(symbols), "<|startoftext|>", "<|endoftext|>"]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(symbols)}, ensure_ascii=False), "utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n", "utf-8")
@@ -148,17 +148,19 @@ def main() -> None:
         start = epoch * options.samples
         return [list(range(start + i, start + i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
 
-    curves = fit(
-        dict(model.named_parameters()),
-        Optimisation(epochs=options.epochs, learning_rate=1e-3, seed=options.seed, warmup_steps=100, weight_decay=0.05, ema_decay=0.99),
-        batches,
-        losses,
-        watch,
-        "top1",
-        options.output / "state" / "clip.safetensors",
-        {"samples": options.samples},
-        progress("clip"),
-    )
+    with recorded(options, "clip") as figures:
+        curves = fit(
+            dict(model.named_parameters()),
+            Optimisation(epochs=options.epochs, learning_rate=1e-3, seed=options.seed, warmup_steps=100, weight_decay=0.05, ema_decay=0.99),
+            batches,
+            losses,
+            watch,
+            "top1",
+            options.output / "state" / "clip.safetensors",
+            {"samples": options.samples},
+            progress("clip"),
+        )
+        figures |= curves[-1]
     encoder = to_text_encoder(model.float(), tokenizer)
     ids = watched[0][1]
     pooled = encoder(ids).pooler_output @ model.text_projection

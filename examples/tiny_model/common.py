@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
+import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +50,22 @@ def pixels(samples: list[WorldSample]) -> torch.Tensor:
     """Pictures as (B, 3, 128, 128) in [-1, 1]."""
     stacked = np.stack([sample.image for sample in samples]).astype(np.float32)
     return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1
+
+
+@contextmanager
+def recorded(options: argparse.Namespace, part: str) -> Iterator[dict[str, object]]:
+    """Append to log.jsonl what was trained, how long this run took and what came out; a resumed run adds a line."""
+    began, figures = time.monotonic(), {}
+    yield figures
+    line = {
+        "part": part,
+        "minutes": round((time.monotonic() - began) / 60, 2),
+        "epochs": options.epochs,
+        "samples_an_epoch": options.samples,
+        "seed": options.seed,
+        "device": options.device,
+        "threads": torch.get_num_threads(),
+        "figures": figures,
+    }
+    with open(options.output / "log.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")

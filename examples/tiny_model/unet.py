@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from clip import caption
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
@@ -113,17 +113,19 @@ def main() -> None:
             error.append((model(noisy, watched_t[part], watched_context[part]).sample - watched_noise[part]).square().mean())
         return {"minus_mse": -float(torch.stack(error).mean())}
 
-    curves = fit(
-        dict(model.named_parameters()),
-        Optimisation(epochs=options.epochs, learning_rate=6e-4, seed=options.seed, warmup_steps=100, ema_decay=0.998),
-        batches,
-        losses,
-        watch,
-        "minus_mse",
-        options.output / "state" / "unet.safetensors",
-        {"samples": options.samples},
-        progress("unet"),
-    )
+    with recorded(options, "unet") as figures:
+        curves = fit(
+            dict(model.named_parameters()),
+            Optimisation(epochs=options.epochs, learning_rate=6e-4, seed=options.seed, warmup_steps=100, ema_decay=0.998),
+            batches,
+            losses,
+            watch,
+            "minus_mse",
+            options.output / "state" / "unet.safetensors",
+            {"samples": options.samples},
+            progress("unet"),
+        )
+        figures |= curves[-1]
     model.half().save_pretrained(backbone / "unet", safe_serialization=True)
     scheduler.save_pretrained(backbone / "scheduler")
     write_json_lines(options.output / "curves" / "unet.jsonl", curves)

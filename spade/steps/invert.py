@@ -18,7 +18,7 @@ from torch import Tensor
 from spade.config import InvertConfig
 from spade.data.images import model_size, read_image, to_array
 from spade.data.psg import Dataset, Record
-from spade.diffusion.backbone import Backbone, fingerprint, load_backbone, preset, resolve_backbone
+from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.inversion import invert
 from spade.diffusion.prompts import Prompt, span_tokens, split_prompts
 from spade.distributed import Processes, processes
@@ -34,10 +34,11 @@ STEP, VERSION = "invert", 1
 def run(config: InvertConfig, run: Run) -> StepResult:
     """Invert a data set's training images, or find it done. Resumes after a kill, batch by batch."""
     device = pick_device(config.device)
-    config = _with_preset(config, str(device))
+    folder = resolve_backbone(config.backbone)
+    defaults = preset(folder)
+    config = _with_preset(config, defaults, str(device))
     dataset = open_dataset(config.data, config.images, run.report, config.strict)
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
-    folder = resolve_backbone(config.backbone)
     prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder)}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
@@ -82,8 +83,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         raise
 
 
-def _with_preset(config: InvertConfig, device: str) -> InvertConfig:
-    defaults = preset(config.backbone)
+def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertConfig:
     return replace(
         config,
         steps=config.steps or defaults.steps,
@@ -181,7 +181,7 @@ def _invert_batch(batch: list[Record], pictures: list[_Loaded], dataset: Dataset
         latents = dict(zip(usable, backbone.encode_image(pixels), strict=True))
         context, offsets = backbone.encode_text([prompt.text for _, prompt in prompts])
         rows = torch.stack([latents[i] for i, _ in prompts])
-        seen = invert(backbone.unet, backbone.schedule, rows, context, config.steps, config.read_at, preset(config.backbone).map_strides)
+        seen = invert(backbone.unet, backbone.schedule, rows, context, config.steps, config.read_at, preset(backbone.folder).map_strides)
         assert seen.maps is not None
         reached = list(seen.timesteps)
         kept: dict[int, list[Tensor]] = {}

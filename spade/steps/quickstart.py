@@ -19,7 +19,7 @@ SHOWN = ("PQ", "R@20", "R@50", "mR@20", "mR@50")
 class QuickstartConfig:
     """``spade quickstart``. 0 epochs: the tiny backbone's preset."""
 
-    images: int = 150
+    images: int = 300
     epochs: int = 0
     seed: int = 0
     device: str = "auto"

@@ -16,7 +16,7 @@ from spade.config import RelationsConfig
 from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record, watched_part
-from spade.diffusion.backbone import embedded_model, load_backbone, preset
+from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Student, load_student
 from spade.distributed import refuse_several
@@ -35,7 +35,6 @@ from spade.vocabulary import Vocabulary
 from spade.workspace import keyed, verify
 
 STEP, VERSION = "train-relations", 1
-WATCH_AT = {"tiny": 10}  # K of the figure that chooses the best epoch; 50 for all other backbones
 
 
 def run(config: RelationsConfig, run: Run) -> StepResult:
@@ -45,7 +44,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     calibration = run.workspace.newest("calibrate", run.source, needed_by="spade train-relations")
     assert calibration is not None
     source = calibration.manifest["result"]
-    defaults = preset(source["backbone"])
+    defaults = preset(resolve_backbone(source["backbone"]))
+    tiny = defaults is TINY
     images_root = config.images or (Path(source["images_root"]) if source["images_root"] and config.data is None else None)
     dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict)
     records = choose_records(dataset, "train", config.limit, with_relations=False)
@@ -54,7 +54,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         config,
         epochs=config.epochs or defaults.relations_epochs,
         batch_size=config.batch_size or defaults.batch_size,
-        learning_rate=config.learning_rate or (3e-4 if embedded else 1e-3 if source["backbone"] == "tiny" else 1e-4),
+        learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3 if tiny else 1e-4),
         init="embedded" if embedded else "scratch",
         device=str(device),
     )
@@ -71,8 +71,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     heads = _heads(student, dataset.vocabulary, config.init, run).to(device)
     draft.begin()
     try:
-        job = _Job(student, heads, dataset, usable, WATCH_AT.get(source["backbone"], 50))
-        before = job.watch()
+        job = _Job(student, heads, dataset, usable, 10 if tiny else 50)
         parameters = dict(heads.named_parameters())
         curves = fit(
             parameters,
@@ -86,9 +85,9 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
             lambda steps, done, total: run.report.track(steps, "train-relations", total=total, done=done),
         )
         save_model(draft.path, student, heads, dataset.vocabulary, source["backbone"], source["clip"])
-        write_json_lines(draft.file("curves.jsonl"), [{"epoch": 0} | before, *curves])
+        write_json_lines(draft.file("curves.jsonl"), curves)
         draft.file("state.safetensors").unlink()
-        best = max((row for row in curves if "score" in row), key=lambda row: row["score"])
+        before, best = curves[0], max((row for row in curves if "score" in row), key=lambda row: row["score"])
         result = {
             "data": str(dataset.source.resolve()),
             "images_root": str(dataset.root.resolve()),
@@ -97,8 +96,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
             "watched": len(job.watched),
             "skipped": problems,
             "parameters": sum(p.numel() for p in parameters.values()),
-            "watched_before": {name: value for name, value in before.items() if name != "score"},
-            "watched_after": {name: best[name] for name in before if name != "score"},
+            "watched_before": {name: value for name, value in before.items() if name not in ("score", "epoch")},
+            "watched_after": {name: best[name] for name in before if name not in ("score", "epoch")},
             "best_epoch": int(best["epoch"]),
         }
         return just_made(draft.finish(result))

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def quickstart(
     common: Common,
-    images: Annotated[int, typer.Option(min=5, help="Scenes of the small world; every fifth is held out.")] = 150,
+    images: Annotated[int, typer.Option(min=5, help="Scenes of the small world; every fifth is held out.")] = 300,
 ) -> StepResult:
     """Every step on a small world, from nothing to a picture of a scene graph, in a few minutes."""
     from spade.steps.quickstart import QuickstartConfig, run
@@ -36,8 +36,9 @@ def _table(result: Mapping[str, Any]) -> None:
     figures = Table("held-out scenes", *result["figures"]["packaged"])
     for name, row in result["figures"].items():
         figures.add_row(name, *("-" if value is None else f"{100 * value:.1f}" for value in row.values()))
-    seconds = Table("step", *result["step_seconds"])
-    seconds.add_row("seconds", *(f"{value:.1f}" for value in result["step_seconds"].values()))
+    seconds = Table("step", "seconds")
+    for name, value in result["step_seconds"].items():
+        seconds.add_row(name, f"{value:.1f}")
     console = Console()
     console.print(figures)
     console.print(seconds)

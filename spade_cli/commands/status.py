@@ -13,24 +13,32 @@ def register(app: typer.Typer) -> None:
     app.command("status", epilog="Example: spade status --workspace spade-workspace")(common_options(status))
 
 
-def status(common: Common) -> StepResult:
+def status(common: Common) -> StepResult | None:
     """What the workspace holds: step, key, inputs, when, size, complete or partial."""
     from spade.workspace import Workspace
 
     rows = Workspace(common.workspace).status()
-    if not common.json and not common.quiet:
-        _table(rows)
-    return StepResult("status", "-", common.workspace, True, 0.0, {"artifacts": rows})
+    if common.json:
+        return StepResult("status", "-", common.workspace, True, 0.0, {"artifacts": rows})
+    _table(rows)
+    return None
 
 
 def _table(rows: list[dict]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("step", "key", "from", "state", "finished", "seconds", "MB")
+    table = Table("step", "key", "from", "state", "finished", "seconds", "MB", box=None)
+    for column in table.columns:
+        column.no_wrap = True
     for row in rows:
         state = "complete" if row["complete"] else "partial"
-        inputs = ", ".join(f"{step}/{key}" for step, key in row["inputs"].items())
+        inputs = ", ".join(row["inputs"].values())
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
-        table.add_row(row["step"], row["key"], inputs, state, (row["finished"] or "")[:19], seconds, f"{row['bytes'] / 1e6:.1f}")
-    Console().print(table if rows else "nothing yet; begin with: spade quickstart")
+        table.add_row(
+            row["step"], row["key"], inputs, state, (row["finished"] or "")[:16].replace("T", " "), seconds, f"{row['bytes'] / 1e6:.1f}"
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = 140
+    console.print(table if rows else "nothing yet; begin with: spade quickstart")

@@ -1,0 +1,33 @@
+"""Calibrate the tiny UNet and train its heads on a large world, through the same steps as the command line."""
+
+from __future__ import annotations
+
+from common import arguments, recorded
+
+from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
+from spade.steps import calibrate, invert, train_relations, world
+from spade.steps.common import Run
+from spade.workspace import Workspace
+from spade_cli.console import Console
+
+WORLD_SEED = 3_000
+
+
+def main() -> None:
+    """World, inversion, calibration, heads; each step resumes or is found done."""
+    options = arguments(__doc__ or "", epochs=6, samples=2000)
+    run = Run(Workspace(options.output / "workspace"), Console())
+    data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
+    with recorded(options, "adapter") as figures:
+        world.run(data, options.samples, 128, 128, WORLD_SEED, run)
+        config = InvertConfig(data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers)
+        invert.run(config, run)
+        figures |= calibrate.run(CalibrateConfig(epochs=3, init="scratch", **numbers), run).result
+    print(figures)
+    with recorded(options, "heads") as figures:
+        figures |= train_relations.run(RelationsConfig(epochs=options.epochs, init="scratch", **numbers), run).result
+    print(figures)
+
+
+if __name__ == "__main__":
+    main()

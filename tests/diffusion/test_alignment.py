@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade.diffusion.alignment import label_targets, map_loss, pointing_hit
+from spade.diffusion.attention import normalise
+
+
+def peak(y, x, value=1.0):
+    maps = torch.zeros(4, 4)
+    maps[y, x] = value
+    return maps
+
+
+def test_a_label_is_the_mean_of_its_normalised_mentions():
+    maps = torch.stack([peak(0, 0, 0.001), peak(1, 1), peak(3, 3, 5.0)])
+    targets = label_targets(["dog", "on", "dog"], [2, -1, 0], maps)
+    assert [(t.label, t.segments) for t in targets] == [("dog", (0, 2)), ("on", ())]
+    # eps keeps the faint map a hair below 1
+    assert torch.allclose(targets[0].map, (peak(0, 0) + peak(3, 3)) / 2, atol=1e-4)
+
+
+def test_loss_by_hand():
+    student = torch.stack([peak(0, 0), peak(1, 1), peak(2, 2)])[None]
+    assert map_loss(student, [[(0, peak(0, 0))]]) < 1e-6
+    assert torch.isclose(map_loss(student, [[(0, peak(3, 3))]]), torch.tensor(2.0))
+    both = map_loss(student, [[(0, peak(0, 0)), (1, peak(3, 3))]])
+    assert torch.isclose(both, torch.tensor(1.0))
+    assert map_loss(student.requires_grad_(), [[]]).requires_grad
+
+
+@given(st.floats(0.01, 100), st.integers(0, 1000))
+def test_loss_ignores_the_scale_of_a_map_and_stays_in_its_range(factor, seed):
+    generator = torch.Generator().manual_seed(seed)
+    student, target = torch.rand(1, 1, 4, 4, generator=generator) + 0.01, normalise(torch.rand(4, 4, generator=generator) + 0.01)
+    plain, scaled = (float(map_loss(s, [[(0, target)]])) for s in (student, factor * student))
+    assert abs(plain - scaled) < 1e-4
+    assert 0 <= plain <= 2
+
+
+def test_pointing():
+    mask = torch.zeros(4, 4, dtype=torch.bool)
+    mask[0] = True
+    hit, mass, chance = pointing_hit(peak(0, 2, 3.0) + peak(2, 2, 1.0), mask)
+    assert (hit, chance) == (True, 0.25)
+    assert abs(mass - 0.75) < 1e-6
+    assert pointing_hit(peak(2, 2), mask)[0] is False

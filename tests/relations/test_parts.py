@@ -1,0 +1,115 @@
+"""Nodes, neighbours, graph transformer and pairs."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spade.relations.neighbours import neighbour_graph
+from spade.relations.nodes import mask_boxes, node_geometry, pool
+from spade.relations.pairs import PairSimilarity, pair_geometry, select_pairs
+from spade.relations.transformer import RelationGraphTransformer
+
+
+def boxes_to_masks(*boxes, size=10):
+    masks = torch.zeros(len(boxes), size, size)
+    for mask, (y1, x1, y2, x2) in zip(masks, boxes, strict=True):
+        mask[y1:y2, x1:x2] = 1
+    return masks
+
+
+def test_boxes_and_geometry_by_hand():
+    masks = boxes_to_masks((2, 1, 6, 9), (0, 0, 0, 0))
+    assert torch.allclose(mask_boxes(masks), torch.tensor([[0.1, 0.2, 0.9, 0.6], [0, 0, 0, 0]]))
+    geometry = node_geometry(masks)[0]
+    assert torch.allclose(geometry, torch.tensor([0.5, 0.4, 0.8, 0.4, 0.32**0.5, 1.0]), atol=1e-5)
+    faint = torch.zeros(1, 10, 10)
+    faint[0, 3, 4] = 0.2
+    assert torch.allclose(mask_boxes(faint), torch.tensor([[0.4, 0.3, 0.5, 0.4]])), "a mask below half a cell keeps its place"
+
+
+def test_pool_is_the_mean_under_the_mask():
+    features = torch.stack([torch.arange(100.0).view(10, 10), torch.ones(10, 10)])
+    assert torch.allclose(pool(features, boxes_to_masks((0, 0, 1, 10), (9, 9, 10, 10))), torch.tensor([[4.5, 1.0], [99.0, 1.0]]), atol=1e-3)
+
+
+def test_neighbours_are_near_or_alike():
+    masks = boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10))
+    apart = torch.eye(3)
+    assert neighbour_graph(masks, apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    alike = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]])
+    graph = neighbour_graph(masks, alike)
+    assert graph[0, 2]
+    assert graph[2, 0]
+    assert not graph[1, 2]
+
+
+@pytest.fixture(scope="module")
+def transformer():
+    torch.manual_seed(0)
+    return RelationGraphTransformer(16, 3).eval()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 7), st.integers(0, 4))
+def test_equivariant_to_order_and_blind_to_padding(transformer, seed, count, padding):
+    generator = torch.Generator().manual_seed(seed)
+    nodes = torch.randn(1, count, 16, generator=generator)
+    links = torch.rand(count, count, generator=generator) > 0.5
+    graph = (links | links.T | torch.eye(count, dtype=torch.bool))[None]
+    present = torch.ones(1, count, dtype=torch.bool)
+    with torch.no_grad():
+        plain = transformer(nodes, graph, present)
+        order = torch.randperm(count, generator=generator)
+        moved = transformer(nodes[:, order], graph[:, order][:, :, order], present)
+        wide = torch.randn(1, count + padding, 16, generator=generator)
+        wide[:, :count] = nodes
+        large = torch.rand(1, count + padding, count + padding, generator=generator) > 0.5
+        large[:, :count, :count] = graph
+        real = torch.arange(count + padding)[None] < count
+        padded = transformer(wide, large, real)
+    assert torch.allclose(plain[:, order], moved, atol=1e-4)
+    assert torch.allclose(plain, padded[:, :count], atol=1e-4)
+    assert torch.isfinite(padded).all()
+
+
+def test_neighbours_and_others_are_told_apart(transformer):
+    torch.manual_seed(1)
+    nodes, present = torch.randn(1, 4, 16), torch.ones(1, 4, dtype=torch.bool)
+    everyone = torch.ones(1, 4, 4, dtype=torch.bool)
+    alone = torch.eye(4, dtype=torch.bool)[None]
+    with torch.no_grad():
+        assert not torch.allclose(transformer(nodes, everyone, present), transformer(nodes, alone, present), atol=1e-2)
+
+
+def test_gradients_stay_finite_without_any_other_node(transformer):
+    nodes = torch.randn(2, 3, 16, requires_grad=True)
+    present = torch.tensor([[True, False, False], [False, False, False]])
+    transformer(nodes, torch.ones(2, 3, 3, dtype=torch.bool), present)[0, 0].sum().backward()
+    assert torch.isfinite(nodes.grad).all()
+
+
+def test_pairs_are_directed_and_never_of_one_segment_with_itself():
+    torch.manual_seed(0)
+    similarity = PairSimilarity(16)(torch.randn(5, 16))
+    assert similarity.abs().max() <= 1 + 1e-5
+    assert not torch.allclose(similarity, similarity.T, atol=1e-2)
+    pairs = select_pairs(similarity, 7)
+    assert pairs.shape == (7, 2)
+    assert (pairs[:, 0] != pairs[:, 1]).all()
+    values = similarity[pairs[:, 0], pairs[:, 1]]
+    assert (values[:-1] >= values[1:]).all()
+    assert select_pairs(similarity, 100).shape == (20, 2)
+    assert select_pairs(similarity[:1, :1], 5).shape == (0, 2)
+
+
+def test_pair_geometry_by_hand():
+    masks = boxes_to_masks((0, 0, 4, 4), (2, 2, 4, 6))
+    got = pair_geometry(masks, torch.tensor([[0, 1], [1, 0]]))
+    assert torch.allclose(got[0, :4], torch.tensor([0.2, 0.1, 0.05**0.5, 4 / 20]), atol=1e-5)
+    assert torch.allclose(got[0, 4], torch.tensor(2.0).log() / 4)
+    assert torch.allclose(got[0, 5:], torch.tensor([4 / 16, 4 / 8]))
+    assert torch.allclose(got[1, :2], -got[0, :2])
+    assert torch.allclose(got[1, 4], -got[0, 4])

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from spade.data.codecs import read_panoptic
+from spade.data.images import read_image
+from spade.data.psg import load_psg
+from spade.errors import SpadeError
+from spade.world.captions import SYNONYMS, web_caption
+from spade.world.dataset import CLASSES, MAX_RELATIONS, make_sample, write_world
+from spade.world.layout import THINGS
+from spade.world.rules import PREDICATES
+
+
+def write(out, images=6, seed=1, force=False):
+    return write_world(out, images, 128, 96, seed, force, iter)
+
+
+def test_a_world_is_a_psg_data_set(tmp_path):
+    assert write(tmp_path)
+    dataset = load_psg(tmp_path)
+    assert dataset.is_world
+    assert dataset.problems == ()
+    assert (len(dataset.split("train")), len(dataset.split("test"))) == (5, 1)
+    for record in dataset.records:
+        ids = read_panoptic(dataset.panoptic_path(record))
+        assert read_image(dataset.image_path(record)).size == (record.width, record.height) == (128, 96)
+        for segment in record.segments:
+            ys, xs = np.nonzero(ids == segment.id)
+            assert len(xs) == segment.area
+            assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == segment.bbox
+        assert record.training_triples() == record.relations
+
+
+def test_the_same_world_twice_is_the_same_bytes_and_cached(tmp_path):
+    write(tmp_path / "a")
+    write(tmp_path / "b")
+    digests = [
+        {p.relative_to(root): hashlib.sha256(p.read_bytes()).hexdigest() for p in root.rglob("*") if p.is_file()}
+        for root in (tmp_path / "a", tmp_path / "b")
+    ]
+    assert digests[0] == digests[1]
+    assert not write(tmp_path / "a")
+
+
+def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):
+    write(tmp_path)
+    with pytest.raises(SpadeError, match=r"psg\.json: another data set is there; .* --force"):
+        write(tmp_path, seed=2)
+    assert write(tmp_path, seed=2, force=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpadeError, match="is a file, not a folder"):
+        write(tmp_path / "file")
+
+
+def test_what_scenes_hold():
+    samples = [make_sample(11, i) for i in range(300)]
+    predicates = Counter(PREDICATES[p] for s in samples for _, _, p in s.relations)
+    labels = Counter(label for s in samples for label in s.labels)
+    assert set(predicates) == set(PREDICATES)
+    assert set(labels) == set(CLASSES)
+    assert all(len(s.relations) <= MAX_RELATIONS for s in samples)
+    assert all(any(label in THINGS for label in s.labels) for s in samples)
+    assert all(len({(a, b) for a, b, _ in s.relations}) == len(s.relations) for s in samples)
+
+
+def test_pixels_of_one_seed_are_pinned():
+    """Equal pixels for equal seeds: a change of the world must raise its VERSION and this digest with it."""
+    sample = make_sample(0, 0)
+    assert hashlib.sha256(sample.image.tobytes()).hexdigest()[:16] == "b7883f33a6f73a14"
+    assert hashlib.sha256(sample.ids.tobytes()).hexdigest()[:16] == "0029112bc6ca9ca3"
+
+
+def test_captions_speak_of_what_is_there():
+    sample = make_sample(0, 3)
+    allowed = {word for label in sample.labels for word in SYNONYMS[label]}
+    for seed in range(30):
+        text = web_caption(sample.triples, sample.labels, np.random.default_rng(seed))
+        words = text.replace("a picture of ", "").replace("a photo of ", "").replace(",", " and")
+        for phrase in words.split(" and "):
+            assert any(word in phrase for word in (*allowed, "something")), text

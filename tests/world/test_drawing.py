@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from spade.world.drawing import draw
+from spade.world.layout import Band, Scene, Thing, sample_scene
+from spade.world.rules import nodes_of
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 128), (200, 100), (96, 256), (1024, 768)])
+def test_any_size_and_shape(width, height):
+    drawing = draw(sample_scene(np.random.default_rng(3), width, height))
+    assert drawing.image.shape == (height, width, 3)
+    assert drawing.segments.shape == (height, width)
+    assert (drawing.segments > 0).all(), "the stuff covers the whole picture"
+
+
+def test_one_seed_one_picture():
+    first, second = (draw(sample_scene(np.random.default_rng([1, 5]), 128, 128)) for _ in range(2))
+    assert np.array_equal(first.image, second.image)
+    assert np.array_equal(first.segments, second.segments)
+
+
+def test_the_nearer_thing_hides_the_farther_and_feet_stand_where_the_layout_says():
+    near, far = Thing("car", 0.5, 0.9, "parked", 1, 0.0), Thing("horse", 0.5, 0.6, "standing", 1, 0.5)
+    scene = Scene(128, 128, 0.3, False, (Band("grass-merged", 1.0),), (far, near), 1.0, 0.0, 1)
+    segments = draw(scene).segments
+    alone = draw(Scene(128, 128, 0.3, False, (Band("grass-merged", 1.0),), (far,), 1.0, 0.0, 1)).segments
+    hidden, whole = segments == 1, alone == 1
+    assert 0 < hidden.sum() < whole.sum()
+    assert not (hidden & ~whole).any()
+    feet = np.flatnonzero(whole.any(1))[-1]
+    assert feet == pytest.approx(scene.ground_y(0.6) * 128, abs=2)
+    height = feet - np.flatnonzero(whole.any(1))[0]
+    assert height == pytest.approx(0.52 * 0.6 * 128, rel=0.25)
+
+
+def test_every_thing_in_sight_has_pixels():
+    for index in range(60):
+        scene = sample_scene(np.random.default_rng([2, index]), 128, 128)
+        drawing = draw(scene)
+        for number, node in enumerate(nodes_of(scene)):
+            if isinstance(node, Thing) and node.label in ("car", "horse"):
+                assert (drawing.segments == number + 1).any() or any(other.depth > node.depth for other in scene.things), (
+                    f"{node} of scene {index} is invisible though nothing stands before it"
+                )

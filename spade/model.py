@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -29,6 +28,7 @@ from spade.relations.model import Heads, HeadsConfig, Nodes
 from spade.scene_graph import Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
 from spade.vocabulary import Vocabulary
+from spade.weights import load_weights
 from spade.workspace import Workspace
 
 MODEL_FORMAT = 1
@@ -195,7 +195,7 @@ def load(source: str | Path | None = None, device: str = "auto", dtype: str = "f
     student = load_student(backbone, load_clip(str(facts["clip"]), place), folder / "adapter")
     config = HeadsConfig.from_json(facts["heads"])
     heads = Heads(config)
-    heads.load_state_dict({name: value.float() for name, value in load_file(folder / "heads.safetensors").items()})
+    load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
     vocabulary = Vocabulary.from_json(facts["vocabulary"])
     origin = "packaged" if folder == embedded_model() else folder.name
     return Model(student, heads, vocabulary, {"name": origin, "backbone": facts["backbone"], "spade_model_format": MODEL_FORMAT})

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -123,7 +124,7 @@ def load_clip(source: str, device: torch.device) -> OpenClip:
         model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, device=device)
         tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
         settings = open_clip.get_model_preprocess_cfg(model)
-    except (RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise SpadeError(f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another --clip.") from None
     model.float().eval().requires_grad_(False)

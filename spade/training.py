@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open, save
 from torch import Tensor
 
@@ -92,11 +93,7 @@ class _State:
             with safe_open(path, "pt") as file:
                 facts = json.loads((file.metadata() or {})["training"])
             tensors = load_file(path)
-        except (OSError, ValueError, KeyError, RuntimeError):
-            return False
-        except Exception as error:  # safetensors raises its own class without a public base
-            if type(error).__name__ != "SafetensorError":
-                raise
+        except (OSError, ValueError, KeyError, SafetensorError):
             return False
         if facts["signature"] != signature:
             return False

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from spade.errors import SpadeError
@@ -118,7 +119,7 @@ class Backbone:
             self.text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True).to(device)
             self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder / "tokenizer")
             self.schedule: Any = DDIMScheduler.load_config(folder / "scheduler")
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise SpadeError(
                 f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it again as safetensors."
             ) from None

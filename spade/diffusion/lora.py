@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from safetensors import SafetensorError
 
 from spade.errors import SpadeError
 
@@ -50,7 +51,7 @@ def load(unet: Any, folder: Path) -> None:
         raise SpadeError(f"{folder / WEIGHTS}: no such adapter; make one with: spade calibrate")
     try:
         unet.load_lora_adapter(folder, prefix=None, adapter_name=NAME, weight_name=WEIGHTS)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise SpadeError(
             f"{folder / WEIGHTS}: does not fit this backbone ({str(error).splitlines()[0][:100]}); calibrate on it anew."
         ) from None

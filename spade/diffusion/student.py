@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from spade.data.images import model_size, to_array
@@ -20,6 +20,7 @@ from spade.errors import SpadeError
 from spade.files import read_json, write_bytes, write_json
 from spade.open_vocabulary import OpenClip
 from spade.vocabulary import Label, Vocabulary
+from spade.weights import load_weights
 
 ADAPTER_FORMAT = 1
 
@@ -114,7 +115,7 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path, with_lora: bo
     if (facts["clip_dim"], facts["context_dim"]) != (clip.dim, backbone.context_dim):
         raise SpadeError(f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with --clip.")
     adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
-    adapter.load_state_dict({name: value.float() for name, value in load_file(folder / "image_adapter.safetensors").items()})
+    load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")
     adapter.requires_grad_(False)
     if with_lora:
         lora.load(backbone.unet, folder)

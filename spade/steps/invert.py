@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import safe_open, save
 from torch import Tensor
 
@@ -249,9 +250,5 @@ def read_maps(artifact: Artifact) -> Iterator[tuple[str, list[dict[str, Any]], T
         for row in map(json.loads, lines):
             with safe_open(artifact.path / row["file"], "pt") as file:
                 yield row["image_id"], row["spans"], file.get_tensor(row["tensor"]).float()
-    except (OSError, ValueError, KeyError) as error:
-        raise SpadeError(f"{artifact.path}: the map cache is damaged ({type(error).__name__}); {remedy}") from None
-    except Exception as error:
-        if type(error).__name__ != "SafetensorError":
-            raise
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise SpadeError(f"{artifact.path}: the map cache is damaged ({type(error).__name__}); {remedy}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from spade.config import RelationsConfig
@@ -32,6 +32,7 @@ from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.training import Optimisation, Row, fit, grouped_batches
 from spade.vocabulary import Vocabulary
+from spade.weights import load_weights
 from spade.workspace import keyed, verify
 
 STEP, VERSION = "train-relations", 1
@@ -143,7 +144,7 @@ def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Hea
         return Heads(config)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
     heads = Heads(HeadsConfig.from_json(facts["heads"]))
-    heads.load_state_dict({name: value.float() for name, value in load_file(embedded_model() / "heads.safetensors").items()})
+    load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
     run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
     return heads
 

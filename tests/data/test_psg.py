@@ -139,7 +139,7 @@ def test_the_watched_part_is_fixed_and_keeps_images_annotated_twice_together(tmp
 
 
 def test_real_records(shared):
-    dataset = load_psg(shared / "data" / "psg_train_subset")
+    dataset = load_psg(shared / "data" / "psg_train_subset" / "psg_subset.json.gz")
     assert (len(dataset.records), len(dataset.split("test"))) == (23_128, 1_200)
     assert sum(len(r.segments) for r in dataset.records) == 273_110
     assert sum(len(r.relations) for r in dataset.records) == 143_376

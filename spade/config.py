@@ -48,7 +48,7 @@ class CalibrateConfig:
     rank: int = 8
     alpha: float = 0.0  # 0: the same as rank
     epochs: int = 0
-    learning_rate: float = 1e-3
+    learning_rate: float = 0.0
     init: str = "embedded"
     seed: int = 0
     device: str = "auto"

@@ -18,11 +18,12 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, safe_open, save
+from safetensors.torch import load_file, safe_open
 from torch import Tensor
 
 from spade.errors import SpadeError
 from spade.files import canonical_hash, write_bytes
+from spade.weights import to_bytes
 
 Batch = TypeVar("Batch")
 Row = dict[str, float]
@@ -84,8 +85,7 @@ class _State:
             for key, value in self.optimiser.state.get(p, {}).items():
                 tensors[f"{key}.{name}"] = value
         facts = {"signature": signature, "step": self.step, "sums": self.sums, "curves": self.curves, "best_value": self.best_value}
-        tensors = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
-        write_bytes(path, save(tensors, {"training": json.dumps(facts)}))
+        write_bytes(path, to_bytes(tensors, {"training": json.dumps(facts)}))
 
     def load(self, path: Path, signature: str) -> bool:
         """Take up the state in ``path``; False where it belongs to another training or is damaged."""

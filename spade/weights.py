@@ -1,14 +1,34 @@
-"""Weights from safetensors files into modules."""
+"""Tensors to safetensors bytes and back into modules."""
 
 from __future__ import annotations
 
+import json
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import nn
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
 
 from spade.errors import SpadeError
+
+
+def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file whose bytes depend on its content alone."""
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    return settled(save(plain, dict(metadata) if metadata else None))
+
+
+def settled(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in order; the library writes them in another order each time."""
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data[8 + size :]
 
 
 def load_weights(module: nn.Module, path: Path, remedy: str) -> None:

@@ -10,6 +10,8 @@ from peft import LoraConfig
 from safetensors import SafetensorError
 
 from spade.errors import SpadeError
+from spade.files import write_bytes
+from spade.weights import settled
 
 NAME = "spade"
 WEIGHTS = "pytorch_lora_weights.safetensors"
@@ -43,6 +45,7 @@ def save(unet: Any, folder: Path) -> None:
     """Write the LoRA in diffusers' own form, with peft's config beside it for people to read."""
     unet.save_lora_adapter(folder, adapter_name=NAME, safe_serialization=True, weight_name=WEIGHTS)
     unet.peft_config[NAME].save_pretrained(folder)
+    write_bytes(folder / WEIGHTS, settled((folder / WEIGHTS).read_bytes()))
 
 
 def load(unet: Any, folder: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from safetensors.torch import save
 from torch import Tensor
 
 from spade.data.images import model_size, to_array
@@ -20,7 +19,7 @@ from spade.errors import SpadeError
 from spade.files import read_json, write_bytes, write_json
 from spade.open_vocabulary import OpenClip
 from spade.vocabulary import Label, Vocabulary
-from spade.weights import load_weights
+from spade.weights import load_weights, to_bytes
 
 ADAPTER_FORMAT = 1
 
@@ -85,8 +84,7 @@ class Student:
         """Write LoRA and image adapter; adapter.json, which says what they fit, comes last."""
         folder.mkdir(parents=True, exist_ok=True)
         lora.save(self.backbone.unet, folder)
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.adapter.state_dict().items()}
-        write_bytes(folder / "image_adapter.safetensors", save(weights))
+        write_bytes(folder / "image_adapter.safetensors", to_bytes(self.adapter.state_dict()))
         facts = {
             "format": ADAPTER_FORMAT,
             "timestep": self.timestep,

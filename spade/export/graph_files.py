@@ -57,5 +57,5 @@ def merged(graphs: Sequence[SceneGraph]) -> nx.MultiDiGraph:
 def graphml(graph: nx.MultiDiGraph) -> bytes:
     """A graph as GraphML."""
     buffer = io.BytesIO()
-    nx.write_graphml(graph, buffer, encoding="utf-8", prettyprint=True, named_key_ids=True)
+    nx.write_graphml(graph, buffer, encoding="utf-8", prettyprint=True)
     return buffer.getvalue()

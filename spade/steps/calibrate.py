@@ -48,6 +48,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         config,
         alpha=config.alpha or float(config.rank),
         epochs=config.epochs or defaults.calibrate_epochs,
+        learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3),
         init="embedded" if embedded else "scratch",
         device=str(device),
     )
@@ -80,12 +81,15 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         write_json_lines(draft.file("curves.jsonl"), curves)
         draft.file("state.safetensors").unlink()
         before, best = curves[0], max((row for row in curves if "minus_loss" in row), key=lambda row: row["minus_loss"])
+        if best is before:
+            run.report.say("no epoch bettered the start on the watched images, so the start is kept")
         result = {
             **{name: source[name] for name in ("data", "images_root", "backbone", "clip")},
             "init": config.init,
             "learned_from": len(job.learned),
             "watched": len(job.watched),
             "parameters": sum(p.numel() for p in parameters.values()),
+            "best_epoch": int(best["epoch"]),
             "loss_before": -before["minus_loss"],
             "loss_after": -best["minus_loss"],
             "pointing_before": before.get("pointing"),
@@ -203,10 +207,10 @@ class _Job:
         return combine(store, student.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
-        """L1 between normalised maps. The context holds the batch's labels and a random part of all others."""
+        """L1 between normalised maps. The context holds the batch's labels and all or a random part of the others."""
         wanted = [[(self._position(t), t.map) for t in self.targets[self.records[self.learned[i]].image_id]] for i in batch]
         present = {position for row in wanted for position, _ in row}
-        share = float(torch.rand(()))
+        share = 2 * float(torch.rand(()))  # half of the batches see the whole list, as at test time
         drawn = torch.rand(len(self.place)) < share
         chosen = [i for i in range(len(self.place)) if i in present or bool(drawn[i])]
         where = {position: 1 + i for i, position in enumerate(chosen)}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import safe_open, save
+from safetensors.torch import safe_open
 from torch import Tensor
 
 from spade.config import InvertConfig
@@ -27,6 +27,7 @@ from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
 from spade.model import pick_device
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
+from spade.weights import to_bytes
 from spade.workspace import Artifact, keyed
 
 STEP, VERSION = "invert", 1
@@ -193,8 +194,8 @@ def _invert_batch(batch: list[Record], pictures: list[_Loaded], dataset: Dataset
                     continue
                 kept.setdefault(i, []).append(maps[tokens].mean(0))
                 facts[i]["spans"].append({"role": span.role, "name": span.name, "segment": span.segment})
-        tensors = {f"maps.{i}": torch.stack(maps).half().cpu().contiguous() for i, maps in kept.items()}
-    return save(tensors, {"images": json.dumps(facts), "timesteps": json.dumps(reached)})
+        tensors = {f"maps.{i}": torch.stack(maps).half() for i, maps in kept.items()}
+    return to_bytes(tensors, {"images": json.dumps(facts), "timesteps": json.dumps(reached)})
 
 
 def _pixels(picture: _Loaded) -> np.ndarray:

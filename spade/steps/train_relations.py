@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor
 
 from spade.config import RelationsConfig
@@ -32,7 +31,7 @@ from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.training import Optimisation, Row, fit, grouped_batches
 from spade.vocabulary import Vocabulary
-from spade.weights import load_weights
+from spade.weights import load_weights, to_bytes
 from spade.workspace import keyed, verify
 
 STEP, VERSION = "train-relations", 1
@@ -89,6 +88,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         write_json_lines(draft.file("curves.jsonl"), curves)
         draft.file("state.safetensors").unlink()
         before, best = curves[0], max((row for row in curves if "score" in row), key=lambda row: row["score"])
+        if best is before:
+            run.report.say("no epoch bettered the start on the watched images, so the start is kept")
         result = {
             "data": str(dataset.source.resolve()),
             "images_root": str(dataset.root.resolve()),
@@ -152,8 +153,7 @@ def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Hea
 def save_model(folder: Path, student: Student, heads: Heads, vocabulary: Vocabulary, backbone: str, clip: str) -> None:
     """Write a model folder that ``spade.load`` reads: adapter, heads, and last model.json."""
     student.save(folder / "adapter")
-    weights = {name: value.detach().cpu().contiguous().clone() for name, value in heads.state_dict().items() if value.is_floating_point()}
-    write_bytes(folder / "heads.safetensors", save(weights))
+    write_bytes(folder / "heads.safetensors", to_bytes(heads.state_dict()))
     facts = {
         "format": MODEL_FORMAT,
         "backbone": backbone,

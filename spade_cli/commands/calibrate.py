@@ -20,7 +20,7 @@ def calibrate(
     rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 8,
     alpha: Annotated[float, typer.Option(min=0, help="Scale of the LoRA (0: the same as the rank).")] = 0.0,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs (0: the backbone's default).")] = 0,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate (0: the default).")] = 0.0,
     init: Annotated[
         str, typer.Option(help="embedded: start from the packaged adapter (tiny backbone only); scratch: a fresh one.")
     ] = "embedded",

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def evaluate(
     common: Common,
-    data: Annotated[Path | None, typer.Argument(help="Annotated data set (default: the one the newest model was trained on).")] = None,
+    data: Annotated[
+        Path | None, typer.Argument(metavar="DATA", help="Annotated data set (default: the one the newest model was trained on).")
+    ] = None,
     predictions: Annotated[
         Path | None, typer.Option(help="Predictions of any system in the exchange format (default: run the model).")
     ] = None,

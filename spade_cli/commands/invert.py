@@ -19,7 +19,10 @@ def register(app: typer.Typer) -> None:
 def invert(
     common: Common,
     data: Annotated[
-        Path, typer.Argument(help="Folder with psg.json (or psg_train_val.json, psg_val_test.json), or such a file, also .json.gz.")
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with psg.json (or psg_train_val.json, psg_val_test.json), or such a file, also .json.gz."
+        ),
     ],
     backbone: Annotated[str, typer.Option(help="tiny, sd15, sd21, a directory in diffusers' format, or a hub id.")] = "tiny",
     clip: Annotated[str, typer.Option(help="OpenCLIP model for the later steps: tiny, a directory, or hf-hub:owner/name.")] = "",

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 def train_relations(
     common: Common,
-    data: Annotated[Path | None, typer.Argument(help="Data set to train on (default: the one that was inverted).")] = None,
+    data: Annotated[Path | None, typer.Argument(metavar="DATA", help="Data set to train on (default: the one that was inverted).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs (0: the backbone's default).")] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Pictures a batch (0: the backbone's default).")] = 0,

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 def world(
     common: Common,
-    out: Annotated[Path, typer.Argument(help="Folder for the data set.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the data set.")],
     images: Annotated[int, typer.Option(min=5, help="Number of scenes; every fifth is a test image.")] = 240,
     size: Annotated[str, typer.Option(help="PX or WIDTHxHEIGHT, from 64 to 1024 pixels a side.")] = "128",
 ) -> StepResult:

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from spade_cli.app import app
+
+COMMANDS = ("quickstart", "world", "invert", "calibrate", "train-relations", "predict", "eval", "export-graph", "status")
+runner = CliRunner()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def spade(*arguments):
+    return runner.invoke(app, [str(a) for a in arguments])
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(command):
+    result = spade(command, "--help")
+    assert result.exit_code == 0
+    assert f"Example: spade {command}" in result.output
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['spade', 'predict', '--help']\n"
+        "from spade_cli.app import app\n"
+        "try: app()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'open_clip', 'networkx', 'scipy'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Pictures to scene graphs" in done.stdout
+
+
+def test_version_and_no_arguments():
+    assert spade("--version").output.startswith("spade 0.")
+    assert "Usage: spade" in spade().output
+
+
+def test_usage_errors_are_2(here):
+    for arguments in (
+        ["nonsense"],
+        ["world"],
+        ["world", "x", "--size", "7"],
+        ["eval", "x", "--at", "a"],
+        ["predict", "x", "--min-score", "2"],
+    ):
+        assert spade(*arguments).exit_code == 2, arguments
+    assert not list(here.iterdir())
+
+
+def one_sentence(result, *parts):
+    assert result.exit_code == 2
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(("model: ", "skipped"))]
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("spade: ")
+    assert "Traceback" not in result.output
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_user_errors_are_one_sentence_and_leave_nothing(here):
+    (here / "broken.jpg").write_bytes(b"rubbish")
+    (here / "cut.json").write_text('{"data": [')
+    (here / "empty.txt").write_text("\n# nothing\n")
+    Image.new("RGB", (64, 64)).save(here / "grey.png")
+    before = sorted(here.iterdir())
+    one_sentence(spade("predict", "none.jpg"), "none.jpg", "name a picture file")
+    one_sentence(spade("predict", "broken.jpg"), "broken.jpg", "open and save it anew")
+    one_sentence(spade("predict", "grey.png", "--vocab", "empty.txt"), "empty.txt", "write one label a line")
+    one_sentence(spade("predict", "grey.png", "--vocab", "none.txt"), "none.txt", "write one label a line")
+    one_sentence(spade("predict", "grey.png", "--model", "."), "holds no trained model")
+    one_sentence(spade("invert", "cut.json"), "cut.json", "fetch or write the annotation file again")
+    one_sentence(spade("invert", "none"), "none", "spade world none")
+    one_sentence(spade("invert", "grey.png"), "grey.png", "is not valid json")
+    one_sentence(spade("calibrate"), "run first: spade invert")
+    one_sentence(spade("calibrate", "--rank", "0"), "--rank 0")
+    one_sentence(spade("export-graph", "none.json"), "none.json", "spade predict")
+    one_sentence(spade("export-graph", "cut.json"), "cut.json", "is not valid json")
+    assert sorted(here.iterdir()) == before
+
+
+def test_world_json_and_cache(here):
+    first = json.loads(spade("world", "data", "--images", "5", "--size", "96x64", "--json").stdout)
+    assert (first["step"], first["cached"], first["path"]) == ("world", False, "data")
+    assert first["result"]["width"] == 96
+    assert json.loads(spade("world", "data", "--images", "5", "--size", "96x64", "--json").stdout)["cached"]
+    one_sentence(spade("world", "data", "--images", "6"), "psg.json", "--force")
+
+
+def test_quiet_says_nothing(here):
+    result = spade("world", "data", "--images", "5", "--quiet")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_workspace_from_the_environment_and_status(here, monkeypatch, pipeline):
+    monkeypatch.setenv("SPADE_WORKSPACE", str(pipeline["run"].workspace.root))
+    rows = json.loads(spade("status", "--json").stdout)["result"]["artifacts"]
+    assert {row["step"] for row in rows} >= {"invert", "calibrate", "train-relations", "predict", "eval", "export-graph"}
+    assert all(row["complete"] for row in rows if row["step"] == "invert")
+    text = spade("status").stdout
+    assert pipeline["invert"].key in text
+    assert "complete" in text
+    assert "begin with: spade quickstart" in spade("status", "--workspace", here / "none").stdout
+
+
+def test_from_chooses_the_input(pipeline, here):
+    root = pipeline["run"].workspace.root
+    one_sentence(spade("calibrate", "--workspace", root, "--from", "zzz"), "zzz", "spade status")
+    done = json.loads(
+        spade("export-graph", "--workspace", root, "--from", pipeline["predict"].key, "--output", here / "g.graphml", "--json").stdout
+    )
+    assert done["cached"]
+    assert (here / "g.graphml").read_text().startswith("<?xml")
+
+
+def test_merged_export(pipeline, here):
+    graph = pipeline["predict"].path / "000004.json"
+    result = spade("export-graph", graph, graph, "--merge", "--output", here, "--workspace", here / "w")
+    assert result.exit_code == 0, result.output
+    import networkx as nx
+
+    merged = nx.read_graphml(here / "graphs.graphml")
+    assert {node.split("/")[0] for node in merged.nodes} == {"0", "1"}
+
+
+def test_the_command_page_is_what_the_commands_say():
+    page = Path(__file__).parents[2] / "docs" / "commands.md"
+    made = subprocess.run(
+        [sys.executable, "-m", "typer", "spade_cli.app", "utils", "docs", "--name", "spade"], capture_output=True, text=True, check=True
+    )
+    assert made.stdout.strip() == page.read_text().strip(), "run: typer spade_cli.app utils docs --name spade --output docs/commands.md"
+
+
+def test_quickstart_with_sockets_blocked(here, monkeypatch):
+    def blocked(*_, **__):
+        raise OSError("the test allows no network")
+
+    for name in ("connect", "connect_ex", "bind", "sendto"):
+        monkeypatch.setattr(socket.socket, name, blocked)
+    monkeypatch.setattr(socket, "create_connection", blocked)
+    monkeypatch.setattr(socket, "getaddrinfo", blocked)
+    result = spade("quickstart", "--images", "20", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert set(document["result"]["figures"]) == {"packaged", "this run"}
+    assert all(set(row) == {"PQ", "R@20", "R@50", "mR@20", "mR@50"} for row in document["result"]["figures"].values())
+    assert Image.open(document["result"]["picture"]).size[0] > 1000
+    again = json.loads(spade("quickstart", "--images", "20", "--json").stdout)
+    assert again["cached"]
+    assert again["result"]["figures"] == document["result"]["figures"]
+    table = spade("quickstart", "--images", "20").stdout
+    assert "held-out scenes" in table
+    assert "packaged" in table

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import spade
+from spade.diffusion.backbone import embedded_model
+from spade.errors import SpadeError
+from spade.files import sha256_file
+from spade.model import find_model, pick_device
+from spade.scene_graph import segment_geometry
+from spade.vocabulary import Label, Vocabulary
+from spade.world.dataset import make_sample
+
+
+def scene(index, seed=99):
+    return make_sample(seed, index)
+
+
+def test_three_lines_give_a_graph(world):
+    model = spade.load()
+    graph = model(world / "images" / "000004.png")
+    assert graph.segments
+    assert graph.file_name == "000004.png"
+
+
+def test_a_graph_is_consistent(model):
+    graph = model(Image.fromarray(scene(0).image))
+    ids = {segment.id for segment in graph.segments}
+    assert set(np.unique(graph.panoptic)) - {0} == ids
+    for segment in graph.segments:
+        assert segment_geometry(graph.panoptic, segment.id) == (segment.bbox, segment.area)
+        assert graph.objects[segment.category_id] == segment.label
+    for relation in graph.relations:
+        assert {relation.subject, relation.object} <= ids
+        assert relation.subject != relation.object
+        assert relation.predicate in graph.predicates
+        assert 0.1 <= relation.score <= 1
+
+
+def test_it_has_learned_the_world(model):
+    """Held-out scenes: what a model that learned nothing could not do."""
+    found = total = related = triples = 0
+    for index in range(12):
+        sample = scene(index)
+        graph = model(Image.fromarray(sample.image))
+        labels = {segment.label for segment in graph.segments}
+        found += len(labels & set(sample.labels))
+        total += len(set(sample.labels))
+        related += len(set(graph.triples()) & set(sample.triples))
+        triples += len(set(sample.triples))
+    assert found / total > 0.7
+    assert related / triples > 0.25
+
+
+def test_the_picture_matters(model):
+    graphs = [model(Image.fromarray(scene(i).image)) for i in (0, 1)]
+    assert graphs[0].triples() != graphs[1].triples()
+
+
+def test_vocabularies_are_swapped_without_training(model):
+    picture = Image.fromarray(scene(3).image)
+    plain = model(picture)
+    synonyms = Vocabulary((Label("man", True, ("person",)), Label("lawn", False, ("grass",)), Label("sky", False)), ("standing on", "over"))
+    other = model(picture, synonyms)
+    assert {s.label for s in other.segments} <= {"man", "lawn", "sky"}
+    assert {r.predicate for r in other.relations} <= {"standing on", "over"}
+    assert model(picture).triples() == plain.triples(), "the training list is back afterwards"
+    one = model(picture, Vocabulary((Label("sky", False),), ("over",)))
+    assert {s.label for s in one.segments} <= {"sky"}
+
+
+@pytest.mark.parametrize("size", [(300, 90), (64, 200), (33, 31), (1, 1), (2500, 1900)])
+def test_any_size_and_shape(model, size):
+    graph = model(Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB"))
+    assert (graph.width, graph.height) == size
+    assert graph.panoptic.shape == size[::-1]
+
+
+def test_score_vectors_of_all_pairs(model):
+    prediction = model.predict(Image.fromarray(scene(0).image))
+    count = len(prediction.graph.segments)
+    assert len(prediction.pairs) == min(100, count * (count - 1))
+    assert prediction.scores.shape == (len(prediction.pairs), len(prediction.graph.predicates))
+    assert np.allclose(prediction.scores.sum(1) + prediction.no_relation, 1, atol=1e-5)
+
+
+def test_top_and_min_score(model):
+    picture = Image.fromarray(scene(0).image)
+    assert len(model(picture, top=1).relations) == 1
+    assert all(r.score >= 0.6 for r in model(picture, min_score=0.6).relations)
+
+
+def test_packaged_files_are_those_of_the_manifest():
+    folder = embedded_model()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    assert on_disk == set(manifest["files"])
+    for name, facts in manifest["files"].items():
+        assert sha256_file(folder / name) == facts["sha256"]
+        assert facts["bytes"] < 16_000_000
+    assert sum(facts["bytes"] for facts in manifest["files"].values()) < 40_000_000
+    assert manifest["minutes"] <= 45
+    assert not [name for name in on_disk if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
+
+
+def test_what_is_no_model_is_one_sentence(tmp_path):
+    with pytest.raises(SpadeError, match=r"holds no trained model \(model\.json\)"):
+        find_model(tmp_path)
+    shutil.copytree(embedded_model(), tmp_path / "m")
+    facts = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
+    with pytest.raises(SpadeError, match="model format 7 is unknown"):
+        spade.load(tmp_path / "m")
+    (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
+    (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(SpadeError, match=r"heads\.safetensors: these weights cannot be loaded"):
+        spade.load(tmp_path / "m")
+
+
+def test_devices():
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(SpadeError, match="--device quantum: no such device"):
+        pick_device("quantum")

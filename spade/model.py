@@ -25,7 +25,7 @@ from spade.errors import SpadeError
 from spade.files import read_json
 from spade.open_vocabulary import load_clip
 from spade.relations.model import Heads, HeadsConfig, Nodes
-from spade.scene_graph import Relation, SceneGraph, Segment, segment_geometry
+from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights
@@ -33,20 +33,6 @@ from spade.workspace import Workspace
 
 MODEL_FORMAT = 1
 MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A scene graph with the scores behind it, as evaluation needs them.
-
-    ``pairs`` (R, 2) indices into ``graph.segments``; ``scores`` (R, P): P(pair) x P(predicate | pair);
-    ``no_relation`` (R,): 1 - P(pair).
-    """
-
-    graph: SceneGraph
-    pairs: np.ndarray
-    scores: np.ndarray
-    no_relation: np.ndarray
 
 
 @dataclass(frozen=True)

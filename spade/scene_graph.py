@@ -70,6 +70,20 @@ class SceneGraph:
         }
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """A scene graph with the scores behind it, as evaluation needs them.
+
+    ``pairs`` (R, 2) indices into ``graph.segments``; ``scores`` (R, P): P(pair) x P(predicate | pair);
+    ``no_relation`` (R,): 1 - P(pair).
+    """
+
+    graph: SceneGraph
+    pairs: np.ndarray
+    scores: np.ndarray
+    no_relation: np.ndarray
+
+
 def read_scene_graph(path: Path) -> SceneGraph:
     """Read a scene graph json and the panoptic png beside it. Raises SpadeError naming the file and the field."""
     data = read_json(path, "scene graph", "write it with: spade predict")

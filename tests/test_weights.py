@@ -27,5 +27,5 @@ def test_weights_that_do_not_fit_are_one_sentence(tmp_path):
     assert other.weight.dtype == torch.float32
     assert torch.allclose(other.weight, layer.weight, atol=1e-3)
     for module, name in ((torch.nn.Linear(4, 3), "w"), (layer, "none")):
-        with pytest.raises(SpadeError, match="these weights cannot be loaded .* do this"):
+        with pytest.raises(SpadeError, match=r"these weights cannot be loaded .* do this"):
             load_weights(module, tmp_path / name, "do this")

@@ -14,7 +14,7 @@ from spade.data.codecs import read_panoptic
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.files import inside, read_json
-from spade.model import Prediction
+from spade.scene_graph import Prediction
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, PredictConfig, RelationsConfig
+from spade.data.psg import load_psg
 from spade.diffusion.backbone import embedded_model
 from spade.steps import calibrate, evaluate, export_graph, invert, predict, train_relations, world
 from spade.steps.common import Run, StepResult
@@ -51,7 +53,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult:
     finish("calibrate", calibrate.run(CalibrateConfig(epochs=config.epochs, **numbers), run))
     trained = finish("train-relations", train_relations.run(RelationsConfig(epochs=config.epochs, **numbers), run))
     after = finish("eval this run", evaluate.run(replace(at, model=trained.path), run))
-    scene = data / "images" / f"{_held_out_scene(config.images):06d}.png"
+    scene = _telling_scene(data)
     drawn = finish("predict", predict.run(PredictConfig(images=(str(scene),), model=trained.path, **numbers), run))
     finish("export-graph", export_graph.run(ExportConfig(graphs=(drawn.path / drawn.result["graphs"][0],)), run))
     picture = drawn.path / f"{scene.stem}.figure.png"
@@ -65,9 +67,10 @@ def run(config: QuickstartConfig, run: Run) -> StepResult:
     return StepResult("quickstart", trained.key, workspace.root, cached, round(time.perf_counter() - began, 3), result)
 
 
-def _held_out_scene(images: int) -> int:
-    """A test image (every fifth is one), the same for every run of this size."""
-    return min(4 + 5 * 4, images - images % 5 - 1)
+def _telling_scene(data: Path) -> Path:
+    """The held-out picture whose annotation has the most different predicates; the first of them."""
+    dataset = load_psg(data)
+    return dataset.image_path(max(dataset.split("test"), key=lambda record: len({p for _, _, p in record.relations})))
 
 
 def _shown(figures: Mapping[str, Any]) -> dict[str, float | None]:

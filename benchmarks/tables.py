@@ -1,0 +1,111 @@
+"""Write the tables of the documents from benchmarks/results: no number in them is typed by hand.
+
+A document marks a place with ``<!-- table NAME -->`` and ``<!-- end -->``; NAME is a function below.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "docs/tiny-model.md")
+MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+
+
+def results(name: str) -> dict[str, Any]:
+    """A result file."""
+    data: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
+    return data
+
+
+def quickstart() -> str:
+    """What the packaged model and a quickstart's training reach."""
+    data = results("quickstart")
+    rows = [row for row in data["rows"] if "model" in row["setting"]]
+    names = list(rows[0]["metrics"])
+    body = [[row["setting"]["model"], *(_cell(row["metrics"][name]) for name in names)] for row in rows]
+    held_out = rows[0]["setting"]["held_out"]
+    note = f"Percent, mean ± sd over {len(data['seeds'])} seeds, {held_out} held-out scenes each ({_origin(data)})."
+    return _table(["model", *names], body) + "\n\n" + note
+
+
+def seconds() -> str:
+    """Seconds a step of the quickstart."""
+    data = results("quickstart")
+    row = next(row for row in data["rows"] if "seconds" in row["setting"])
+    body = [[name, _cell(value)] for name, value in row["metrics"].items()]
+    return _table(["step", "seconds"], body) + f"\n\n{data['machine']} ({_origin(data)})."
+
+
+def startup() -> str:
+    """Seconds that help takes."""
+    data = results("startup")
+    body = []
+    for row in data["rows"]:
+        metrics = row["metrics"]
+        body.append([f"`{row['setting']['command']}`", _cell(metrics["seconds"], 2), _cell(metrics["times a bare python"])])
+    return _table(["whole process", "seconds", "times a bare Python"], body) + f"\n\n{data['machine']} ({_origin(data)})."
+
+
+def training() -> str:
+    """How the packaged weights were trained."""
+    manifest = json.loads((ROOT / "spade" / "assets" / "tiny" / "manifest.json").read_text("utf-8"))
+    shown = {
+        "autoencoder": lambda f: f"reconstruction {f['psnr']:.1f} dB",
+        "clip": lambda f: f"caption among 64: {100 * f['top1']:.0f} % (chance 1.6 %)",
+        "unet": lambda f: f"noise error {-f['minus_mse']:.3f}",
+        "adapter": lambda f: (
+            f"map distance {f['loss_before']:.3f} to {f['loss_after']:.3f}; "
+            f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
+        ),
+        "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["watched_after"].items()),
+    }
+    body = [[line["part"], f"{line['minutes']:.1f}", shown[line["part"]](line["figures"])] for line in manifest["log"]]
+    total = f"One seed; {manifest['minutes']} minutes in all on two cores. Figures on watched scenes of the training world."
+    return _table(["part", "minutes", "at its end"], body) + f"\n\n{total}"
+
+
+TABLES: dict[str, Callable[[], str]] = {"quickstart": quickstart, "seconds": seconds, "startup": startup, "training": training}
+
+
+def filled(text: str) -> str:
+    """A document with its tables as the result files have them."""
+    return MARK.sub(lambda match: f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->", text)
+
+
+def _cell(value: Any, digits: int = 1) -> str:
+    if value is None:
+        return "-"
+    return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"
+
+
+def _table(head: list[str], body: list[list[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _origin(data: dict[str, Any]) -> str:
+    return f"`{data['command']}`, {data['date']}"
+
+
+def main() -> None:
+    """Rewrite the documents; with ``--check`` only say whether one is out of date."""
+    stale = []
+    for name in DOCUMENTS:
+        path = ROOT / name
+        new = filled(path.read_text("utf-8"))
+        if new != path.read_text("utf-8"):
+            stale.append(name)
+            if "--check" not in sys.argv:
+                path.write_text(new, "utf-8")
+    if "--check" in sys.argv and stale:
+        raise SystemExit(f"out of date: {', '.join(stale)}; run: python benchmarks/tables.py")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from spade.config import InvertConfig
+from spade.data.psg import load_psg
+from spade.errors import SpadeError
+from spade.steps import invert
+from spade.steps.common import Run
+from spade.workspace import Workspace
+from tests.steps.helpers import copied, lines, payload
+
+
+def test_inversion_keeps_a_map_for_every_mention(pipeline, world):
+    dataset, result = load_psg(world), pipeline["invert"]
+    rows = lines(result.path / "index.jsonl")
+    records = [r for r in dataset.split("train") if r.training_triples()]
+    assert [row["image_id"] for row in rows] == [r.image_id for r in records]
+    for row, record in zip(rows, records, strict=True):
+        assert len(row["spans"]) == 3 * len(record.training_triples())
+        maps = load_file(result.path / row["file"])[row["tensor"]]
+        assert maps.dtype == torch.float16
+        assert maps.shape == (len(row["spans"]), 8, 8)
+        assert (maps >= 0).all()
+        assert maps.max() <= 1
+        for span in row["spans"]:
+            if span["segment"] >= 0:
+                assert dataset.classes[record.segments[span["segment"]].category] == span["name"]
+    plan = json.loads((result.path / "plan.json").read_text())
+    assert [i for batch in plan["batches"] for i in batch] == [r.image_id for r in records]
+
+
+def test_broken_and_absent_pictures_are_skipped_and_counted(world, tmp_path):
+    data = copied(world, tmp_path)
+    (data / "images" / "000000.png").write_bytes(b"rubbish")
+    (data / "images" / "000001.png").unlink()
+    Image.new("RGB", (10, 10)).save(data / "images" / "000002.png")
+    result = invert.run(InvertConfig(data=data), Run(Workspace(tmp_path / "w")))
+    assert result.result["images"] == 13
+    text = " ".join(result.result["skipped"])
+    assert "000000.png: this picture cannot be decoded" in text
+    assert "000001.png: no such picture" in text
+    assert "000002.png: is 10 x 10, the annotation says 128 x 128" in text
+    with pytest.raises(SpadeError, match="--strict"):
+        invert.run(InvertConfig(data=data, strict=True), Run(Workspace(tmp_path / "w"), force=True))
+
+
+def test_nothing_usable_leaves_nothing_behind(world, tmp_path):
+    data = copied(world, tmp_path)
+    for picture in (data / "images").iterdir():
+        picture.write_bytes(b"rubbish")
+    with pytest.raises(SpadeError, match=r"000000\.png: this picture cannot be decoded"):
+        invert.run(InvertConfig(data=data), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()
+    shutil.rmtree(data / "images")
+    with pytest.raises(SpadeError, match="no such picture, nor any other of this data set; name the pictures' folder with --images"):
+        invert.run(InvertConfig(data=data), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()
+
+
+def test_pictures_elsewhere(world, tmp_path):
+    shutil.copy(world / "psg.json", tmp_path / "psg.json")
+    result = invert.run(InvertConfig(data=tmp_path / "psg.json", images=world, limit=3), Run(Workspace(tmp_path / "w")))
+    assert result.result["images"] == 3
+
+
+def test_a_resumed_inversion_has_the_same_bytes(world, tmp_path):
+    config = InvertConfig(data=world, batch_size=3)
+    whole = invert.run(config, Run(Workspace(tmp_path / "whole")))
+    part = tmp_path / "part" / "invert" / whole.key
+    shutil.copytree(whole.path, part)
+    for name in ("manifest.json", "index.jsonl", "maps/000001.safetensors", "maps/000004.safetensors"):
+        (part / name).unlink()
+    (part / "maps" / "000001.safetensors.123.partial").write_bytes(b"half")
+    kept = (part / "maps" / "000000.safetensors").stat().st_mtime_ns
+    resumed = invert.run(config, Run(Workspace(tmp_path / "part")))
+    assert not resumed.cached
+    assert (part / "maps" / "000000.safetensors").stat().st_mtime_ns == kept
+    assert payload(whole.path) == payload(resumed.path)
+
+
+def test_a_data_set_without_relations_is_refused(world, tmp_path):
+    document = json.loads((world / "psg.json").read_text())
+    for row in document["data"]:
+        row["relations"] = []
+    (tmp_path / "psg.json").write_text(json.dumps(document))
+    with pytest.raises(SpadeError, match="has no images with relations in the split 'train'"):
+        invert.run(InvertConfig(data=tmp_path, images=world), Run(Workspace(tmp_path / "w")))
+
+
+def test_real_psg_format(shared, tmp_path):
+    data = shared / "data" / "psg_mini"
+    result = invert.run(InvertConfig(data=data), Run(Workspace(tmp_path)))
+    dataset = load_psg(data)
+    records = {r.image_id: r for r in dataset.split("train")}
+    rows = lines(result.path / "index.jsonl")
+    assert {row["image_id"] for row in rows} == set(records)
+    sizes = set()
+    for row in rows:
+        mentions = 3 * len(records[row["image_id"]].training_triples())
+        maps = load_file(result.path / row["file"])[row["tensor"]]
+        assert len(row["spans"]) == len(maps) == mentions
+        sizes.add(tuple(maps.shape[1:]))
+    assert len(sizes) > 1, "pictures keep their own shapes"
+
+
+def test_coco_panoptic_has_no_relations(shared, tmp_path):
+    with pytest.raises(SpadeError, match=r"panoptic\.json: is a COCO annotation file; it has no relations"):
+        invert.run(InvertConfig(data=shared / "data" / "coco_panoptic_sample"), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()

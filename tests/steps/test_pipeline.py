@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+import spade
+from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, RelationsConfig
+from spade.errors import SpadeError
+from spade.scene_graph import read_scene_graph
+from spade.steps import calibrate, evaluate, export_graph, invert, train_relations
+from spade.steps.common import Run
+from spade.workspace import Workspace
+
+
+def test_second_runs_are_cached(pipeline, world):
+    run = pipeline["run"]
+    again = [
+        invert.run(InvertConfig(data=world), run),
+        calibrate.run(CalibrateConfig(epochs=1), run),
+        train_relations.run(RelationsConfig(epochs=1), run),
+        evaluate.run(EvalConfig(data=world), run),
+        export_graph.run(ExportConfig(), run),
+    ]
+    for result in again:
+        assert result.cached
+        assert result.key == pipeline[result.step].key
+        assert dict(result.result) == dict(pipeline[result.step].result)
+
+
+def test_a_trained_workspace_loads_and_equals_the_step(pipeline, world):
+    model = spade.load(pipeline["run"].workspace.root)
+    graph = model(world / "images" / "000004.png")
+    written = read_scene_graph(pipeline["predict"].path / "000004.json")
+    assert graph.triples() == written.triples()
+    assert np.array_equal(graph.panoptic, written.panoptic)
+
+
+def test_a_model_folder_can_be_moved(pipeline, world, tmp_path):
+    shutil.copytree(pipeline["train-relations"].path, tmp_path / "mine")
+    assert spade.load(tmp_path / "mine")(world / "images" / "000004.png").segments
+
+
+def test_a_step_without_its_input_names_the_command(tmp_path):
+    run = Run(Workspace(tmp_path))
+    with pytest.raises(SpadeError, match="run first: spade invert"):
+        calibrate.run(CalibrateConfig(), run)
+    with pytest.raises(SpadeError, match="run first: spade calibrate"):
+        train_relations.run(RelationsConfig(), run)
+    with pytest.raises(SpadeError, match="run first: spade predict"):
+        export_graph.run(ExportConfig(), run)
+    with pytest.raises(SpadeError, match="for example: spade eval data/psg"):
+        evaluate.run(EvalConfig(), run)

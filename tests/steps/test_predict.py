@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import networkx as nx
+import pytest
+from PIL import Image
+
+from spade.config import PredictConfig
+from spade.errors import SpadeError
+from spade.scene_graph import read_scene_graph
+from spade.steps import predict
+from spade.steps.common import Run
+from spade.workspace import Workspace
+
+
+def test_prediction_files(pipeline):
+    folder = pipeline["predict"].path
+    assert {p.name for p in folder.iterdir()} == {"000004.json", "000004.png", "000004.figure.png", "manifest.json"}
+    figure = Image.open(folder / "000004.figure.png")
+    assert figure.width > 3 * 400
+    document = json.loads((folder / "000004.json").read_text())
+    assert list(document) == ["version", "image", "model", "vocabulary", "panoptic", "segments", "relations"]
+
+
+def test_graphml_is_what_was_predicted(pipeline):
+    graph = read_scene_graph(pipeline["predict"].path / "000004.json")
+    text = (pipeline["export-graph"].path / "000004.graphml").read_bytes()
+    back = nx.parse_graphml(text.decode(), force_multigraph=True)
+    assert {int(n): d["label"] for n, d in back.nodes(data=True)} == {s.id: s.label for s in graph.segments}
+    edges = {(int(s), int(o), d["predicate"]) for s, o, d in back.edges(data=True)}
+    assert edges == {(r.subject, r.object, r.predicate) for r in graph.relations}
+
+
+def test_predict_names_files_apart_and_skips_the_broken(world, tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(world / "images" / "000004.png", tmp_path / folder / "x.png")
+    (tmp_path / "b" / "broken.jpg").write_bytes(b"rubbish")
+    config = PredictConfig(images=(str(tmp_path / "a"), str(tmp_path / "b" / "*")), output=tmp_path / "out")
+    result = predict.run(config, Run(Workspace(tmp_path / "w")))
+    assert result.result["graphs"] == ["x.json", "x-2.json"]
+    assert "broken.jpg" in result.result["skipped"][0]
+    assert read_scene_graph(tmp_path / "out" / "x-2.json").segments
+    # A picture named like another's map or figure may not overwrite it.
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_predict_on_a_data_set_takes_its_test_pictures(world, tmp_path):
+    result = predict.run(PredictConfig(images=(str(world),)), Run(Workspace(tmp_path)))
+    assert result.result["graphs"] == [f"{i:06d}.json" for i in (4, 9, 14, 19)]
+
+
+def test_predict_with_a_broken_picture_alone_leaves_nothing(tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"rubbish")
+    with pytest.raises(SpadeError, match=r"broken\.jpg: this picture cannot be decoded"):
+        predict.run(PredictConfig(images=(str(tmp_path / "broken.jpg"),)), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()
+
+
+def test_photographs_give_valid_files(shared, tmp_path):
+    photos = shared / "data" / "photos"
+    result = predict.run(PredictConfig(images=(str(photos),)), Run(Workspace(tmp_path)))
+    assert len(result.result["graphs"]) == 8
+    for name in result.result["graphs"]:
+        graph = read_scene_graph(result.path / name)
+        assert Image.open(photos / graph.file_name).size == (graph.width, graph.height)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
+from spade.data.codecs import read_panoptic
+from spade.data.psg import load_psg
+from spade.errors import SpadeError
+from spade.steps import calibrate, invert, train_relations
+from spade.steps.common import Memo, Run
+from spade.steps.train_relations import annotation
+from spade.workspace import Workspace
+from tests.steps.helpers import copied, lines
+
+
+def test_calibration_from_scratch_lowers_the_loss_on_watched_images(pipeline, world, tmp_path):
+    source = pipeline["invert"]
+    run = Run(Workspace(tmp_path))
+    shutil.copytree(source.path, tmp_path / "invert" / source.key)
+    result = calibrate.run(CalibrateConfig(epochs=6, init="scratch"), run)
+    assert result.result["loss_after"] < 0.95 * result.result["loss_before"]
+    curves = lines(result.path / "curves.jsonl")
+    assert [row["epoch"] for row in curves] == list(range(7))
+    assert not (result.path / "state.safetensors").exists()
+    assert {"pytorch_lora_weights.safetensors", "adapter_config.json", "image_adapter.safetensors", "adapter.json"} == {
+        p.name for p in (result.path / "adapter").iterdir()
+    }
+
+
+def test_training_from_scratch_learns(pipeline, tmp_path):
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    result = train_relations.run(RelationsConfig(epochs=3, init="scratch"), run)
+    curves = lines(result.path / "curves.jsonl")
+    for term in ("mask", "rel", "pair"):
+        assert curves[-1][term] < curves[1][term], term
+
+
+def test_a_damaged_cache_and_a_changed_data_set_are_refused(world, tmp_path):
+    data = copied(world, tmp_path)
+    run = Run(Workspace(tmp_path / "w"))
+    made = invert.run(InvertConfig(data=data), run)
+    target = made.path / "maps" / "000000.safetensors"
+    whole = target.read_bytes()
+    target.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(SpadeError, match=r"000000\.safetensors: this file was changed or damaged .* spade invert --force"):
+        calibrate.run(CalibrateConfig(epochs=1), run)
+    target.write_bytes(whole)
+    (data / "images" / "000000.png").write_bytes(b"other")
+    with pytest.raises(SpadeError, match="the data set changed since it was inverted"):
+        calibrate.run(CalibrateConfig(epochs=1), run)
+
+
+def test_annotation_shrinks_and_drops_crowds(world):
+    dataset = load_psg(world)
+    record = dataset.records[0]
+    ids = read_panoptic(dataset.panoptic_path(record))
+    masks, classes, triples = annotation(record, ids, (128, 128))
+    assert torch.equal(masks, torch.from_numpy(np.stack([ids == s.id for s in record.segments])))
+    assert classes.tolist() == [s.category for s in record.segments]
+    assert triples.tolist() == [list(t) for t in record.training_triples()]
+    small, _, _ = annotation(record, ids, (64, 96))
+    assert small.shape[1:] == (96, 64)
+    import dataclasses
+
+    crowd = dataclasses.replace(record, segments=(dataclasses.replace(record.segments[0], is_crowd=True), *record.segments[1:]))
+    fewer, _, _ = annotation(crowd, ids, (128, 128))
+    assert len(fewer) == len(masks) - 1
+
+
+def test_memo_computes_alone_and_keeps_to_its_budget():
+    asked = []
+    memo = Memo(lambda i: asked.append(i) or i * 10, lambda value: 4, budget=9)
+    assert [memo[i] for i in (1, 2, 3, 1, 2, 3)] == [10, 20, 30, 10, 20, 30]
+    assert asked == [1, 2, 3, 3]

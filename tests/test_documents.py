@@ -1,0 +1,55 @@
+"""What the documents promise."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import spade
+from spade_cli.app import app
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_every_command_that_the_readme_shows_exists():
+    names = {command.name for command in app.registered_commands}
+    shown = set(re.findall(r"`?spade ([a-z][a-z-]+)", (ROOT / "README.md").read_text()))
+    assert names <= shown
+    assert shown <= names | {"is"}
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_arrows_run_one_way():
+    """commands -> steps -> model -> parts -> data and words -> files and errors; no module imports upwards."""
+    rooms = [
+        {"errors", "files", "progress", "weights"},
+        {"vocabulary", "workspace", "config", "distributed", "training"},
+        {"data", "world", "open_vocabulary", "scene_graph"},
+        {"diffusion", "segmentation", "relations", "export", "evaluation"},
+        {"model"},
+        {"steps"},
+    ]
+    level = {name: i for i, room in enumerate(rooms) for name in room}
+    for path in (ROOT / "spade").rglob("*.py"):
+        own = path.relative_to(ROOT / "spade").parts[0].removesuffix(".py")
+        if own == "__init__":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("spade."):
+                target = node.module.split(".")[1]
+                assert level[target] <= level[own], f"{path.relative_to(ROOT)} imports {node.module}"
+            assert not (isinstance(node, ast.ImportFrom) and (node.module or "").startswith("spade_cli")), path
+
+
+def test_version_is_one():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "spade.__version__"}
+    assert re.fullmatch(r"\d+\.\d+\.\d+", spade.__version__)

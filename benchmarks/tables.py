@@ -70,7 +70,24 @@ def training() -> str:
     return _table(["part", "minutes", "at its end"], body) + f"\n\n{total}"
 
 
-TABLES: dict[str, Callable[[], str]] = {"quickstart": quickstart, "seconds": seconds, "startup": startup, "training": training}
+def teacher() -> str:
+    """The pointing game of the teacher maps."""
+    data = results("teacher_maps")
+    names = list(data["rows"][0]["metrics"])
+    body = [
+        [row["setting"]["grid"], str(row["setting"]["timestep"]), *(f"{row['metrics'][name]:.1f}" for name in names)]
+        for row in data["rows"]
+    ]
+    return _table(["grid", "timestep", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({_origin(data)})."
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "quickstart": quickstart,
+    "seconds": seconds,
+    "startup": startup,
+    "training": training,
+    "teacher": teacher,
+}
 
 
 def filled(text: str) -> str:

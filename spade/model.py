@@ -19,11 +19,11 @@ from torch.nn.functional import interpolate
 
 from spade.data.codecs import spread_id
 from spade.data.images import read_image
-from spade.diffusion.backbone import embedded_model, load_backbone
+from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, resolve_backbone
 from spade.diffusion.student import LabelContext, Student, load_student
 from spade.errors import SpadeError
-from spade.files import read_json
-from spade.open_vocabulary import load_clip
+from spade.files import canonical_hash, read_json, sha256_file
+from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.model import Heads, HeadsConfig, Nodes
 from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
@@ -167,15 +167,34 @@ def find_model(source: str | Path | None) -> Path:
     )
 
 
+def model_fingerprint(folder: Path) -> str:
+    """Hash of all that a model folder's predictions depend on: its own weights, its backbone and its OpenCLIP model."""
+    facts = _facts(folder)
+    own = [folder / "model.json", folder / "heads.safetensors", *sorted((folder / "adapter").glob("*"))]
+    for path in own:
+        if not path.is_file():
+            raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations")
+    parts = [fingerprint(resolve_backbone(str(facts["backbone"]))), fingerprint(resolve_clip(str(facts["clip"])))]
+    return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """model.json, checked for its version."""
+    facts: dict[str, Any] = read_json(folder / "model.json", "model", "train one with: spade train-relations")
+    if not isinstance(facts, dict) or facts.get("format") != MODEL_FORMAT:
+        raise SpadeError(
+            f"{folder / 'model.json'}: is no model description of format {MODEL_FORMAT}; train the model anew with: spade train-relations"
+        )
+    return facts
+
+
 def load(source: str | Path | None = None, device: str = "auto", dtype: str = "float32") -> Model:
     """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
 
     Raises SpadeError if the folder holds no model, or one that does not fit together.
     """
     folder = find_model(source)
-    facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
-    if facts.get("format") != MODEL_FORMAT:
-        raise SpadeError(f"{folder}: model format {facts.get('format')!r} is unknown to this version of spade; train it anew.")
+    facts = _facts(folder)
     place = pick_device(device)
     backbone = load_backbone(str(facts["backbone"]), place, getattr(torch, dtype))
     student = load_student(backbone, load_clip(str(facts["clip"]), place), folder / "adapter")

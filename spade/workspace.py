@@ -24,6 +24,7 @@ from spade.errors import SpadeError
 from spade.files import TEMPORARY, canonical_hash, sha256_file, write_json
 
 STEPS = ("invert", "calibrate", "train-relations", "predict", "eval", "export-graph")
+STATE = "state.safetensors"  # of a training under way; not part of its result
 COMMAND = {step: f"spade {step}" for step in STEPS}
 _VERSIONED = ("spade-psg", "torch", "diffusers", "transformers", "peft", "open_clip_torch", "numpy", "pillow")
 
@@ -173,7 +174,8 @@ class Draft:
 
     def finish(self, result: Mapping[str, Any]) -> Artifact:
         """Write the manifest, last of all; the artifact exists from here on."""
-        payload = sorted(p for p in self.path.rglob("*") if p.is_file() and p.name not in (".lock", "manifest.json"))
+        passing = (".lock", "manifest.json", STATE)
+        payload = sorted(p for p in self.path.rglob("*") if p.is_file() and p.name not in passing)
         files = {p.relative_to(self.path).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size} for p in payload}
         manifest = {
             "format": 1,
@@ -188,6 +190,7 @@ class Draft:
             "seconds": round(time.time() - self._began, 3),
         }
         write_json(self.path / "manifest.json", manifest)
+        self.file(STATE).unlink(missing_ok=True)
         self.release()
         return Artifact(self.step, self.key, self.path, manifest)
 

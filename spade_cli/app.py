@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from spade.errors import SpadeError
 from spade_cli.commands import calibrate, evaluate, export_graph, invert, predict, quickstart, status, train_relations, world
+from spade_cli.console import printable
 
 
 class SpadeGroup(TyperGroup):
@@ -20,7 +21,7 @@ class SpadeGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpadeError as error:
-            print(f"spade: {error}", file=sys.stderr)
+            print(printable(f"spade: {error}"), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
 
 

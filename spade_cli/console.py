@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -13,12 +14,14 @@ class Console:
     """Messages to stderr; silent with ``quiet``; progress bars only where stderr is a terminal."""
 
     def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
-        self.quiet, self.verbose = quiet, verbose
+        # Of several processes (torchrun, accelerate launch) only the first speaks.
+        self.quiet = quiet or os.environ.get("RANK", "0") != "0"
+        self.verbose = verbose
 
     def say(self, message: str) -> None:
         """One line for the person in front of the terminal."""
         if not self.quiet:
-            print(message, file=sys.stderr, flush=True)
+            print(printable(message), file=sys.stderr, flush=True)
 
     def detail(self, message: str) -> None:
         """A line that only ``-v`` shows."""
@@ -47,3 +50,8 @@ class Console:
                 yield item
                 speed = bar.tasks[0].speed
                 bar.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+
+
+def printable(text: str) -> str:
+    """A text for the terminal: control characters, which could move the cursor or change colours, are shown as codes."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -17,7 +17,7 @@ import typer
 
 from spade.steps.common import Run, StepResult
 from spade.workspace import Workspace
-from spade_cli.console import Console
+from spade_cli.console import Console, printable
 
 GROUP = "Common options"
 
@@ -109,6 +109,8 @@ def common_options(function: Callable[..., StepResult | None]) -> Callable[..., 
 
 def show(result: StepResult, common: Common) -> None:
     """Print what a step made: one json object, or a few lines for people."""
+    if os.environ.get("RANK", "0") != "0":
+        return
     if common.json:
         print(json_module.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
         return
@@ -118,7 +120,7 @@ def show(result: StepResult, common: Common) -> None:
     print(f"{result.step} {result.key}: {how}")
     for name, value in result.result.items():
         if (text := _short(value)) is not None:
-            print(f"  {name.replace('_', ' ')}: {text}")
+            print(f"  {name.replace('_', ' ')}: {printable(text)}")
     print(f"  in: {result.path}")
     sys.stdout.flush()
 

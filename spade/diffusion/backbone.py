@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -85,7 +84,6 @@ def _fetch(hub_id: str, name: str) -> Path:
         ) from None
 
 
-@lru_cache(maxsize=32)
 def fingerprint(folder: Path) -> str:
     """Hash of a model directory: names, sizes, and 1 MB from 17 places of each file (whole files below 16 MB)."""
     facts = []

@@ -24,9 +24,9 @@ def figure(image: Image.Image, graph: SceneGraph, relations: int = 12) -> Image.
     shown = graph.relations[:relations]
     colours = _colours(graph)
     panels = [picture, _masks(picture, graph, colours), _graph(graph, colours, (max(PANEL, size[0]), PANEL), relations)]
-    columns = 3 if size[0] > PANEL * 0.75 else 2
-    rows = -(-len(shown) // columns)
     width = sum(panel.width for panel in panels) + MARGIN * (len(panels) + 1)
+    columns = max(1, min(3, width // 400))
+    rows = -(-len(shown) // columns)
     page = Image.new("RGB", (width, PANEL + 2 * MARGIN + 24 + 24 * max(rows, 1)), PAPER)
     x = MARGIN
     for panel in panels:
@@ -41,6 +41,12 @@ def figure_png(image: Image.Image, graph: SceneGraph) -> bytes:
     buffer = io.BytesIO()
     figure(image, graph).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def _shown(text: str, longest: int = 28) -> str:
+    """A label as it is drawn: on one line, without control characters, not longer than a panel can hold."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= longest else line[: longest - 1] + "\u2026"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
@@ -77,10 +83,10 @@ def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int
         if not len(xs):
             continue
         middle = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
-        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), segment.label, font=font), shown.size, taken)
+        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), _shown(segment.label), font=font), shown.size, taken)
         taken.append(box)
         paint.rounded_rectangle(box, 4, fill=(255, 255, 255))
-        paint.text((box[0] + 4, box[1] + 1), segment.label, font=font, fill=INK)
+        paint.text((box[0] + 4, box[1] + 1), _shown(segment.label), font=font, fill=INK)
     return shown
 
 
@@ -104,12 +110,12 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
     where = _layout(graph, size)
     labels = []
     for relation in graph.relations[:relations]:
-        labels.append((_arrow(paint, where[relation.subject], where[relation.object]), relation.predicate))
+        labels.append((_arrow(paint, where[relation.subject], where[relation.object]), _shown(relation.predicate)))
     for segment in graph.segments:
         x, y = where[segment.id]
-        half = paint.textlength(segment.label, font=font) / 2 + 9
+        half = paint.textlength(_shown(segment.label), font=font) / 2 + 9
         paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
-        paint.text((x, y), segment.label, font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
+        paint.text((x, y), _shown(segment.label), font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
     taken = [(x - 40, y - 13, x + 40, y + 13) for x, y in where.values()]
     for at, predicate in labels:
         box = _place(at, (0, 0, paint.textlength(predicate, font=small), 16), size, taken)
@@ -161,4 +167,6 @@ def _words(page: Image.Image, graph: SceneGraph, relations: int, columns: int, t
     for index, ((subject, predicate, target), relation) in enumerate(shown):
         column, row = divmod(index, max(rows, 1))
         x = MARGIN + column * (page.width - 2 * MARGIN) / columns
-        paint.text((x, top + 24 * row), f"{relation.score:.2f}  {subject} {predicate} {target}", font=font, fill=INK)
+        paint.text(
+            (x, top + 24 * row), f"{relation.score:.2f}  {_shown(subject)} {_shown(predicate)} {_shown(target)}", font=font, fill=INK
+        )

@@ -15,11 +15,11 @@ from torch import Tensor
 from spade.config import CalibrateConfig
 from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
-from spade.data.psg import Dataset, Record, load_psg, watched_part
+from spade.data.psg import Dataset, Record, load_psg
 from spade.diffusion import lora
 from spade.diffusion.alignment import Target, label_targets, map_loss, pointing_hit
 from spade.diffusion.attention import combine, reading
-from spade.diffusion.backbone import embedded_model, load_backbone, preset, resolve_backbone
+from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.student import LabelContext, Observation, Student, load_student, new_adapter
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
@@ -29,7 +29,8 @@ from spade.open_vocabulary import load_clip
 from spade.segmentation.mask_generator import shrink_masks
 from spade.steps.common import Memo, Run, StepResult, already_there, just_made
 from spade.steps.invert import read_maps
-from spade.training import Optimisation, Row, fit, grouped_batches
+from spade.steps.learning import TrainingImages, train
+from spade.training import Optimisation, Row
 from spade.workspace import Artifact, keyed, verify
 
 STEP, VERSION = "calibrate", 1
@@ -52,7 +53,8 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         init="embedded" if embedded else "scratch",
         device=str(device),
     )
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), inputs={"invert": teacher.key}, force=run.force)
+    prints = {"start": fingerprint(embedded_model() / "adapter")} if embedded else {}
+    draft = run.workspace.draft(STEP, VERSION, keyed(config), {"invert": teacher.key}, prints, run.force)
     if draft.cached:
         return already_there(draft)
     verify(teacher, "run spade invert --force")
@@ -66,28 +68,17 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     try:
         job = _Job(student, dataset, records, _targets(teacher), defaults.map_strides)
         parameters = lora.trainable(backbone.unet) | dict(student.adapter.named_parameters())
-        curves = fit(
-            parameters,
-            Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed),
-            lambda epoch: grouped_batches([job.size(i) for i in job.learned], defaults.batch_size, config.seed, epoch),
-            job.losses,
-            job.watch,
-            "minus_loss",
-            draft.file("state.safetensors"),
-            {"key": draft.key},
-            lambda steps, done, total: run.report.track(steps, "calibrate", total=total, done=done),
-        )
+        options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed)
+        batch_size = defaults.batch_size
+        curves, best = train(draft, run, job.images, batch_size, parameters, options, job.losses, job.watch, "minus_loss")
+        before = curves[0]
         student.save(draft.file("adapter"))
         write_json_lines(draft.file("curves.jsonl"), curves)
-        draft.file("state.safetensors").unlink()
-        before, best = curves[0], max((row for row in curves if "minus_loss" in row), key=lambda row: row["minus_loss"])
-        if best is before:
-            run.report.say("no epoch bettered the start on the watched images, so the start is kept")
         result = {
             **{name: source[name] for name in ("data", "images_root", "backbone", "clip")},
             "init": config.init,
-            "learned_from": len(job.learned),
-            "watched": len(job.watched),
+            "learned_from": len(job.images.learned),
+            "watched": len(job.images.watched),
             "parameters": sum(p.numel() for p in parameters.values()),
             "best_epoch": int(best["epoch"]),
             "loss_before": -before["minus_loss"],
@@ -155,24 +146,16 @@ class _Job:
         self, student: Student, dataset: Dataset, records: Sequence[Record], targets: Mapping[str, list[Target]], strides: Sequence[int]
     ) -> None:
         self.student, self.dataset, self.targets, self.strides = student, dataset, targets, tuple(strides)
-        learned, watched = watched_part(list(records))
-        self.records = [*(learned or watched), *watched]
-        self.learned = list(range(len(learned or watched)))
-        self.watched = list(range(len(self.learned), len(self.records)))
+        self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
         self.place = {name: i for i, name in enumerate([*vocabulary.names, *(f"predicate {p}" for p in vocabulary.predicates)])}
         self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.observation.bytes)
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Size at which a record's picture is seen."""
-        record = self.records[index]
-        return self.student.size_for(record.width, record.height)
-
     def _look(self, index: int) -> _Seen:
-        record = self.records[index]
+        record = self.images.records[index]
         observation = self.student.observe(read_image(self.dataset.image_path(record)))
-        return _Seen(observation, self._masks(record) if index in self.watched else {})
+        return _Seen(observation, self._masks(record) if index in self.images.watched else {})
 
     def _masks(self, record: Record) -> dict[str, Tensor]:
         """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png."""
@@ -208,13 +191,13 @@ class _Job:
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """L1 between normalised maps. The context holds the batch's labels and all or a random part of the others."""
-        wanted = [[(self._position(t), t.map) for t in self.targets[self.records[self.learned[i]].image_id]] for i in batch]
+        wanted = [[(self._position(t), t.map) for t in self.targets[self.images.records[i].image_id]] for i in batch]
         present = {position for row in wanted for position, _ in row}
         share = 2 * float(torch.rand(()))  # half of the batches see the whole list, as at test time
         drawn = torch.rand(len(self.place)) < share
         chosen = [i for i in range(len(self.place)) if i in present or bool(drawn[i])]
         where = {position: 1 + i for i, position in enumerate(chosen)}
-        maps = self._student_maps([self._seen[self.learned[i]] for i in batch], chosen)
+        maps = self._student_maps([self._seen[i] for i in batch], chosen)
         return {"l1": map_loss(maps, [[(where[position], target) for position, target in row] for row in wanted])}
 
     def watch(self) -> Row:
@@ -223,10 +206,10 @@ class _Job:
         hits: list[tuple[bool, float, float]] = []
         everything = list(range(len(self.place)))
         with torch.no_grad():
-            for index in self.watched:
+            for index in self.images.watched:
                 seen = self._seen[index]
                 maps = self._student_maps([seen], everything)
-                targets = self.targets[self.records[index].image_id]
+                targets = self.targets[self.images.records[index].image_id]
                 losses.append(float(map_loss(maps, [[(1 + self._position(t), t.map) for t in targets]])))
                 hits += [pointing_hit(maps[0, 1 + self.place[label]], mask.to(maps.device)) for label, mask in seen.masks.items()]
         row = {"minus_loss": -math.fsum(losses) / len(losses)}

@@ -10,12 +10,11 @@ from typing import Any
 from spade.config import EvalConfig
 from spade.data.codecs import read_panoptic, write_panoptic
 from spade.data.psg import Dataset, Record
-from spade.diffusion.backbone import fingerprint
 from spade.errors import SpadeError
 from spade.evaluation.predictions import PredictedImage, Predictions, exchange_row
 from spade.evaluation.protocols import OpenPsg
 from spade.files import read_json, sha256_file, write_json
-from spade.model import load, pick_device
+from spade.model import load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.predict import choose_model
 from spade.workspace import Draft, keyed
@@ -37,7 +36,7 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         model_folder = None
     else:
         model_folder = choose_model(config.model, run)
-        prints["model"] = fingerprint(model_folder)
+        prints["model"] = model_fingerprint(model_folder)
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
         return already_there(draft)

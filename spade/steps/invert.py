@@ -26,6 +26,7 @@ from spade.distributed import Processes, processes
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
 from spade.model import pick_device
+from spade.open_vocabulary import resolve_clip
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.weights import to_bytes
 from spade.workspace import Artifact, keyed
@@ -41,7 +42,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     config = _with_preset(config, defaults, str(device))
     dataset = open_dataset(config.data, config.images, run.report, config.strict)
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
-    prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder)}
+    prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder), "clip": fingerprint(resolve_clip(config.clip))}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
         return already_there(draft)
@@ -55,6 +56,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     ours = processes()
     backbone = load_backbone(config.backbone, device, getattr(torch, config.dtype))
     draft.begin(ours.is_main)
+    ours.wait()  # until the leftovers of a killed run are gone
     try:
         plan = _plan(present, backbone, config.batch_size)
         if ours.is_main:
@@ -81,7 +83,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         return just_made(draft.finish(result))
     except SpadeError:
         draft.release()
-        _remove_if_empty(draft.path)
+        if ours.is_main:
+            _remove_if_empty(draft.path)
         raise
 
 

@@ -12,11 +12,11 @@ from spade.config import PredictConfig
 from spade.data.codecs import write_panoptic
 from spade.data.images import EXTENSIONS, read_image
 from spade.data.psg import FILE_NAMES, load_psg
-from spade.diffusion.backbone import embedded_model, fingerprint
+from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
-from spade.model import find_model, load, pick_device
+from spade.model import find_model, load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, tell_skipped
 from spade.vocabulary import Vocabulary, read_vocabulary
 from spade.workspace import keyed
@@ -33,7 +33,7 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
     vocabulary = _vocabulary(config, Vocabulary.from_json(facts["vocabulary"]))
     prints = {
-        "model": fingerprint(folder),
+        "model": model_fingerprint(folder),
         "images": canonical_hash([[path.name, sha256_file(path)] for path in paths]),
         "vocabulary": canonical_hash(vocabulary.to_json()),
     }

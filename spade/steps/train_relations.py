@@ -14,7 +14,7 @@ from torch import Tensor
 from spade.config import RelationsConfig
 from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
-from spade.data.psg import Dataset, Record, watched_part
+from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Student, load_student
@@ -22,14 +22,15 @@ from spade.distributed import refuse_several
 from spade.errors import SpadeError
 from spade.evaluation.predictions import from_prediction
 from spade.evaluation.protocols import OpenPsg
-from spade.files import read_json, write_bytes, write_json, write_json_lines
+from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
 from spade.model import MODEL_FORMAT, Model, pick_device
 from spade.open_vocabulary import load_clip
 from spade.relations.losses import Truth, stage2_losses
 from spade.relations.model import Heads, HeadsConfig
 from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
-from spade.training import Optimisation, Row, fit, grouped_batches
+from spade.steps.learning import TrainingImages, train
+from spade.training import Optimisation, Row
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
 from spade.workspace import keyed, verify
@@ -59,6 +60,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         device=str(device),
     )
     prints = {"data": dataset.fingerprint(records, with_panoptic=True)}
+    if embedded:
+        prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
     if draft.cached:
         return already_there(draft)
@@ -73,29 +76,18 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     try:
         job = _Job(student, heads, dataset, usable, 10 if tiny else 50)
         parameters = dict(heads.named_parameters())
-        curves = fit(
-            parameters,
-            Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05),
-            lambda epoch: grouped_batches([job.size(i) for i in job.learned], config.batch_size, config.seed, epoch),
-            job.losses,
-            job.watch,
-            "score",
-            draft.file("state.safetensors"),
-            {"key": draft.key},
-            lambda steps, done, total: run.report.track(steps, "train-relations", total=total, done=done),
-        )
+        options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05)
+        batch_size = config.batch_size
+        curves, best = train(draft, run, job.images, batch_size, parameters, options, job.losses, job.watch, "score")
+        before = curves[0]
         save_model(draft.path, student, heads, dataset.vocabulary, source["backbone"], source["clip"])
         write_json_lines(draft.file("curves.jsonl"), curves)
-        draft.file("state.safetensors").unlink()
-        before, best = curves[0], max((row for row in curves if "score" in row), key=lambda row: row["score"])
-        if best is before:
-            run.report.say("no epoch bettered the start on the watched images, so the start is kept")
         result = {
             "data": str(dataset.source.resolve()),
             "images_root": str(dataset.root.resolve()),
             "init": config.init,
-            "learned_from": len(job.learned),
-            "watched": len(job.watched),
+            "learned_from": len(job.images.learned),
+            "watched": len(job.images.watched),
             "skipped": problems,
             "parameters": sum(p.numel() for p in parameters.values()),
             "watched_before": {name: value for name, value in before.items() if name not in ("score", "epoch")},
@@ -183,10 +175,7 @@ class _Job:
 
     def __init__(self, student: Student, heads: Heads, dataset: Dataset, records: Sequence[Record], watch_at: int) -> None:
         self.student, self.heads, self.dataset, self.watch_at = student, heads, dataset, watch_at
-        learned, watched = watched_part(list(records))
-        self.records = [*(learned or watched), *watched]
-        self.learned = list(range(len(learned or watched)))
-        self.watched = list(range(len(self.learned), len(self.records)))
+        self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
         self.objects = student.clip.embed_labels(vocabulary.objects)
@@ -195,22 +184,17 @@ class _Job:
         self.criterion = mask_loss(heads.decoder_config)
         self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.bytes)
 
-    def size(self, index: int) -> tuple[int, int]:
-        """Size at which a record's picture is seen."""
-        record = self.records[index]
-        return self.student.size_for(record.width, record.height)
-
     def _look(self, index: int) -> _Seen:
-        record = self.records[index]
+        record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
         features = self.student.features(self.student.observe(image), self.labels)
-        masks, classes, triples = annotation(record, read_panoptic(self.dataset.panoptic_path(record)), self.size(index))
+        masks, classes, triples = annotation(record, read_panoptic(self.dataset.panoptic_path(record)), self.images.size(index))
         return _Seen(tuple(features), masks, classes, triples)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Stage 2's terms for a batch of learned images."""
         self.heads.train()
-        seen = [self._seen[self.learned[i]] for i in batch]
+        seen = [self._seen[i] for i in batch]
         device = self.objects.device
         features = [torch.cat(level).to(device) for level in zip(*(s.features for s in seen), strict=True)]
         truths = [Truth(s.masks.float().to(device), s.classes.to(device), s.triples.to(device)) for s in seen]
@@ -221,8 +205,8 @@ class _Job:
         self.heads.eval()
         dataset = self.dataset
         protocol = OpenPsg(dataset.classes, len(dataset.things), dataset.predicates, (self.watch_at,))
-        for index in self.watched:
-            record = self.records[index]
+        for index in self.images.watched:
+            record = self.images.records[index]
             prediction = self.model.predict(dataset.image_path(record))
             protocol.add(record, read_panoptic(dataset.panoptic_path(record)), from_prediction(record.image_id, prediction))
         figures = protocol.figures()

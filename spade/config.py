@@ -120,6 +120,7 @@ class EvalConfig:
     device: str = "auto"
     dtype: str = "float32"
     lenient: bool = False
+    strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
         if not self.at or any(k < 1 for k in self.at):

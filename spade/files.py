@@ -76,10 +76,13 @@ def canonical_hash(data: Any) -> str:
 def inside(root: Path, name: str, source: Path) -> Path:
     """``root/name`` for a name found in a file of foreign origin.
 
-    Raises SpadeError for an absolute name, a drive or a "..": such a name could leave ``root``.
+    Raises SpadeError for an absolute name, a drive or a "..": such a name could leave ``root``; and for one that no
+    file system holds.
     Links inside ``root`` are the user's own and are followed.
     """
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not name or "\x00" in name or name.startswith(("/", "\\")) or ".." in parts or re.match(r"^[A-Za-z]:", name):
         raise SpadeError(f'{source}: the path "{name[:80]}" leaves its folder; paths must lie below {root}.')
+    if any(len(part.encode("utf-8", "replace")) > 255 for part in parts) or len(name) > 2000:
+        raise SpadeError(f'{source}: the file name "{name[:40]}..." is too long for a file system; shorten it.')
     return root.joinpath(*parts)

@@ -7,6 +7,7 @@ graph = model("photo.jpg")
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from spade.data.codecs import spread_id
-from spade.data.images import read_image
+from spade.data.images import read_image, upright_rgb
 from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, resolve_backbone
 from spade.diffusion.student import LabelContext, Student, load_student
 from spade.errors import SpadeError
@@ -27,11 +28,13 @@ from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.model import Heads, HeadsConfig, Nodes
 from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
-from spade.vocabulary import Vocabulary
+from spade.vocabulary import Vocabulary, parse_label, read_vocabulary
 from spade.weights import load_weights
 from spade.workspace import Workspace
 
 MODEL_FORMAT = 1
+Picture = str | Path | Image.Image | np.ndarray
+Words = Vocabulary | str | Path | Sequence[str]
 MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
 
 
@@ -54,20 +57,22 @@ class Model:
         self.heads = heads.to(student.backbone.device).eval()
         self._words: _Words | None = None
 
-    def __call__(
-        self, image: str | Path | Image.Image, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1
-    ) -> SceneGraph:
-        """The scene graph of a picture (a path or a PIL image), with at most ``top`` relations of at least ``min_score``."""
+    def __call__(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
+        """The scene graph of a picture, with at most ``top`` relations of at least ``min_score``.
+
+        image: a path, a PIL image, or (H, W, 3) uint8. vocabulary: a vocabulary file's path, a list of labels, or a
+        Vocabulary; nothing for the training list. Raises SpadeError for what cannot be read.
+        """
         return self.predict(image, vocabulary, top, min_score).graph
 
     @torch.no_grad()
-    def predict(
-        self, image: str | Path | Image.Image, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1
-    ) -> Prediction:
+    def predict(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> Prediction:
         """The scene graph and the score vectors of all pairs that were looked at."""
-        name = str(image) if isinstance(image, (str, Path)) else ""
-        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else image.convert("RGB")
-        words = self._known(vocabulary or self.vocabulary)
+        if top < 1:
+            raise SpadeError(f"top {top}: use a number of at least 1.")
+        name = Path(image).name if isinstance(image, (str, Path)) else ""
+        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
+        words = self._known(self._vocabulary(vocabulary))
         observation = self.student.observe(picture)
         features = self.student.features(observation, words.context)
         proposals, classes = self.heads.propose(features, words.objects)
@@ -75,8 +80,18 @@ class Model:
         panoptic, found = _panoptic(proposals.masks[-1][0], probabilities, words.is_thing, picture.size)
         pairs, related, predicates = self._relations(found, panoptic, proposals.queries[-1], proposals.pixels, proposals.memory, words)
         scores = related[:, None] * predicates
-        graph = _graph(Path(name).name, panoptic, found, pairs, scores, words.vocabulary, self.facts, top, min_score)
+        graph = _graph(name, panoptic, found, pairs, scores, words.vocabulary, self.facts, top, min_score)
         return Prediction(graph, pairs, scores, 1 - related)
+
+    def _vocabulary(self, words: Words | None) -> Vocabulary:
+        if words is None:
+            return self.vocabulary
+        if isinstance(words, Vocabulary):
+            return words
+        if isinstance(words, (str, Path)):
+            read = read_vocabulary(Path(words), self.vocabulary.predicates)
+            return Vocabulary(read.objects or self.vocabulary.objects, read.predicates)
+        return Vocabulary(tuple(parse_label(word) for word in words), self.vocabulary.predicates)
 
     def _relations(
         self, found: list[PanopticSegment], panoptic: np.ndarray, queries: Tensor, pixels: Tensor, memory: Tensor, words: _Words
@@ -167,25 +182,39 @@ def find_model(source: str | Path | None) -> Path:
     )
 
 
+@dataclass(frozen=True)
+class Description:
+    """What model.json says: names of the backbone and the OpenCLIP model, the heads' shape, the training vocabulary."""
+
+    backbone: str
+    clip: str
+    heads: HeadsConfig
+    vocabulary: Vocabulary
+
+
+def describe(folder: Path) -> Description:
+    """Read a model folder's model.json. Raises SpadeError where it is none of this version."""
+    path = folder / "model.json"
+    facts = read_json(path, "model", "train one with: spade train-relations")
+    try:
+        if facts["format"] != MODEL_FORMAT:
+            raise ValueError(f"format {facts['format']!r}")
+        vocabulary = Vocabulary.from_json(facts["vocabulary"])
+        return Description(str(facts["backbone"]), str(facts["clip"]), HeadsConfig.from_json(facts["heads"]), vocabulary)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SpadeError(f"{path}: is no model of format {MODEL_FORMAT} ({reason}); train it anew with: spade train-relations") from None
+
+
 def model_fingerprint(folder: Path) -> str:
     """Hash of all that a model folder's predictions depend on: its own weights, its backbone and its OpenCLIP model."""
-    facts = _facts(folder)
+    description = describe(folder)
     own = [folder / "model.json", folder / "heads.safetensors", *sorted((folder / "adapter").glob("*"))]
     for path in own:
         if not path.is_file():
             raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations")
-    parts = [fingerprint(resolve_backbone(str(facts["backbone"]))), fingerprint(resolve_clip(str(facts["clip"])))]
+    parts = [fingerprint(resolve_backbone(description.backbone)), fingerprint(resolve_clip(description.clip))]
     return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
-
-
-def _facts(folder: Path) -> dict[str, Any]:
-    """model.json, checked for its version."""
-    facts: dict[str, Any] = read_json(folder / "model.json", "model", "train one with: spade train-relations")
-    if not isinstance(facts, dict) or facts.get("format") != MODEL_FORMAT:
-        raise SpadeError(
-            f"{folder / 'model.json'}: is no model description of format {MODEL_FORMAT}; train the model anew with: spade train-relations"
-        )
-    return facts
 
 
 def load(source: str | Path | None = None, device: str = "auto", dtype: str = "float32") -> Model:
@@ -194,16 +223,17 @@ def load(source: str | Path | None = None, device: str = "auto", dtype: str = "f
     Raises SpadeError if the folder holds no model, or one that does not fit together.
     """
     folder = find_model(source)
-    facts = _facts(folder)
+    description = describe(folder)
+    if dtype not in ("float32", "float16", "bfloat16"):
+        raise SpadeError(f"dtype {dtype}: unknown number format; use float32, float16 or bfloat16.")
     place = pick_device(device)
-    backbone = load_backbone(str(facts["backbone"]), place, getattr(torch, dtype))
-    student = load_student(backbone, load_clip(str(facts["clip"]), place), folder / "adapter")
-    config = HeadsConfig.from_json(facts["heads"])
-    heads = Heads(config)
+    backbone = load_backbone(description.backbone, place, getattr(torch, dtype))
+    student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
+    heads = Heads(description.heads)
     load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
-    vocabulary = Vocabulary.from_json(facts["vocabulary"])
     origin = "packaged" if folder == embedded_model() else folder.name
-    return Model(student, heads, vocabulary, {"name": origin, "backbone": facts["backbone"], "spade_model_format": MODEL_FORMAT})
+    facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
+    return Model(student, heads, description.vocabulary, facts)
 
 
 def pick_device(name: str) -> torch.device:
@@ -212,6 +242,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
+        if device.type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError
     except RuntimeError:
         raise SpadeError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:0.") from None
     if device.type == "cuda" and not torch.cuda.is_available():

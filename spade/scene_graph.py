@@ -115,7 +115,7 @@ def read_scene_graph(path: Path) -> SceneGraph:
         if ids.shape != (size[1], size[0]):
             raise SpadeError(f"{path}: the panoptic png is {ids.shape[1]} x {ids.shape[0]}, the graph says {size[0]} x {size[1]}.")
         return SceneGraph(str(image["file_name"]), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
 
 

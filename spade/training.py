@@ -119,6 +119,7 @@ def fit(
     state_file: Path | None,
     signature: Any,
     progress: Callable[[Iterable[int], int, int], Iterable[int]],
+    say: Callable[[str], None] = print,
 ) -> list[Row]:
     """Train ``parameters`` in place, ending with the best watched weights; returns the curves, one row an epoch.
 
@@ -128,14 +129,14 @@ def fit(
     losses(batch): weighted terms; their sum is minimised, each is averaged into the curves.
     watch(): figures on the watched images under the weights as they are; ``better`` names the one to maximise.
     state_file: where the resumable state lives; signature: what must agree for a state to be taken up.
-    progress(steps, done, total): wraps the remaining step numbers in a progress bar.
+    progress(steps, done, total): wraps the remaining step numbers in a progress bar; say(line): tells a person.
 
     Raises SpadeError when the loss is no longer finite.
     """
     state = _State(parameters, options)
     mark = canonical_hash({"signature": signature, "options": vars(options), "names": sorted(parameters)})
-    if state_file is not None and state_file.exists():
-        state.load(state_file, mark)
+    if state_file is not None and state_file.exists() and not state.load(state_file, mark):
+        say(f"{state_file}: this training state is damaged or of another training; beginning anew")
     if not state.curves:
         _look(state, 0, watch, better, {})
     per_epoch = len(batches(0)) // options.accumulate

@@ -84,7 +84,7 @@ def plain_name(label: str) -> str:
 @cache
 def _known_stuff() -> frozenset[str]:
     official = psg_lists()["stuff_classes"]
-    return frozenset(official) | frozenset(plain_name(name) for name in official)
+    return frozenset(name.casefold() for label in official for name in (label, plain_name(label)))
 
 
 _SECTION = re.compile(r"^\[(\w+)\]$")
@@ -109,15 +109,16 @@ def read_vocabulary(path: Path, default_predicates: tuple[str, ...], section: st
             if section not in ("objects", "predicates"):
                 raise SpadeError(f"{path}:{number}: unknown section [{heading[1]}]; use [objects] or [predicates].")
             continue
-        label = _parse_label(line, path, number)
-        for name in (label.name, *label.synonyms):
+        if section == "objects":
+            objects.append(parse_label(line, f"{path}:{number}"))
+            names = (objects[-1].name, *objects[-1].synonyms)
+        else:
+            predicates.append(_parse_predicate(line, f"{path}:{number}"))
+            names = (predicates[-1],)
+        for name in names:
             first = seen.setdefault((section, name.casefold()), number)
             if first != number:
                 raise SpadeError(f'{path}:{number}: "{name}" stands in line {first} already; remove one of the two.')
-        if section == "objects":
-            objects.append(label)
-        else:
-            predicates.append(label.name)
     if not objects and not predicates:
         raise SpadeError(f"{path}: no label found; write one label a line, for example: person")
     return Vocabulary(tuple(objects), tuple(predicates) or default_predicates)
@@ -134,15 +135,24 @@ def _lines(path: Path) -> list[str]:
         raise SpadeError(f"{path}: cannot be read ({error.strerror}); name a text file with one label a line.") from None
 
 
-def _parse_label(line: str, path: Path, number: int) -> Label:
-    is_stuff = line.lower().startswith("stuff:")
-    body = line[len("stuff:") :] if is_stuff else line
+def parse_label(text: str, where: str = "vocabulary") -> Label:
+    """One line of a vocabulary: "stuff:" before a stuff label, synonyms after commas, "(supercategory)" at the end.
+
+    Raises SpadeError, naming ``where``, when no name is left.
+    """
+    is_stuff = text.lower().startswith("stuff:")
+    body = text[len("stuff:") :] if is_stuff else text
     group = None
     if match := _SUPERCATEGORY.match(body.strip()):
         body, group = match["names"], match["group"].strip() or None
-    names = [name.strip() for name in body.split(",")]
-    names = list(dict.fromkeys(name for name in names if name))
+    names = list(dict.fromkeys(name for part in body.split(",") if (name := part.strip())))
     if not names:
-        raise SpadeError(f'{path}:{number}: "{line}" names no label; write for example: person, man, woman')
-    is_thing = not (is_stuff or names[0] in _known_stuff())
+        raise SpadeError(f'{where}: "{text}" names no label; write for example: person, man, woman')
+    is_thing = not (is_stuff or names[0].casefold() in _known_stuff())
     return Label(names[0], is_thing, tuple(names[1:]), group)
+
+
+def _parse_predicate(text: str, where: str) -> str:
+    if "," in text or "(" in text or text.lower().startswith("stuff:"):
+        raise SpadeError(f'{where}: "{text}" is no predicate; write one phrase a line, for example: standing on')
+    return text

@@ -84,11 +84,7 @@ class Workspace:
         """Complete artifacts of a step, oldest first."""
         found = []
         for manifest in sorted((self.root / step).glob("*/manifest.json")):
-            try:
-                data = json.loads(manifest.read_bytes())
-                found.append(Artifact(step, str(data["key"]), manifest.parent, data))
-            except (ValueError, KeyError, OSError, TypeError):
-                continue
+            found.append(Artifact(step, manifest.parent.name, manifest.parent, _read_manifest(manifest)))
         return sorted(found, key=lambda artifact: str(artifact.manifest.get("finished", "")))
 
     def newest(self, step: str, key: str | None = None, needed_by: str | None = None) -> Artifact | None:
@@ -118,13 +114,18 @@ class Workspace:
         for step in STEPS:
             for folder in sorted((self.root / step).glob("*/")):
                 done = (folder / "manifest.json").is_file()
-                manifest = json.loads((folder / "manifest.json").read_bytes()) if done else {}
+                damaged = False
+                try:
+                    manifest = _read_manifest(folder / "manifest.json") if done else {}
+                except SpadeError:
+                    manifest, damaged = {}, True
                 size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
                 rows.append(
                     {
                         "step": step,
                         "key": folder.name,
-                        "complete": done,
+                        "complete": done and not damaged,
+                        "damaged": damaged,
                         "inputs": manifest.get("inputs", {}),
                         "finished": manifest.get("finished"),
                         "seconds": manifest.get("seconds"),
@@ -141,21 +142,25 @@ class Draft:
     def __init__(self, workspace: Workspace, facts: dict[str, Any], key: str, force: bool) -> None:
         self.facts, self.key, self.step = facts, key, str(facts["step"])
         self.path = workspace.root / self.step / key
-        self._began = time.time()
-        if force and self.path.exists():
-            shutil.rmtree(self.path)
-        self.cached = (self.path / "manifest.json").is_file()
+        self._began, self._force = time.time(), force
+        self.cached = not force and (self.path / "manifest.json").is_file()
         self._lock: Any = None
 
     @property
     def manifest(self) -> dict[str, Any]:
         """The finished artifact's manifest."""
-        data: dict[str, Any] = json.loads((self.path / "manifest.json").read_bytes())
-        return data
+        return _read_manifest(self.path / "manifest.json")
+
+    def refresh(self, **result: Any) -> None:
+        """Note in a finished artifact where its inputs lie now; what it was made from is the same by its key."""
+        manifest = self.manifest
+        if any(manifest["result"].get(name) != value for name, value in result.items()):
+            write_json(self.path / "manifest.json", manifest | {"result": manifest["result"] | result})
 
     def begin(self, main: bool = True) -> None:
         """Take the folder: create it, refuse a second writer, clear what a killed run left half-written.
 
+        With ``force`` the old result goes now, under the lock, and not before all checks of the inputs have passed.
         Several processes of one run pass ``main`` for the first alone.
         """
         try:
@@ -165,6 +170,17 @@ class Draft:
         if not main:
             return
         self._lock = _lock(self.path / ".lock")
+        if self._force:
+            # The manifest first: without it the rest is a partial result.
+            (self.path / "manifest.json").unlink(missing_ok=True)
+            for old in self.path.iterdir():
+                if old.is_dir():
+                    shutil.rmtree(old)
+                elif old.name != ".lock":
+                    old.unlink()
+        elif (self.path / "manifest.json").is_file():
+            self.release()
+            raise SpadeError(f"{self.path}: another spade process finished this just now; run the command again to use its result.")
         for leftover in self.path.rglob(f"*{TEMPORARY}"):
             leftover.unlink(missing_ok=True)
 
@@ -197,8 +213,7 @@ class Draft:
     def release(self) -> None:
         """Give the folder back."""
         if self._lock is not None:
-            self._lock.close()
-            (self.path / ".lock").unlink(missing_ok=True)
+            self._lock.close()  # the file stays: removing it would let two writers hold two locks
             self._lock = None
 
 
@@ -215,6 +230,16 @@ def _lock(path: Path) -> Any:
         handle.close()
         raise SpadeError(f"{path.parent}: another spade process is writing here; wait for it or stop it.") from None
     return handle
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_bytes())
+        if not (isinstance(data, dict) and isinstance(data["result"], dict) and isinstance(data["files"], dict)):
+            raise ValueError
+        return data
+    except (OSError, ValueError, KeyError):
+        raise SpadeError(f"{path}: this manifest is damaged; make the result anew with --force, or remove its folder.") from None
 
 
 def _versions() -> dict[str, str]:

@@ -11,7 +11,7 @@ import spade
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.files import sha256_file
-from spade.model import find_model, pick_device
+from spade.model import describe, find_model, model_fingerprint, pick_device
 from spade.scene_graph import segment_geometry
 from spade.vocabulary import Label, Vocabulary
 from spade.world.dataset import make_sample
@@ -114,7 +114,7 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
     shutil.copytree(embedded_model(), tmp_path / "m")
     facts = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
-    with pytest.raises(SpadeError, match=r"model\.json: is no model description of format 1"):
+    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 1"):
         spade.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
     (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")
@@ -122,7 +122,59 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
         spade.load(tmp_path / "m")
 
 
+@pytest.mark.parametrize("text", ["[]", '{"format": 1}', '{"format": 1, "vocabulary": [], "heads": {}}', "{", "5"])
+def test_what_is_no_description_is_one_sentence(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    for attempt in (describe, spade.load, model_fingerprint):
+        with pytest.raises(SpadeError, match=r"model\.json"):
+            attempt(tmp_path)
+
+
+def test_the_fingerprint_sees_every_weight(tmp_path):
+    shutil.copytree(embedded_model(), tmp_path / "m")
+    plain = model_fingerprint(tmp_path / "m")
+    assert plain == model_fingerprint(embedded_model())
+    facts = json.loads((tmp_path / "m" / "model.json").read_text())
+    for part in ("backbone", "clip"):
+        moved = tmp_path / f"own-{part}"
+        shutil.copytree(embedded_model() / part, moved)
+        weights = next(moved.rglob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+        (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {part: str(moved)}))
+        assert model_fingerprint(tmp_path / "m") != plain
+    (tmp_path / "m" / "heads.safetensors").unlink()
+    with pytest.raises(SpadeError, match=r"heads\.safetensors: this file of the model is missing"):
+        model_fingerprint(tmp_path / "m")
+
+
+def test_paths_pictures_and_arrays_are_the_same_picture(model, tmp_path):
+    picture = Image.fromarray(scene(0).image).transpose(Image.Transpose.ROTATE_90)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=exif)
+    graphs = [model(tmp_path / "turned.png"), model(Image.open(tmp_path / "turned.png")), model(scene(0).image)]
+    assert all(np.array_equal(graph.panoptic, graphs[0].panoptic) for graph in graphs)
+    assert all(graph.triples() == graphs[0].triples() for graph in graphs)
+    with pytest.raises(SpadeError, match=r"an array of shape \(4, 4\)"):
+        model(np.zeros((4, 4), np.uint8))
+
+
+def test_words_from_a_list_or_a_file(model, tmp_path):
+    (tmp_path / "labels.txt").write_text("dog\nsky\n")
+    picture = Image.fromarray(scene(0).image)
+    for words in (["dog", "sky"], tmp_path / "labels.txt", str(tmp_path / "labels.txt")):
+        assert model(picture, words).objects == ("dog", "sky")
+
+
+def test_bad_arguments_are_one_sentence(model):
+    with pytest.raises(SpadeError, match="top -1"):
+        model(scene(0).image, top=-1)
+    with pytest.raises(SpadeError, match="dtype int7"):
+        spade.load(dtype="int7")
+
+
 def test_devices():
     assert pick_device("cpu").type == "cpu"
-    with pytest.raises(SpadeError, match="--device quantum: no such device"):
-        pick_device("quantum")
+    for name in ("quantum", "meta"):
+        with pytest.raises(SpadeError, match=f"--device {name}: no such device"):
+            pick_device(name)

@@ -45,6 +45,10 @@ def test_everything_a_line_may_hold(tmp_path):
     assert got.objects[2].prompts == ("sky",)
 
 
+def test_stuff_is_known_in_any_case(tmp_path):
+    assert [label.is_thing for label in read(tmp_path, "Sky\nTREE-merged\nDog\n").objects] == [False, False, True]
+
+
 def test_default_predicates_and_predicate_files(tmp_path):
     assert read(tmp_path, "dog\n").predicates == ("default",)
     assert read(tmp_path, "holding\nriding\n", "predicates").predicates == ("holding", "riding")
@@ -60,6 +64,8 @@ def test_default_predicates_and_predicate_files(tmp_path):
         (b"[verbs]\ngo\n", r":1: unknown section \[verbs\]"),
         (b"stuff:\n", ":1: .* names no label"),
         (b", ,\n", ":1: .* names no label"),
+        (b"[predicates]\non, atop\n", ':2: "on, atop" is no predicate; write one phrase a line'),
+        (b"[predicates]\nstuff: on\n", "is no predicate"),
     ],
 )
 def test_bad_files_name_line_and_remedy(tmp_path, text, message):

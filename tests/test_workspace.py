@@ -29,7 +29,6 @@ def test_an_artifact_exists_when_its_manifest_does(tmp_path):
     assert [a.key for a in workspace.artifacts("invert")] == [draft.key]
     assert workspace.draft("invert", 1, {"a": 1}).cached
     assert not workspace.draft("invert", 1, {"a": 2}).cached
-    assert not (draft.path / ".lock").exists()
 
 
 def test_manifest_lists_payload_with_hash_and_size(tmp_path):
@@ -79,11 +78,16 @@ def test_execution_only_fields_stay_out_of_the_key():
 def test_force_throws_away_and_begin_clears_leftovers(tmp_path):
     workspace = Workspace(tmp_path)
     artifact = make(workspace)
-    assert not workspace.draft("invert", 1, {}, force=True).cached
-    assert not artifact.path.exists()
+    forced = workspace.draft("invert", 1, {}, force=True)
+    assert not forced.cached
+    assert workspace.newest("invert").key == artifact.key, "the old result stays until the new one really begins"
+    (artifact.path / f"a.1{TEMPORARY}").write_text("half")
+    (artifact.path / "sub").mkdir()
+    forced.begin()
+    assert [p.name for p in artifact.path.iterdir()] == [".lock"]
+    forced.release()
+    (artifact.path / f"a.1{TEMPORARY}").write_text("half")
     draft = workspace.draft("invert", 1, {})
-    draft.path.mkdir(parents=True)
-    (draft.path / f"a.1{TEMPORARY}").write_text("half")
     draft.begin()
     assert not list(draft.path.glob(f"*{TEMPORARY}"))
     draft.release()
@@ -95,8 +99,35 @@ def test_a_second_writer_is_refused(tmp_path):
     draft.begin()
     with pytest.raises(SpadeError, match="another spade process is writing here"):
         workspace.draft("invert", 1, {}).begin()
+    with pytest.raises(SpadeError, match="another spade process is writing here"):
+        workspace.draft("invert", 1, {}, force=True).begin()
     draft.release()
-    workspace.draft("invert", 1, {}).begin()
+    early, late = workspace.draft("invert", 1, {}), workspace.draft("invert", 1, {})
+    early.begin()
+    early.finish({})
+    with pytest.raises(SpadeError, match="another spade process finished this just now"):
+        late.begin()
+
+
+def test_a_damaged_manifest_is_not_an_absent_one(tmp_path):
+    workspace = Workspace(tmp_path)
+    older, newer = make(workspace, n=1), make(workspace, n=2)
+    for content in ("", "[]", '{"key": 1}', "{"):
+        (newer.path / "manifest.json").write_text(content)
+        with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* --force"):
+            workspace.newest("invert")
+        with pytest.raises(SpadeError, match="damaged"):
+            _ = workspace.draft("invert", 1, {"n": 2}).manifest
+    states = {row["key"]: (row["complete"], row["damaged"]) for row in workspace.status()}
+    assert states == {older.key: (True, False), newer.key: (False, True)}
+
+
+def test_refresh_notes_the_new_place(tmp_path):
+    workspace = Workspace(tmp_path)
+    make(workspace, "here")
+    draft = workspace.draft("invert", 1, {})
+    draft.refresh(text="there")
+    assert workspace.newest("invert").manifest["result"]["text"] == "there"
 
 
 def test_newest_by_time_by_key_and_missing(tmp_path):

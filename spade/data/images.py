@@ -16,20 +16,28 @@ def read_image(path: Path) -> Image.Image:
     """Read a picture as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
     try:
         with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
-                rgba = upright.convert("RGBA")
-                white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-                upright = Image.alpha_composite(white, rgba)
-            elif upright.mode.startswith("I;16"):
-                upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
-            return upright.convert("RGB")
+            return upright_rgb(image)
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such picture; check the name.") from None
     except Image.DecompressionBombError:
         raise SpadeError(f"{path}: this picture has too many pixels to be opened safely; scale it down first.") from None
     except (OSError, ValueError, SyntaxError, EOFError):
         raise SpadeError(f"{path}: this picture cannot be decoded; open and save it anew as png or jpeg.") from None
+
+
+def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
+    """A PIL image, or an array (H, W, 3) uint8, as upright RGB on white. Raises SpadeError for another array."""
+    if isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise SpadeError(f"an array of shape {image.shape} and type {image.dtype} is no picture; give (H, W, 3) uint8.")
+        return Image.fromarray(image)
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
+    elif upright.mode.startswith("I;16"):
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return upright.convert("RGB")
 
 
 def model_size(width: int, height: int, shorter: int, multiple: int, longest_ratio: float = 4.0) -> tuple[int, int]:

@@ -153,6 +153,10 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         if not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
             raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
         lists[key] = tuple(value)
+    for names, kind in ((lists["thing_classes"] + lists["stuff_classes"], "class"), (lists["predicate_classes"], "predicate")):
+        if len(set(names)) != len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
     rows = document.get("data")
     if not isinstance(rows, list):
         raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).")
@@ -170,12 +174,15 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
                 raise ValueError(f"image_id {record.image_id} occurs twice")
             seen.add(record.image_id)
             records.append(record)
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             problems.append(f"{source}: record {index} left out ({type(error).__name__}: {str(error)[:100]})")
     if not records:
         why = f" ({problems[0]})" if problems else ""
         raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
-    test = frozenset(str(i) for i in document.get("test_image_ids") or ())
+    test_ids = document.get("test_image_ids") or []
+    if not isinstance(test_ids, list):
+        raise SpadeError(f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images.")
+    test = frozenset(str(i) for i in test_ids)
     info = document.get("info")
     is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(

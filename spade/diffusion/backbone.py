@@ -85,9 +85,10 @@ def _fetch(hub_id: str, name: str) -> Path:
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash of a model directory: names, sizes, and 1 MB from 17 places of each file (whole files below 16 MB)."""
+    """Hash of the files of a model directory that are loaded: names, sizes, and 1 MB from 17 places (all of it below 16 MB)."""
     facts = []
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+    patterns = _FILES if (folder / "unet").is_dir() else ["*.json", "*.txt", "*.safetensors"]
+    for path in sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()}):
         size, digest = path.stat().st_size, hashlib.sha256()
         with open(path, "rb") as file:
             for place in range(17):

@@ -17,7 +17,7 @@ from spade.diffusion.features import decoder_features, encode_with_features, ord
 from spade.diffusion.image_adapter import ImageAdapter, student_context
 from spade.errors import SpadeError
 from spade.files import read_json, write_bytes, write_json
-from spade.open_vocabulary import OpenClip
+from spade.open_vocabulary import OpenClip, resolve_clip
 from spade.vocabulary import Label, Vocabulary
 from spade.weights import load_weights, to_bytes
 
@@ -92,6 +92,7 @@ class Student:
             "context_dim": self.backbone.context_dim,
             "tokens": self.adapter.tokens,
             "backbone": fingerprint(self.backbone.folder),
+            "clip": fingerprint(resolve_clip(self.clip.source)),
         }
         write_json(folder / "adapter.json", facts)
 
@@ -110,7 +111,7 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path, with_lora: bo
         raise SpadeError(
             f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: spade calibrate"
         )
-    if (facts["clip_dim"], facts["context_dim"]) != (clip.dim, backbone.context_dim):
+    if facts["clip"] != fingerprint(resolve_clip(clip.source)):
         raise SpadeError(f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with --clip.")
     adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")

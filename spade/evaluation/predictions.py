@@ -13,7 +13,7 @@ import numpy as np
 from spade.data.codecs import read_panoptic
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
-from spade.files import inside, read_json
+from spade.files import canonical_hash, inside, read_json, sha256_file
 from spade.scene_graph import Prediction
 
 
@@ -87,6 +87,18 @@ class Predictions:
         if self._rows and not known & self._rows.keys():
             raise SpadeError(f"{path}: none of its images is in {dataset.source}; name the data set that it was made for.")
 
+    def fingerprint(self) -> str:
+        """Hash of the document and of every png that it names; an absent one counts as nothing."""
+        names = sorted({str(name) for row in self._rows.values() for name in _names(row)})
+        pngs = []
+        for name in names:
+            try:
+                path = inside(self.path.parent, name, self.path)
+                pngs.append([name, sha256_file(path) if path.is_file() else None])
+            except SpadeError:  # a name that leads out is never opened; its image is refused when it is read
+                pngs.append([name, None])
+        return canonical_hash([sha256_file(self.path), pngs])
+
     def get(self, record: Record) -> PredictedImage | None:
         """The prediction for a record; None if there is none. Raises SpadeError naming image and field."""
         row = self._rows.get(record.image_id)
@@ -94,7 +106,7 @@ class Predictions:
             return None
         try:
             return self._read(row, record)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SpadeError(f"{self.path}: image {record.image_id}: {type(error).__name__} {error}; see docs/formats.md.") from None
 
     def _read(self, row: Mapping[str, Any], record: Record) -> PredictedImage:
@@ -123,6 +135,11 @@ class Predictions:
         if not np.isfinite(scores).all():
             raise ValueError("relations: a score is not finite")
         return PredictedImage(record.image_id, layers, segments, pairs, scores.reshape(len(pairs), predicates))
+
+
+def _names(row: Mapping[str, Any]) -> Sequence[Any]:
+    names = row.get("pan_seg_file_names")
+    return names if isinstance(names, list) else []
 
 
 def _pairs(rows: Sequence[Mapping[str, Any]], count: int) -> np.ndarray:

@@ -14,6 +14,7 @@ PANEL = 420  # height of a panel in pixels
 MARGIN = 16
 INK, FAINT, PAPER = (32, 34, 40), (120, 124, 134), (255, 255, 255)
 Point = tuple[float, float]
+Box = tuple[float, float, float, float]
 
 
 def figure(image: Image.Image, graph: SceneGraph, relations: int = 12) -> Image.Image:
@@ -77,7 +78,7 @@ def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int
     out[edge] = 255
     shown = Image.fromarray(np.clip(out, 0, 255).astype(np.uint8))
     paint, font = ImageDraw.Draw(shown), _font(14)
-    taken: list[tuple[float, float, float, float]] = []
+    taken: list[Box] = []
     for segment in graph.segments:
         ys, xs = np.nonzero(ids == segment.id)
         if not len(xs):
@@ -90,17 +91,20 @@ def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int
     return shown
 
 
-def _place(
-    at: Point, text: tuple[float, float, float, float], size: tuple[int, int], taken: list[tuple[float, float, float, float]]
-) -> tuple[float, float, float, float]:
+def _place(at: Point, text: Box, size: tuple[int, int], taken: list[Box]) -> Box:
     """A label's box near a point, inside the panel, moved down or up past boxes that are taken."""
     width, height = text[2] + 8, 20.0
     x = min(max(at[0] - width / 2, 0), max(0, size[0] - width))
     for shift in (0, 22, -22, 44, -44, 66, -66):
         y = min(max(at[1] - height / 2 + shift, 0), size[1] - height)
-        if all(x + width < t[0] or x > t[2] or y + height < t[1] or y > t[3] for t in taken):
+        if not any(_meet((x, y, x + width, y + height), other) for other in taken):
             break
     return x, y, x + width, y + height
+
+
+def _meet(a: Box, b: Box) -> bool:
+    """Whether two boxes overlap."""
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tuple[int, int], relations: int) -> Image.Image:
@@ -111,17 +115,25 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
     labels = []
     for relation in graph.relations[:relations]:
         labels.append((_arrow(paint, where[relation.subject], where[relation.object]), _shown(relation.predicate)))
+    halves = []
     for segment in graph.segments:
         x, y = where[segment.id]
         half = paint.textlength(_shown(segment.label), font=font) / 2 + 9
+        halves.append(half)
         paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
         paint.text((x, y), _shown(segment.label), font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
-    taken = [(x - 40, y - 13, x + 40, y + 13) for x, y in where.values()]
-    for at, predicate in labels:
-        box = _place(at, (0, 0, paint.textlength(predicate, font=small), 16), size, taken)
+    taken: list[Box] = [(x - half, y - 13, x + half, y + 13) for (x, y), half in zip(where.values(), halves, strict=True)]
+    for (tail, head), predicate in labels:
+        half = paint.textlength(predicate, font=small) / 2 + 3
+        for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78):
+            x, y = tail + (head - tail) * share
+            x = min(max(x, half), size[0] - half)
+            box = (x - half, y - 8, x + half, y + 8)
+            if not any(_meet(box, other) for other in taken):
+                break
         taken.append(box)
         paint.rectangle(box, fill=(248, 248, 250))
-        paint.text((box[0] + 4, box[1] + 2), predicate, font=small, fill=INK)
+        paint.text((box[0] + 3, box[1]), predicate, font=small, fill=INK)
     return panel
 
 
@@ -140,8 +152,8 @@ def _layout(graph: SceneGraph, size: tuple[int, int]) -> dict[int, Point]:
     return {s.id: (float(x), float(y)) for s, (x, y) in zip(graph.segments, points, strict=True)}
 
 
-def _arrow(paint: ImageDraw.ImageDraw, start: Point, end: Point) -> Point:
-    """An arrow a little to one side of the straight line, so that both directions can be seen; returns its middle."""
+def _arrow(paint: ImageDraw.ImageDraw, start: Point, end: Point) -> tuple[np.ndarray, np.ndarray]:
+    """An arrow a little to one side of the straight line, so that both directions can be seen; returns its ends."""
     a, b = np.array(start), np.array(end)
     length = float(np.linalg.norm(b - a)) or 1.0
     along = (b - a) / length
@@ -153,14 +165,14 @@ def _arrow(paint: ImageDraw.ImageDraw, start: Point, end: Point) -> Point:
     paint.line([tuple(tail), tuple(head)], fill=FAINT, width=2)
     wing = np.array([-along[1], along[0]]) * 5
     paint.polygon([tuple(head), tuple(head - along * 11 + wing), tuple(head - along * 11 - wing)], fill=FAINT)
-    middle = tail + (head - tail) * 0.5
-    return float(middle[0]), float(middle[1])
+    return tail, head
 
 
 def _words(page: Image.Image, graph: SceneGraph, relations: int, columns: int, top: int) -> None:
     """The best relations as sentences."""
     paint, font = ImageDraw.Draw(page), _font(15)
     shown = list(zip(graph.triples(), graph.relations, strict=True))[:relations]
+    shown.sort(key=lambda pair: -pair[1].score)
     if not shown:
         paint.text((MARGIN, top), "no relation above the score threshold", font=font, fill=FAINT)
     rows = -(-len(shown) // columns)

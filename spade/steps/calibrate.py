@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from spade.config import CalibrateConfig
-from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record, load_psg
 from spade.diffusion import lora
@@ -30,6 +29,7 @@ from spade.segmentation.mask_generator import shrink_masks
 from spade.steps.common import Memo, Run, StepResult, already_there, just_made
 from spade.steps.invert import read_maps
 from spade.steps.learning import TrainingImages, train
+from spade.steps.pictures import true_map
 from spade.training import Optimisation, Row
 from spade.workspace import Artifact, keyed, verify
 
@@ -58,6 +58,8 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     if draft.cached:
         return already_there(draft)
     verify(teacher, "run spade invert --force")
+    if fingerprint(resolve_backbone(source["backbone"])) != teacher.manifest["fingerprints"]["backbone"]:
+        raise SpadeError(f"{source['backbone']}: this backbone changed since it gave the teacher maps; run spade invert again.")
     dataset, records = inverted_records(teacher)
     run.report.detail(f"teacher maps: {teacher.path}")
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
@@ -158,11 +160,11 @@ class _Job:
         return _Seen(observation, self._masks(record) if index in self.images.watched else {})
 
     def _masks(self, record: Record) -> dict[str, Tensor]:
-        """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png."""
-        path = self.dataset.panoptic_path(record)
-        if not path.is_file():
+        """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png that fits."""
+        try:
+            ids = true_map(self.dataset, record)
+        except SpadeError:
             return {}
-        ids = read_panoptic(path)
         masks = {}
         for target in self.targets[record.image_id]:
             if not target.segments:

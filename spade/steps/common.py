@@ -42,9 +42,13 @@ class StepResult:
         return {**vars(self), "path": str(self.path), "result": dict(self.result)}
 
 
-def already_there(draft: Draft) -> StepResult:
-    """The result of an artifact that was found complete."""
+def already_there(draft: Draft, strict: bool = False) -> StepResult:
+    """The result of an artifact that was found complete; with ``strict`` what it skipped is an error still."""
     manifest = draft.manifest
+    lists = [manifest["result"].get(name) for name in ("skipped", "skipped_pictures")]
+    skipped = [problem for found in lists if isinstance(found, list) for problem in found]
+    if strict and skipped:
+        raise SpadeError(f"{skipped[0]} (--strict; {len(skipped)} skipped in all)")
     return StepResult(draft.step, draft.key, draft.path, True, 0.0, manifest["result"])
 
 
@@ -68,6 +72,12 @@ def choose_records(dataset: Dataset, split: str, limit: int | None, with_relatio
         what = "images with relations" if with_relations else "images"
         raise SpadeError(f"{dataset.source}: has no {what} in the split {split!r}; choose another --split or data set.")
     return records[:limit]
+
+
+def no_source(run: Run, step: str) -> None:
+    """Raise SpadeError where --from names an input artifact for a step that has none."""
+    if run.source is not None:
+        raise SpadeError(f"--from {run.source}: {step} takes no input artifact here; leave --from out.")
 
 
 def tell_skipped(problems: Sequence[str], what: str, report: Reporter, strict: bool) -> None:

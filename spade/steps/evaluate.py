@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from spade.config import EvalConfig
-from spade.data.codecs import read_panoptic, write_panoptic
+from spade.data.codecs import write_panoptic
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.predictions import PredictedImage, Predictions, exchange_row
 from spade.evaluation.protocols import OpenPsg
-from spade.files import read_json, sha256_file, write_json
+from spade.files import read_json, write_json
 from spade.model import load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
+from spade.steps.pictures import sized_picture, true_map
 from spade.steps.predict import choose_model
 from spade.workspace import Draft, keyed
 
@@ -32,24 +33,23 @@ def run(config: EvalConfig, run: Run) -> StepResult:
     if config.predictions is not None:
         if not config.predictions.is_file():
             raise SpadeError(f"{config.predictions}: no such prediction file; write one in the exchange format (docs/formats.md).")
-        prints["predictions"] = sha256_file(config.predictions)
+        prints["predictions"] = Predictions(config.predictions, dataset).fingerprint()  # refuses a bad file before anything is written
         model_folder = None
     else:
         model_folder = choose_model(config.model, run)
         prints["model"] = model_fingerprint(model_folder)
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
-        return already_there(draft)
-    records = _with_truth(dataset, records, run)
-    document = config.predictions
-    if document is not None:
-        Predictions(document, dataset)  # refuse a bad file before anything is written
+        return already_there(draft, config.strict)
+    records, unusable = _with_truth(dataset, records, run, config.strict)
+    document, skipped = config.predictions, list[str]()
     draft.begin()
     try:
         if model_folder is not None:
-            document = _predict(draft, dataset, records, model_folder, config, run)
+            document, skipped = _predict(draft, dataset, records, model_folder, config, run)
         assert document is not None
         figures = score(dataset, records, Predictions(document, dataset), config, run)
+        figures["skipped_pictures"] = unusable + skipped
         result = {
             "data": str(dataset.source.resolve()),
             "model": str(model_folder) if model_folder else None,
@@ -69,50 +69,60 @@ def run(config: EvalConfig, run: Run) -> StepResult:
 def _dataset(config: EvalConfig, run: Run) -> Dataset:
     """The named data set, or the one the newest model was trained on."""
     if config.data is not None:
-        return open_dataset(config.data, config.images, run.report, strict=False)
+        return open_dataset(config.data, config.images, run.report, config.strict)
     newest = run.workspace.newest("train-relations", run.source)
     if newest is None:
         raise SpadeError("no data set named and nothing trained in this workspace; for example: spade eval data/psg")
     source = newest.manifest["result"]
-    return open_dataset(Path(source["data"]), config.images or Path(source["images_root"]), run.report, strict=False)
+    return open_dataset(Path(source["data"]), config.images or Path(source["images_root"]), run.report, config.strict)
 
 
-def _with_truth(dataset: Dataset, records: list[Record], run: Run) -> list[Record]:
-    """Records whose annotated panoptic png is there."""
-    whole = [r for r in records if dataset.panoptic_path(r).is_file()]
+def _with_truth(dataset: Dataset, records: list[Record], run: Run, strict: bool) -> tuple[list[Record], list[str]]:
+    """Records whose annotated panoptic png can be read and fits, and what is wrong with the others."""
+    whole, problems = [], []
+    for record in run.report.track(records, "eval: check"):
+        try:
+            true_map(dataset, record)
+            whole.append(record)
+        except SpadeError as error:
+            problems.append(str(error))
     if not whole:
-        raise SpadeError(
-            f"{dataset.panoptic_path(records[0])}: no such panoptic png, nor any other of this split; put the annotated masks there."
-        )
-    tell_skipped([f"{dataset.panoptic_path(r)}: no such panoptic png" for r in records if r not in set(whole)], "images", run.report, False)
-    return whole
+        raise SpadeError(f"{problems[0]} (nor can any other image of this split be compared with its annotation)")
+    tell_skipped(problems, "images", run.report, strict)
+    return whole, problems
 
 
-def _predict(draft: Draft, dataset: Dataset, records: list[Record], model_folder: Path, config: EvalConfig, run: Run) -> Path:
-    """Write the model's predictions as an exchange document; picture by picture, so a killed run goes on."""
+def _predict(
+    draft: Draft, dataset: Dataset, records: list[Record], model_folder: Path, config: EvalConfig, run: Run
+) -> tuple[Path, list[str]]:
+    """Write the model's predictions as an exchange document; picture by picture, so a killed run goes on.
+
+    Also what was wrong with the pictures that could not be used.
+    """
     model = load(model_folder, config.device, config.dtype)
     rows, problems = [], []
     for number, record in enumerate(run.report.track(records, "eval: predict")):
         part = draft.file(f"parts/{number:06d}.json")
         if not part.is_file():
             try:
-                prediction = model.predict(dataset.image_path(record), dataset.vocabulary)
+                picture = sized_picture(dataset, record)
             except SpadeError as error:
                 problems.append(str(error))
                 continue
+            prediction = model.predict(picture, dataset.vocabulary)
             png = f"panoptic/{number:06d}.png"
             write_panoptic(draft.file(png), prediction.graph.panoptic)
             write_json(part, exchange_row(record, prediction, png))
         rows.append(read_json(part, "part of this evaluation", "run again with --force"))
     if not rows:
         raise SpadeError(problems[0])
-    tell_skipped(problems, "pictures", run.report, strict=False)
+    tell_skipped(problems, "pictures", run.report, config.strict)
     document = draft.file("predictions.json")
     write_json(document, {"version": 1, "predictions": rows})
     for part in draft.file("parts").iterdir():
         part.unlink()
     draft.file("parts").rmdir()
-    return document
+    return document, problems
 
 
 def score(dataset: Dataset, records: Iterable[Record], predictions: Predictions, config: EvalConfig, run: Run) -> dict[str, Any]:
@@ -127,7 +137,7 @@ def score(dataset: Dataset, records: Iterable[Record], predictions: Predictions,
             if not config.lenient:
                 raise
             problems.append(str(error))
-        protocol.add(record, read_panoptic(dataset.panoptic_path(record)), predicted)
+        protocol.add(record, true_map(dataset, record), predicted)
     tell_skipped(problems, "images", run.report, strict=False)
     return protocol.figures() | {"problems": problems}
 

@@ -33,7 +33,7 @@ def run(config: ExportConfig, run: Run) -> StepResult:
             draft.release()
     if config.output is not None:
         names = list(done.result["files"])
-        single = len(names) == 1 and not config.output.is_dir()
+        single = len(names) == 1 and config.output.suffix != "" and not config.output.is_dir()
         for name in names:
             write_bytes(config.output if single else config.output / name, (done.path / name).read_bytes())
     return done
@@ -55,7 +55,10 @@ def _files(config: ExportConfig, graphs: list[SceneGraph], paths: list[Path]) ->
     if config.merge:
         return {f"graphs.{config.format}": graphml(merged(graphs))}
     files: dict[str, bytes] = {}
-    for number, (graph, path) in enumerate(zip(graphs, paths, strict=True)):
-        name = f"{path.stem}.{config.format}"
-        files[name if name not in files else f"{path.stem}-{number}.{config.format}"] = graphml(to_networkx(graph))
+    for graph, path in zip(graphs, paths, strict=True):
+        name, number = f"{path.stem}.{config.format}", 1
+        while name.casefold() in {other.casefold() for other in files}:
+            number += 1
+            name = f"{path.stem}-{number}.{config.format}"
+        files[name] = graphml(to_networkx(graph))
     return files

@@ -17,7 +17,7 @@ from safetensors.torch import safe_open
 from torch import Tensor
 
 from spade.config import InvertConfig
-from spade.data.images import model_size, read_image, to_array
+from spade.data.images import model_size, to_array
 from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.inversion import invert
@@ -27,7 +27,8 @@ from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
 from spade.model import pick_device
 from spade.open_vocabulary import resolve_clip
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
+from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, tell_skipped
+from spade.steps.pictures import sized_picture
 from spade.weights import to_bytes
 from spade.workspace import Artifact, keyed
 
@@ -36,6 +37,7 @@ STEP, VERSION = "invert", 1
 
 def run(config: InvertConfig, run: Run) -> StepResult:
     """Invert a data set's training images, or find it done. Resumes after a kill, batch by batch."""
+    no_source(run, "spade invert")
     device = pick_device(config.device)
     folder = resolve_backbone(config.backbone)
     defaults = preset(folder)
@@ -45,7 +47,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder), "clip": fingerprint(resolve_clip(config.clip))}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
-        return already_there(draft)
+        draft.refresh(data=str(config.data.resolve()), images_root=str(config.images.resolve()) if config.images else None)
+        return already_there(draft, config.strict)
     present = [r for r in records if dataset.image_path(r).is_file()]
     absent = [f"{dataset.image_path(r)}: no such picture" for r in records if not dataset.image_path(r).is_file()]
     if not present:
@@ -154,11 +157,8 @@ def _prefetched(
 
 
 def _load(record: Record, dataset: Dataset, backbone: Backbone) -> _Loaded:
-    path = dataset.image_path(record)
     try:
-        image = read_image(path)
-        if image.size != (record.width, record.height):
-            raise SpadeError(f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}.")
+        image = sized_picture(dataset, record)
     except SpadeError as error:
         return _Loaded(None, str(error))
     return _Loaded(to_array(image, model_size(record.width, record.height, backbone.image_size, backbone.multiple)), None)

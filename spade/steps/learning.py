@@ -58,6 +58,7 @@ def train(
         draft.file(STATE),
         {"key": draft.key},
         lambda steps, done, total: run.report.track(steps, draft.step, total=total, done=done),
+        run.report.say,
     )
     best = max((row for row in curves if better in row), key=lambda row: row[better])
     if best is curves[0]:

@@ -15,9 +15,9 @@ from spade.data.psg import FILE_NAMES, load_psg
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.export.figure import figure_png
-from spade.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
-from spade.model import find_model, load, model_fingerprint, pick_device
-from spade.steps.common import Run, StepResult, already_there, tell_skipped
+from spade.files import canonical_hash, sha256_file, write_bytes, write_json
+from spade.model import describe, find_model, load, model_fingerprint, pick_device
+from spade.steps.common import Run, StepResult, already_there, no_source, tell_skipped
 from spade.vocabulary import Vocabulary, read_vocabulary
 from spade.workspace import keyed
 
@@ -30,8 +30,8 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     config = replace(config, device=str(device))
     paths = expand(config.images)[: config.limit]
     folder = choose_model(config.model, run)
-    facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
-    vocabulary = _vocabulary(config, Vocabulary.from_json(facts["vocabulary"]))
+    description = describe(folder)
+    vocabulary = _vocabulary(config, description.vocabulary)
     prints = {
         "model": model_fingerprint(folder),
         "images": canonical_hash([[path.name, sha256_file(path)] for path in paths]),
@@ -68,16 +68,17 @@ def run(config: PredictConfig, run: Run) -> StepResult:
             draft.release()
     if config.output is not None:
         _copy(draft.path, config.output)
-    if facts["backbone"] == "tiny":
+    if description.backbone == "tiny":
         run.report.say("note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses")
     if draft.cached:
-        return already_there(draft)
+        return already_there(draft, config.strict)
     return StepResult(STEP, draft.key, draft.path, False, float(draft.manifest["seconds"]), draft.manifest["result"])
 
 
 def choose_model(model: Path | None, run: Run) -> Path:
     """The model to use: the one named, the workspace's newest (or the one of ``--from``), or the packaged one; says which."""
     if model is not None:
+        no_source(run, "a command with --model")
         return find_model(model)
     newest = run.workspace.newest("train-relations", run.source)
     if newest is not None:
@@ -129,15 +130,15 @@ def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
-    """Output names: the pictures' stems, numbered where they repeat."""
-    used: set[str] = set()
+    """Output names: the pictures' stems, numbered where one of their files would meet another's."""
+    used = {"manifest.json"}
     names = []
     for path in paths:
         name, number = path.stem, 1
-        while name.casefold() in used:
+        while used & (files := {f"{name}{ending}".casefold() for ending in (".json", ".png", ".figure.png")}):
             number += 1
             name = f"{path.stem}-{number}"
-        used.add(name.casefold())
+        used |= files
         names.append(name)
     return names
 

@@ -12,7 +12,7 @@ from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig
 from spade.data.psg import load_psg
 from spade.diffusion.backbone import embedded_model
 from spade.steps import calibrate, evaluate, export_graph, invert, predict, train_relations, world
-from spade.steps.common import Run, StepResult
+from spade.steps.common import Run, StepResult, no_source
 
 SHOWN = ("PQ", "R@20", "R@50", "mR@20", "mR@50")
 
@@ -35,6 +35,7 @@ class QuickstartConfig:
 
 def run(config: QuickstartConfig, run: Run) -> StepResult:
     """Make a world, measure the packaged model on it, run every step, measure again, draw a held-out scene."""
+    no_source(run, "spade quickstart")
     began = time.perf_counter()
     workspace, report = run.workspace, run.report
     data, numbers = workspace.root / "world", config.numbers
@@ -45,7 +46,6 @@ def run(config: QuickstartConfig, run: Run) -> StepResult:
         report.say(f"{name}: {'cached' if result.cached else f'{result.seconds:.1f} s'}")
         return result
 
-    run = replace(run, source=None)
     finish("world", world.run(data, config.images, 128, 128, config.seed, run))
     at = EvalConfig(data=data, at=(20, 50), **numbers)
     before = finish("eval packaged", evaluate.run(replace(at, model=embedded_model()), run))

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from spade.config import RelationsConfig
-from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
@@ -30,6 +29,7 @@ from spade.relations.model import Heads, HeadsConfig
 from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import TrainingImages, train
+from spade.steps.pictures import check_pictures, true_map
 from spade.training import Optimisation, Row
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
@@ -64,9 +64,13 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
     if draft.cached:
-        return already_there(draft)
+        return already_there(draft, config.strict)
     verify(calibration, "run spade calibrate --force")
-    usable, problems = _usable(dataset, records)
+    usable, problems = check_pictures(dataset, records, run.report)
+    usable = [record for record in usable if any(not segment.is_crowd for segment in record.segments)]
+    if not usable:
+        why = problems[0] if problems else str(dataset.source)
+        raise SpadeError(f"{why}; not one training image is whole, so there is nothing to train on.")
     tell_skipped(problems, "pictures", run.report, config.strict)
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
@@ -105,22 +109,6 @@ def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
     if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
         return False
     return Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]) == vocabulary
-
-
-def _usable(dataset: Dataset, records: Sequence[Record]) -> tuple[list[Record], list[str]]:
-    """Records whose picture and panoptic png are there, and what is wrong with the others."""
-    usable, problems = [], []
-    for record in records:
-        missing = [p for p in (dataset.image_path(record), dataset.panoptic_path(record)) if not p.is_file()]
-        if missing:
-            problems.append(f"{missing[0]}: no such file")
-        elif any(not s.is_crowd for s in record.segments):
-            usable.append(record)
-    if not usable:
-        raise SpadeError(
-            f"{problems[0] if problems else dataset.source}; not one training image is whole, so there is nothing to train on."
-        )
-    return usable, problems
 
 
 def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Heads:
@@ -188,7 +176,7 @@ class _Job:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
         features = self.student.features(self.student.observe(image), self.labels)
-        masks, classes, triples = annotation(record, read_panoptic(self.dataset.panoptic_path(record)), self.images.size(index))
+        masks, classes, triples = annotation(record, true_map(self.dataset, record), self.images.size(index))
         return _Seen(tuple(features), masks, classes, triples)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
@@ -208,7 +196,7 @@ class _Job:
         for index in self.images.watched:
             record = self.images.records[index]
             prediction = self.model.predict(dataset.image_path(record))
-            protocol.add(record, read_panoptic(dataset.panoptic_path(record)), from_prediction(record.image_id, prediction))
+            protocol.add(record, true_map(dataset, record), from_prediction(record.image_id, prediction))
         figures = protocol.figures()
         names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", "PQ")
         row = {name: float(figures[name] or 0.0) for name in names}

@@ -109,14 +109,17 @@ def write_world(
     there already. Raises SpadeError where ``out`` holds something else.
     """
     made = {"world_version": VERSION, "images": images, "width": width, "height": height, "seed": seed}
-    index_file = out / "psg.json"
-    if out.exists() and not out.is_dir():
-        raise SpadeError(f"{out}: is a file, not a folder; name another folder.")
+    index_file, begun = out / "psg.json", out / ".world.json"
+    if not all(place.is_dir() for place in (out, *out.parents) if place.exists()):
+        raise SpadeError(f"{out}: a file stands where a folder is needed; name another folder.")
     if index_file.exists() and not force:
-        if _made_of(index_file) == made:
+        if _made_of(index_file).get("info") == made:
             return False
         raise SpadeError(f"{index_file}: another data set is there; name another folder or add --force to replace it.")
+    if out.is_dir() and any(out.iterdir()) and not force and _made_of(begun) != made:
+        raise SpadeError(f"{out}: holds other files; name a new folder or add --force to write among them.")
     index_file.unlink(missing_ok=True)
+    write_json(begun, made)
     records = []
     for index in progress(range(images)):
         sample = make_sample(seed, index, width, height)
@@ -127,11 +130,13 @@ def write_world(
     test = [record["image_id"] for record in records if int(record["image_id"]) % 5 == 4]
     document = {"info": made, "data": records, "thing_classes": list(THINGS), "stuff_classes": list(STUFF)}
     write_json(index_file, document | {"predicate_classes": list(PREDICATES), "test_image_ids": test})
+    begun.unlink()
     return True
 
 
-def _made_of(path: Path) -> object:
+def _made_of(path: Path) -> dict:
     try:
-        return json.loads(path.read_bytes()).get("info")
-    except (OSError, ValueError, AttributeError):
-        return None
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return data if isinstance(data, dict) else {}

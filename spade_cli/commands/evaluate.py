@@ -32,6 +32,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="A picture or annotated map that cannot be read is an error.")] = False,
 ) -> StepResult:
     """R@K, mR@K and PQ of a model, or of predictions of any system, by the openpsg rules."""
     from spade.config import EvalConfig
@@ -46,6 +47,7 @@ def evaluate(
         split=split,
         limit=limit,
         lenient=lenient,
+        strict=strict,
         **common.numbers,
     )
     return run(config, common.run())

@@ -22,7 +22,7 @@ def export_graph(
         list[Path] | None, typer.Argument(metavar="[GRAPH.json]...", help="Scene graphs (default: the newest predictions).")
     ] = None,
     format: Annotated[str, typer.Option(help="Graph format: graphml.")] = "graphml",
-    output: Annotated[Path | None, typer.Option(help="Also write here: a file for one graph, a folder for several.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Also write here: FILE.graphml for one graph, else a folder.")] = None,
     merge: Annotated[bool, typer.Option("--merge", help="All graphs in one file.")] = False,
 ) -> StepResult:
     """Scene graphs to graph files that other tools open."""

@@ -37,7 +37,9 @@ def kill_when(root, arguments, pattern, count):
 
 
 def payload(root, step):
-    return {p.relative_to(root): p.read_bytes() for p in (root / step).rglob("*") if p.is_file() and p.name != "manifest.json"}
+    return {
+        p.relative_to(root): p.read_bytes() for p in (root / step).rglob("*") if p.is_file() and p.name not in ("manifest.json", ".lock")
+    }
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
     ("change", "message"),
     [
         ({"backbone": "x"}, "calibrated on another backbone"),
-        ({"clip_dim": 7}, "calibrated with another CLIP model"),
+        ({"clip": "x"}, "calibrated with another CLIP model"),
         ({"format": 9}, "adapter format 9 is unknown"),
     ],
 )

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from spade.config import EvalConfig
 from spade.errors import SpadeError
 from spade.steps import evaluate
 from spade.steps.common import Run
 from spade.workspace import Workspace
+from tests.steps.helpers import copied
 
 
 def bad_prediction(change):
@@ -68,3 +71,29 @@ def test_bad_prediction_files(world, tmp_path, text, message):
     with pytest.raises(SpadeError, match=message):
         evaluate.run(EvalConfig(data=world, predictions=tmp_path / "p.json"), Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
+
+
+def test_other_pngs_are_another_evaluation(pipeline, world, tmp_path):
+    shutil.copytree(pipeline["eval"].path, tmp_path / "p")
+    run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p" / "predictions.json")
+    first = evaluate.run(config, run).result["PQ"]
+    for png in (tmp_path / "p" / "panoptic").iterdir():
+        Image.new("RGB", (128, 128)).save(png)
+    again = evaluate.run(config, run)
+    assert not again.cached
+    assert again.result["PQ"] < first
+
+
+def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
+    data = copied(world, tmp_path)
+    (data / "panoptic" / "000004.png").write_bytes(b"rubbish")
+    Image.new("RGB", (64, 64)).save(data / "panoptic" / "000009.png")
+    Image.new("RGB", (64, 64)).save(data / "images" / "000014.png")
+    result = evaluate.run(EvalConfig(data=data), Run(Workspace(tmp_path / "w"))).result
+    assert result["images"] == 1
+    text = " ".join(result["skipped_pictures"])
+    assert "panoptic/000004.png: this panoptic png cannot be decoded" in text
+    assert "panoptic/000009.png: is 64 x 64, the annotation says 128 x 128" in text
+    assert "images/000014.png: is 64 x 64, the annotation says 128 x 128" in text
+    with pytest.raises(SpadeError, match="--strict"):
+        evaluate.run(EvalConfig(data=data, strict=True), Run(Workspace(tmp_path / "w")))

@@ -17,7 +17,7 @@ from spade.workspace import Workspace
 
 def test_prediction_files(pipeline):
     folder = pipeline["predict"].path
-    assert {p.name for p in folder.iterdir()} == {"000004.json", "000004.png", "000004.figure.png", "manifest.json"}
+    assert {p.name for p in folder.iterdir()} == {".lock", "000004.json", "000004.png", "000004.figure.png", "manifest.json"}
     figure = Image.open(folder / "000004.figure.png")
     assert figure.width > 3 * 400
     document = json.loads((folder / "000004.json").read_text())
@@ -66,3 +66,29 @@ def test_photographs_give_valid_files(shared, tmp_path):
     for name in result.result["graphs"]:
         graph = read_scene_graph(result.path / name)
         assert Image.open(photos / graph.file_name).size == (graph.width, graph.height)
+
+
+def test_no_output_meets_another(world, tmp_path):
+    for name in ("manifest.png", "x.png", "x.figure.png"):
+        shutil.copy(world / "images" / "000004.png", tmp_path / name)
+    result = predict.run(PredictConfig(images=(str(tmp_path / "*.png"),)), Run(Workspace(tmp_path / "w")))
+    assert len(result.result["graphs"]) == 3
+    for name in result.result["graphs"]:
+        assert read_scene_graph(result.path / name).segments
+    assert "key" in json.loads((result.path / "manifest.json").read_text())
+
+
+def test_strict_holds_for_cached_results(world, tmp_path):
+    shutil.copy(world / "images" / "000004.png", tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"rubbish")
+    run, images = Run(Workspace(tmp_path / "w")), (str(tmp_path / "*.png"),)
+    predict.run(PredictConfig(images=images), run)
+    assert predict.run(PredictConfig(images=images), run).cached
+    with pytest.raises(SpadeError, match=r"b\.png: this picture cannot be decoded.*--strict"):
+        predict.run(PredictConfig(images=images, strict=True), run)
+
+
+def test_from_and_model_exclude_each_other(pipeline, world):
+    run = Run(pipeline["run"].workspace, source="abc")
+    with pytest.raises(SpadeError, match="--from abc: a command with --model takes no input artifact"):
+        predict.run(PredictConfig(images=(str(world),), model=pipeline["train-relations"].path), run)

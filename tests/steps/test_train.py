@@ -78,3 +78,52 @@ def test_memo_computes_alone_and_keeps_to_its_budget():
     memo = Memo(lambda i: asked.append(i) or i * 10, lambda value: 4, budget=9)
     assert [memo[i] for i in (1, 2, 3, 1, 2, 3)] == [10, 20, 30, 10, 20, 30]
     assert asked == [1, 2, 3, 3]
+
+
+def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
+    data = copied(world, tmp_path)
+    run = Run(Workspace(tmp_path / "w"))
+    invert.run(InvertConfig(data=data, limit=6), run)
+    (data / "panoptic" / "000005.png").write_bytes(b"rubbish")
+    calibrate.run(CalibrateConfig(epochs=1), run)
+    (data / "images" / "000006.png").write_bytes(b"rubbish")
+    result = train_relations.run(RelationsConfig(data=data, epochs=1, limit=8), run)
+    assert result.result["learned_from"] + result.result["watched"] == 6
+    text = " ".join(result.result["skipped"])
+    assert "panoptic/000005.png: this panoptic png cannot be decoded" in text
+    assert "images/000006.png: this picture cannot be decoded" in text
+    with pytest.raises(SpadeError, match="--strict"):
+        train_relations.run(RelationsConfig(data=data, epochs=1, limit=8, strict=True), run)
+
+
+def test_one_image_is_learned_from_and_watched(world, tmp_path):
+    run = Run(Workspace(tmp_path))
+    invert.run(InvertConfig(data=world, limit=1), run)
+    assert calibrate.run(CalibrateConfig(epochs=1), run).result["watched"] == 1
+    assert train_relations.run(RelationsConfig(epochs=1, limit=1), run).result["watched"] == 1
+
+
+def test_another_clip_is_another_inversion_and_a_changed_backbone_is_refused(world, tmp_path):
+    from spade.diffusion.backbone import embedded_model
+
+    shutil.copytree(embedded_model() / "clip", tmp_path / "clip")
+    shutil.copytree(embedded_model() / "backbone", tmp_path / "backbone")
+    weights = tmp_path / "clip" / "open_clip_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    run = Run(Workspace(tmp_path / "w"))
+    own = {"data": world, "limit": 3, "backbone": str(tmp_path / "backbone")}
+    first = invert.run(InvertConfig(**own), run)
+    second = invert.run(InvertConfig(**own, clip=str(tmp_path / "clip")), run)
+    assert first.key != second.key
+    unet = next((tmp_path / "backbone" / "unet").glob("*.safetensors"))
+    unet.write_bytes(unet.read_bytes()[:-1] + b"\x01")
+    with pytest.raises(SpadeError, match="this backbone changed since it gave the teacher maps"):
+        calibrate.run(CalibrateConfig(epochs=1), run)
+
+
+def test_a_moved_data_set_is_found_again(world, tmp_path):
+    data, run = copied(world, tmp_path), Run(Workspace(tmp_path / "w"))
+    invert.run(InvertConfig(data=data, limit=4), run)
+    data.rename(tmp_path / "elsewhere")
+    assert invert.run(InvertConfig(data=tmp_path / "elsewhere", limit=4), run).cached
+    assert calibrate.run(CalibrateConfig(epochs=1), run).result["data"] == str(tmp_path / "elsewhere")

@@ -53,8 +53,29 @@ def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):
         write(tmp_path, seed=2)
     assert write(tmp_path, seed=2, force=True)
     (tmp_path / "file").write_text("")
-    with pytest.raises(SpadeError, match="is a file, not a folder"):
+    with pytest.raises(SpadeError, match="a file stands where a folder is needed"):
         write(tmp_path / "file")
+    with pytest.raises(SpadeError, match="a file stands where a folder is needed"):
+        write(tmp_path / "file" / "below")
+
+
+def test_files_of_others_are_not_touched_and_a_killed_world_goes_on(tmp_path, monkeypatch):
+    (tmp_path / "mine" / "images").mkdir(parents=True)
+    (tmp_path / "mine" / "images" / "000000.png").write_text("precious")
+    with pytest.raises(SpadeError, match="holds other files; name a new folder"):
+        write(tmp_path / "mine")
+    assert (tmp_path / "mine" / "images" / "000000.png").read_text() == "precious"
+
+    def killed(numbers):
+        yield from list(numbers)[:2]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_world(tmp_path / "w", 6, 128, 96, 1, False, killed)
+    with pytest.raises(SpadeError, match="holds other files"):
+        write(tmp_path / "w", seed=2)
+    assert write(tmp_path / "w")
+    assert not (tmp_path / "w" / ".world.json").exists()
 
 
 def test_what_scenes_hold():

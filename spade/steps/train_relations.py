@@ -169,7 +169,7 @@ class _Job:
         self.objects = student.clip.embed_labels(vocabulary.objects)
         self.predicates = student.clip.embed_predicates(vocabulary.predicates)
         self.model = Model(student, heads, vocabulary, {})
-        self.criterion = mask_loss(heads.decoder_config)
+        self.criterion = mask_loss(heads.decoder_config).to(student.backbone.device)
         self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.bytes)
 
     def _look(self, index: int) -> _Seen:

@@ -28,7 +28,7 @@ from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.model import Heads, HeadsConfig, Nodes
 from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
-from spade.vocabulary import Vocabulary, parse_label, read_vocabulary
+from spade.vocabulary import Vocabulary, parse_label, user_vocabulary
 from spade.weights import load_weights
 from spade.workspace import Workspace
 
@@ -89,8 +89,7 @@ class Model:
         if isinstance(words, Vocabulary):
             return words
         if isinstance(words, (str, Path)):
-            read = read_vocabulary(Path(words), self.vocabulary.predicates)
-            return Vocabulary(read.objects or self.vocabulary.objects, read.predicates)
+            return user_vocabulary(Path(words), self.vocabulary)
         return Vocabulary(tuple(parse_label(word) for word in words), self.vocabulary.predicates)
 
     def _relations(

@@ -124,6 +124,12 @@ def read_vocabulary(path: Path, default_predicates: tuple[str, ...], section: st
     return Vocabulary(tuple(objects), tuple(predicates) or default_predicates)
 
 
+def user_vocabulary(path: Path, trained: Vocabulary) -> Vocabulary:
+    """A user's vocabulary file, completed with the objects or predicates of the training list where it names none."""
+    read = read_vocabulary(path, trained.predicates)
+    return Vocabulary(read.objects or trained.objects, read.predicates)
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_bytes().decode("utf-8-sig").splitlines()

@@ -210,6 +210,14 @@ class Draft:
         self.release()
         return Artifact(self.step, self.key, self.path, manifest)
 
+    def abandon(self) -> None:
+        """Remove what was begun, after a failure of which nothing is worth keeping, and parents that are empty then."""
+        self.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+        for parent in (self.path.parent, self.path.parent.parent):
+            if parent.is_dir() and not any(parent.iterdir()):
+                parent.rmdir()
+
     def release(self) -> None:
         """Give the folder back."""
         if self._lock is not None:

@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
 from diffusers import AutoencoderKL
-
-from spade.files import write_json_lines
-from spade.training import Optimisation, fit
 
 BATCH = 8
 
@@ -27,7 +24,6 @@ def main() -> None:
         norm_num_groups=8,
         sample_size=128,
     ).to(options.device)
-    print(sum(p.numel() for p in model.parameters()), "parameters")
     watched = pixels(scenes(WATCH_SEED, range(48))).to(options.device)
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
@@ -42,29 +38,12 @@ def main() -> None:
         mse = (restored.clamp(-1, 1) - watched).square().mean(dim=(1, 2, 3)) / 4
         return {"psnr": float((-10 * mse.log10()).mean())}
 
-    def batches(epoch: int) -> list[list[int]]:
-        start = epoch * options.samples
-        return [list(range(start + i, start + i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
-
-    with recorded(options, "autoencoder") as figures:
-        curves = fit(
-            dict(model.named_parameters()),
-            Optimisation(epochs=options.epochs, learning_rate=2e-3, seed=options.seed, warmup_steps=100, ema_decay=0.995),
-            batches,
-            losses,
-            watch,
-            "psnr",
-            options.output / "state" / "autoencoder.safetensors",
-            {"samples": options.samples},
-            progress("autoencoder"),
-        )
-        figures |= curves[-1]
+    train_part(options, "autoencoder", model, BATCH, losses, watch, "psnr", learning_rate=2e-3, ema_decay=0.995)
     with torch.no_grad():
         latents = torch.cat([model.encode(batch).latent_dist.mode() for batch in watched.split(16)])
     model.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
     model.half().save_pretrained(options.output / "backbone" / "vae", safe_serialization=True)
-    write_json_lines(options.output / "curves" / "autoencoder.jsonl", curves)
-    print(curves[-1], "scaling factor", model.config.scaling_factor, "latent std", math.sqrt(float(latents.var())))
+    print("scaling factor", model.config.scaling_factor, "latent std", math.sqrt(float(latents.var())))
 
 
 if __name__ == "__main__":

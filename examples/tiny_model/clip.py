@@ -9,15 +9,14 @@ from pathlib import Path
 import numpy as np
 import open_clip
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from torch.nn.functional import cross_entropy, interpolate
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from spade.diffusion.prompts import relation_text
-from spade.files import write_json, write_json_lines
-from spade.training import Optimisation, fit
+from spade.files import write_json
 from spade.vocabulary import psg_lists
 from spade.world.captions import web_caption
 from spade.world.dataset import WorldSample
@@ -119,7 +118,7 @@ def main() -> None:
         {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "squash"}},
     )
     model = open_clip.CLIP(**config).to(options.device)
-    print(sum(p.numel() for p in model.parameters()), "parameters,", len(tokenizer), "tokens")
+    print(len(tokenizer), "tokens")
 
     def pairs(samples: list[WorldSample], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng(seed)
@@ -144,23 +143,7 @@ def main() -> None:
             hits.append((similarity.argmax(1) == torch.arange(len(ids), device=similarity.device)).float().mean())
         return {"top1": float(torch.stack(hits).mean())}
 
-    def batches(epoch: int) -> list[list[int]]:
-        start = epoch * options.samples
-        return [list(range(start + i, start + i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
-
-    with recorded(options, "clip") as figures:
-        curves = fit(
-            dict(model.named_parameters()),
-            Optimisation(epochs=options.epochs, learning_rate=1e-3, seed=options.seed, warmup_steps=100, weight_decay=0.05, ema_decay=0.99),
-            batches,
-            losses,
-            watch,
-            "top1",
-            options.output / "state" / "clip.safetensors",
-            {"samples": options.samples},
-            progress("clip"),
-        )
-        figures |= curves[-1]
+    train_part(options, "clip", model, BATCH, losses, watch, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99)
     encoder = to_text_encoder(model.float(), tokenizer)
     ids = watched[0][1]
     pooled = encoder(ids).pooler_output @ model.text_projection
@@ -170,8 +153,6 @@ def main() -> None:
     )
     encoder.half().save_pretrained(backbone / "text_encoder", safe_serialization=True)
     shutil.copytree(folder, backbone / "tokenizer", ignore=shutil.ignore_patterns("open_clip*"), dirs_exist_ok=True)
-    write_json_lines(options.output / "curves" / "clip.jsonl", curves)
-    print(curves[-1])
 
 
 if __name__ == "__main__":

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from spade.files import write_json_lines
+from spade.training import Optimisation, Row, fit
 from spade.world.dataset import WorldSample, make_sample
 from spade_cli.console import Console
 
@@ -69,3 +72,41 @@ def recorded(options: argparse.Namespace, part: str) -> Iterator[dict[str, objec
     }
     with open(options.output / "log.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+def train_part(
+    options: argparse.Namespace,
+    part: str,
+    model: torch.nn.Module,
+    batch: int,
+    losses: Callable[[list[int]], Mapping[str, torch.Tensor]],
+    watch: Callable[[], Row],
+    better: str,
+    **optimisation: Any,
+) -> list[Row]:
+    """Train a whole model on scenes that are new in every epoch; keeps state, log and curves in the output folder.
+
+    losses(numbers): terms for the scenes of these numbers; epoch e holds numbers e * samples to (e + 1) * samples - 1.
+    """
+
+    def batches(epoch: int) -> list[list[int]]:
+        start = epoch * options.samples
+        return [list(range(start + i, start + i + batch)) for i in range(0, options.samples - batch + 1, batch)]
+
+    print(sum(p.numel() for p in model.parameters()), "parameters")
+    with recorded(options, part) as figures:
+        curves = fit(
+            dict(model.named_parameters()),
+            Optimisation(epochs=options.epochs, seed=options.seed, warmup_steps=100, **optimisation),
+            batches,
+            losses,
+            watch,
+            better,
+            options.output / "state" / f"{part}.safetensors",
+            {"samples": options.samples},
+            progress(part),
+        )
+        figures |= curves[-1]
+    write_json_lines(options.output / "curves" / f"{part}.jsonl", curves)
+    print(curves[-1])
+    return curves

@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from clip import caption
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, progress, recorded, scenes
+from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from spade.diffusion.prompts import relation_text
-from spade.files import write_json_lines
-from spade.training import Optimisation, fit
 from spade.world.dataset import WorldSample
 
 BATCH = 16
@@ -50,7 +48,6 @@ def main() -> None:
         attention_head_dim=4,
         norm_num_groups=32,
     ).to(device)
-    print(sum(p.numel() for p in model.parameters()), "parameters")
 
     def encode(samples: list[WorldSample]) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
@@ -70,30 +67,22 @@ def main() -> None:
     watched_t = torch.linspace(0, 999, 128).long().to(device)
 
     class Pool:
-        """The epoch's scenes and latents; made anew each epoch, so that no scene is seen twice."""
+        """The scenes and latents of one epoch, made when the first of them is asked for."""
 
-        epoch = -1
+        epoch, samples, latents = -1, list[WorldSample](), watched
 
-    def batches(epoch: int) -> list[list[int]]:
-        if Pool.epoch != epoch and state_reached(epoch):
-            start = epoch * options.samples
-            Pool.samples = []
-            latents = []
-            for i in range(start, start + options.samples, 500):
-                made = scenes(TRAIN_SEED + 1, range(i, min(i + 500, start + options.samples)))
-                latents.append(encode(made))
-                Pool.samples += made
-            Pool.latents, Pool.epoch = torch.cat(latents), epoch
-        return [list(range(i, i + BATCH)) for i in range(0, options.samples - BATCH + 1, BATCH)]
+    def fill(epoch: int) -> None:
+        made, latents = [], []
+        for start in range(0, options.samples, 500):
+            numbers = range(epoch * options.samples + start, epoch * options.samples + min(start + 500, options.samples))
+            made.append(scenes(TRAIN_SEED + 1, numbers))
+            latents.append(encode(made[-1]))
+        Pool.epoch, Pool.samples, Pool.latents = epoch, [sample for part in made for sample in part], torch.cat(latents)
 
-    started = [False]
-
-    def state_reached(epoch: int) -> bool:
-        """The first call only counts batches."""
-        first, started[0] = not started[0], True
-        return not first
-
-    def losses(indices: list[int]) -> dict[str, torch.Tensor]:
+    def losses(numbers: list[int]) -> dict[str, torch.Tensor]:
+        if (epoch := numbers[0] // options.samples) != Pool.epoch:
+            fill(epoch)
+        indices = [number - epoch * options.samples for number in numbers]
         words = np.random.default_rng([Pool.epoch, indices[0]])
         latents = Pool.latents[indices]
         hidden = context([prompt(Pool.samples[i], words) for i in indices])
@@ -113,23 +102,9 @@ def main() -> None:
             error.append((model(noisy, watched_t[part], watched_context[part]).sample - watched_noise[part]).square().mean())
         return {"minus_mse": -float(torch.stack(error).mean())}
 
-    with recorded(options, "unet") as figures:
-        curves = fit(
-            dict(model.named_parameters()),
-            Optimisation(epochs=options.epochs, learning_rate=6e-4, seed=options.seed, warmup_steps=100, ema_decay=0.998),
-            batches,
-            losses,
-            watch,
-            "minus_mse",
-            options.output / "state" / "unet.safetensors",
-            {"samples": options.samples},
-            progress("unet"),
-        )
-        figures |= curves[-1]
+    train_part(options, "unet", model, BATCH, losses, watch, "minus_mse", learning_rate=6e-4, ema_decay=0.998)
     model.half().save_pretrained(backbone / "unet", safe_serialization=True)
     scheduler.save_pretrained(backbone / "scheduler")
-    write_json_lines(options.output / "curves" / "unet.jsonl", curves)
-    print(curves[-1])
 
 
 if __name__ == "__main__":

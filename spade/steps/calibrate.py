@@ -24,7 +24,7 @@ from spade.distributed import refuse_several
 from spade.errors import SpadeError
 from spade.files import write_json_lines
 from spade.model import pick_device
-from spade.open_vocabulary import load_clip
+from spade.open_vocabulary import load_clip, resolve_clip
 from spade.segmentation.mask_generator import shrink_masks
 from spade.steps.common import Memo, Run, StepResult, already_there, just_made
 from spade.steps.invert import read_maps
@@ -58,8 +58,9 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     if draft.cached:
         return already_there(draft)
     verify(teacher, "run spade invert --force")
-    if fingerprint(resolve_backbone(source["backbone"])) != teacher.manifest["fingerprints"]["backbone"]:
-        raise SpadeError(f"{source['backbone']}: this backbone changed since it gave the teacher maps; run spade invert again.")
+    for part, place in (("backbone", resolve_backbone(source["backbone"])), ("clip", resolve_clip(source["clip"]))):
+        if fingerprint(place) != teacher.manifest["fingerprints"][part]:
+            raise SpadeError(f"{place}: this {part} changed since it gave the teacher maps; run spade invert again.")
     dataset, records = inverted_records(teacher)
     run.report.detail(f"teacher maps: {teacher.path}")
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))

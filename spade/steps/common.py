@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,7 +99,7 @@ class Memo(Generic[T]):
 
     def __init__(self, compute: Callable[[int], T], size: Callable[[T], int], budget: int = 4 << 30) -> None:
         self._compute, self._size, self._left = compute, size, budget
-        self._kept: OrderedDict[int, T] = OrderedDict()
+        self._kept: dict[int, T] = {}
 
     def __getitem__(self, index: int) -> T:
         if index in self._kept:

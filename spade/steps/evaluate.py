@@ -16,7 +16,7 @@ from spade.evaluation.protocols import OpenPsg
 from spade.files import read_json, write_json
 from spade.model import load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
-from spade.steps.pictures import sized_picture, true_map
+from spade.steps.pictures import readable, sized_picture, true_map
 from spade.steps.predict import choose_model
 from spade.workspace import Draft, keyed
 
@@ -59,8 +59,8 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         write_json(draft.file("report.json"), result)
         return just_made(draft.finish(result))
     except SpadeError:
-        draft.release()
-        _discard(draft)
+        if not draft.file("parts").is_dir():  # pictures that were predicted are kept for the next run
+            draft.abandon()
         raise
     finally:
         draft.release()
@@ -79,13 +79,7 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
 
 def _with_truth(dataset: Dataset, records: list[Record], run: Run, strict: bool) -> tuple[list[Record], list[str]]:
     """Records whose annotated panoptic png can be read and fits, and what is wrong with the others."""
-    whole, problems = [], []
-    for record in run.report.track(records, "eval: check"):
-        try:
-            true_map(dataset, record)
-            whole.append(record)
-        except SpadeError as error:
-            problems.append(str(error))
+    whole, problems = readable(records, lambda record: true_map(dataset, record), run.report, "eval: check")
     if not whole:
         raise SpadeError(f"{problems[0]} (nor can any other image of this split be compared with its annotation)")
     tell_skipped(problems, "images", run.report, strict)
@@ -140,11 +134,3 @@ def score(dataset: Dataset, records: Iterable[Record], predictions: Predictions,
         protocol.add(record, true_map(dataset, record), predicted)
     tell_skipped(problems, "images", run.report, strict=False)
     return protocol.figures() | {"problems": problems}
-
-
-def _discard(draft: Draft) -> None:
-    """Leave nothing half-written of an evaluation that failed for the user's reasons."""
-    if not any(draft.path.rglob("*")):
-        draft.path.rmdir()
-        if not any(draft.path.parent.iterdir()):
-            draft.path.parent.rmdir()

@@ -68,6 +68,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         ours.wait()
         rows, broken = _index(draft.path, len(plan))
         if not rows:
+            if ours.is_main:
+                draft.abandon()
             raise SpadeError(f"{broken[0]} (and none of the other {len(records) - 1} images could be used)")
         tell_skipped(broken, "pictures", run.report, config.strict)
         result = {
@@ -84,11 +86,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
             return StepResult(STEP, draft.key, draft.path, False, 0.0, result)
         write_json_lines(draft.file("index.jsonl"), rows)
         return just_made(draft.finish(result))
-    except SpadeError:
+    finally:
         draft.release()
-        if ours.is_main:
-            _remove_if_empty(draft.path)
-        raise
 
 
 def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertConfig:
@@ -231,19 +230,6 @@ def _timesteps(folder: Path) -> list[int]:
         if found:
             break
     return found
-
-
-def _remove_if_empty(folder: Path) -> None:
-    """After a failure without any usable image: leave nothing half-written."""
-    rows, _ = _index(folder, len(list((folder / "maps").glob("*.safetensors")))) if (folder / "maps").is_dir() else ([], [])
-    if rows:
-        return
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.unlink() if path.is_file() else path.rmdir()
-    folder.rmdir()
-    for parent in (folder.parent, folder.parent.parent):
-        if not any(parent.iterdir()):
-            parent.rmdir()
 
 
 def read_maps(artifact: Artifact) -> Iterator[tuple[str, list[dict[str, Any]], Tensor]]:

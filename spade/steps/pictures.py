@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -14,13 +15,12 @@ from spade.errors import SpadeError
 from spade.progress import Reporter
 
 
-def check_pictures(dataset: Dataset, records: Sequence[Record], report: Reporter) -> tuple[list[Record], list[str]]:
-    """Records whose picture and panoptic png can be read and have the annotated size, and what is wrong with the others."""
+def readable(records: Sequence[Record], read: Callable[[Record], object], report: Reporter, label: str) -> tuple[list[Record], list[str]]:
+    """Records that ``read`` takes without a SpadeError, and what it says of the others."""
     usable, problems = [], []
-    for record in report.track(records, "check"):
+    for record in report.track(records, label):
         try:
-            sized_picture(dataset, record)
-            true_map(dataset, record)
+            read(record)
             usable.append(record)
         except SpadeError as error:
             problems.append(str(error))
@@ -31,8 +31,7 @@ def sized_picture(dataset: Dataset, record: Record) -> Image.Image:
     """A record's picture. Raises SpadeError if it cannot be read or has another size than annotated."""
     path = dataset.image_path(record)
     picture = read_image(path)
-    if picture.size != (record.width, record.height):
-        raise SpadeError(f"{path}: is {_size(picture.size)}, the annotation says {record.width} x {record.height}.")
+    _fits(path, picture.size, record)
     return picture
 
 
@@ -40,10 +39,10 @@ def true_map(dataset: Dataset, record: Record) -> np.ndarray:
     """The annotated panoptic ids (H, W) of a record. Raises SpadeError if it cannot be read or has another size."""
     path = dataset.panoptic_path(record)
     ids = read_panoptic(path)
-    if ids.shape != (record.height, record.width):
-        raise SpadeError(f"{path}: is {_size(ids.shape[::-1])}, the annotation says {record.width} x {record.height}.")
+    _fits(path, (ids.shape[1], ids.shape[0]), record)
     return ids
 
 
-def _size(size: Sequence[int]) -> str:
-    return f"{size[0]} x {size[1]}"
+def _fits(path: Path, size: tuple[int, int], record: Record) -> None:
+    if size != (record.width, record.height):
+        raise SpadeError(f"{path}: is {size[0]} x {size[1]}, the annotation says {record.width} x {record.height}.")

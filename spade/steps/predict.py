@@ -17,8 +17,8 @@ from spade.errors import SpadeError
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
 from spade.model import describe, find_model, load, model_fingerprint, pick_device
-from spade.steps.common import Run, StepResult, already_there, no_source, tell_skipped
-from spade.vocabulary import Vocabulary, read_vocabulary
+from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
+from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
 from spade.workspace import keyed
 
 STEP, VERSION = "predict", 1
@@ -38,7 +38,9 @@ def run(config: PredictConfig, run: Run) -> StepResult:
         "vocabulary": canonical_hash(vocabulary.to_json()),
     }
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
-    if not draft.cached:
+    if draft.cached:
+        done = already_there(draft, config.strict)
+    else:
         model = load(folder, str(device), config.dtype)
         pictures, problems = [], []
         started = False
@@ -63,16 +65,14 @@ def run(config: PredictConfig, run: Run) -> StepResult:
                 raise SpadeError(problems[0])
             tell_skipped(problems, "pictures", run.report, config.strict)
             result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(folder)}
-            draft.finish(result)
+            done = just_made(draft.finish(result))
         finally:
             draft.release()
     if config.output is not None:
         _copy(draft.path, config.output)
     if description.backbone == "tiny":
         run.report.say("note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses")
-    if draft.cached:
-        return already_there(draft, config.strict)
-    return StepResult(STEP, draft.key, draft.path, False, float(draft.manifest["seconds"]), draft.manifest["result"])
+    return done
 
 
 def choose_model(model: Path | None, run: Run) -> Path:
@@ -117,10 +117,7 @@ def _dataset_pictures(folder: Path) -> list[Path]:
 
 def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:
     """The user's labels where given, the model's training list elsewhere."""
-    chosen = trained
-    if config.vocab is not None:
-        read = read_vocabulary(config.vocab, trained.predicates)
-        chosen = Vocabulary(read.objects or trained.objects, read.predicates)
+    chosen = trained if config.vocab is None else user_vocabulary(config.vocab, trained)
     if config.predicates is not None:
         read = read_vocabulary(config.predicates, (), section="predicates")
         if not read.predicates:

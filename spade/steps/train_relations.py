@@ -29,7 +29,7 @@ from spade.relations.model import Heads, HeadsConfig
 from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import TrainingImages, train
-from spade.steps.pictures import check_pictures, true_map
+from spade.steps.pictures import readable, sized_picture, true_map
 from spade.training import Optimisation, Row
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
@@ -66,7 +66,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     if draft.cached:
         return already_there(draft, config.strict)
     verify(calibration, "run spade calibrate --force")
-    usable, problems = check_pictures(dataset, records, run.report)
+    usable, problems = readable(records, lambda r: (sized_picture(dataset, r), true_map(dataset, r)), run.report, "check")
     usable = [record for record in usable if any(not segment.is_crowd for segment in record.segments)]
     if not usable:
         why = problems[0] if problems else str(dataset.source)

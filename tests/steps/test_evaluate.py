@@ -51,6 +51,7 @@ def test_bad_predictions_name_image_and_field(world, tmp_path, change, message):
     (tmp_path / "p.json").write_text(json.dumps({"predictions": [bad_prediction(change)]}))
     with pytest.raises(SpadeError, match=message):
         evaluate.run(EvalConfig(data=world, predictions=tmp_path / "p.json"), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()
     lenient = EvalConfig(data=world, predictions=tmp_path / "p.json", lenient=True)
     result = evaluate.run(lenient, Run(Workspace(tmp_path / "w"), force=True)).result
     assert len(result["problems"]) == 1

@@ -112,22 +112,32 @@ class EvalConfig:
     data: Path | None = _execution(None)
     images: Path | None = _execution(None)
     predictions: Path | None = _execution(None)
+    compare: tuple[Path, ...] = _execution(())  # prediction files side by side; the first is what the others differ from
     model: Path | None = _execution(None)
+    protocol: str = "openpsg"
+    mode: str = "sgdet"
     at: tuple[int, ...] = (20, 50, 100)
     split: str = "test"
+    split_list: str | None = _execution(None)
+    zero_shot: Path | None = _execution(None)
     limit: int | None = None
-    seed: int = 0
+    seed: int = 0  # of the bootstrap
     device: str = "auto"
     dtype: str = "float32"
     lenient: bool = False
     strict: bool = _execution(False)
+    workers: int = _execution(0)  # 0: one a core
 
     def __post_init__(self) -> None:
-        if not self.at or any(k < 1 for k in self.at):
-            raise SpadeError("--at: name one or more numbers of at least 1, for example --at 20,50,100.")
+        if not self.at or any(k < 1 for k in self.at) or len(set(self.at)) < len(self.at):
+            raise SpadeError("--at: name one or more different numbers of at least 1, for example --at 20,50,100.")
         if self.split not in ("train", "test", "all"):
             raise SpadeError(f"--split {self.split}: use train, test or all.")
-        _positive(limit=self.limit)
+        if self.compare and self.predictions is not None:
+            raise SpadeError("--predictions: leave it out with --compare, and name all files after DATA.")
+        if self.compare and len(self.compare) < 2:
+            raise SpadeError("--compare: name two or more prediction files, for example: spade eval data/psg --compare a.jsonl b.jsonl")
+        _positive(limit=self.limit, workers=self.workers)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,17 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises SpadeError when the place cannot be written to.
     """
+    write_chunks(path, (data,))
+
+
+def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
+    """The same for a file that need not fit into memory."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
-            file.write(data)
+            for chunk in chunks:
+                file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -45,7 +51,7 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write one json document a line, atomically."""
-    write_text(path, "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows))
+    write_chunks(path, ((json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8") for row in rows))
 
 
 def read_json(path: Path, what: str, remedy: str) -> Any:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import json
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from spade.errors import SpadeError
 from spade.files import canonical_hash, inside, sha256_file
@@ -24,7 +25,7 @@ FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SegmentRecord:
     """One annotated segment: ``id`` in the panoptic png, ``category`` index into things + stuff."""
 
@@ -36,7 +37,7 @@ class SegmentRecord:
     bbox: tuple[float, float, float, float]  # xyxy image pixels, x2 and y2 exclusive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Record:
     """One annotated image. Relations are indices into ``segments``, as in the file."""
 
@@ -96,9 +97,10 @@ class Dataset:
         """Where the record's panoptic png lies."""
         return inside(self.root, record.panoptic_name, self.source)
 
-    def fingerprint(self, records: list[Record], with_panoptic: bool = False) -> str:
-        """Hash of the annotation file and of the names and sizes of these pictures (absent: null)."""
-        paths = [self.image_path(r) for r in records] + ([self.panoptic_path(r) for r in records] if with_panoptic else [])
+    def fingerprint(self, records: list[Record], pictures: bool = True, panoptic: bool = False) -> str:
+        """Hash of the annotation file and of the names and sizes of these records' pictures and panoptic pngs (absent: null)."""
+        paths = [self.image_path(r) for r in records] if pictures else []
+        paths += [self.panoptic_path(r) for r in records] if panoptic else []
         sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
         return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})
 
@@ -136,6 +138,12 @@ def find_annotations(data: Path) -> Path:
     return data
 
 
+def is_dataset(path: Path) -> bool:
+    """Whether this looks like a PSG data set: a folder that holds an annotation file, or one by its name."""
+    names = [name for plain in FILE_NAMES for name in (plain, f"{plain}.gz")]
+    return path.name in names or any((path / name).is_file() for name in names)
+
+
 def load_psg(data: Path, images: Path | None = None) -> Dataset:
     """Load a PSG data set from a folder or an annotation file; ``images`` is where the pictures lie elsewhere.
 
@@ -143,13 +151,11 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     """
     source = find_annotations(data)
     document = _parse(source)
-    if not isinstance(document, dict):
-        raise SpadeError(f"{source}: holds a {type(document).__name__}, not PSG's object with data and classes; give it psg.json.")
     if "data" not in document and "annotations" in document and "images" in document:
         raise SpadeError(f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images instead.")
     lists = {}
     for key in ("thing_classes", "stuff_classes", "predicate_classes"):
-        value = document.get(key)
+        value = _value(document, key)
         if not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
             raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
         lists[key] = tuple(value)
@@ -157,9 +163,10 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
-    rows = document.get("data")
-    if not isinstance(rows, list):
-        raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).")
+    try:
+        rows = msgspec.json.decode(document.get("data", b"null"), type=list[msgspec.Raw])
+    except msgspec.ValidationError:
+        raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).") from None
     root = images if images is not None else source.parent
     if not root.is_dir():
         raise SpadeError(f"{root}: no such picture folder; name it with --images.")
@@ -167,7 +174,8 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     seen: set[str] = set()
     for index, row in enumerate(rows):
         try:
-            record = _record(row, len(lists["thing_classes"]), len(lists["stuff_classes"]), len(lists["predicate_classes"]))
+            # One record at a time: all of them as dicts at once would take ten times the file.
+            record = _record(msgspec.json.decode(row), *map(len, lists.values()))
             for name in (record.file_name, record.panoptic_name):
                 inside(root, name, source)
             if record.image_id in seen:
@@ -179,11 +187,11 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     if not records:
         why = f" ({problems[0]})" if problems else ""
         raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
-    test_ids = document.get("test_image_ids") or []
+    test_ids = _value(document, "test_image_ids") or []
     if not isinstance(test_ids, list):
         raise SpadeError(f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images.")
     test = frozenset(str(i) for i in test_ids)
-    info = document.get("info")
+    info = _value(document, "info")
     is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(
         source,
@@ -198,16 +206,25 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     )
 
 
-def _parse(source: Path) -> Any:
+def _parse(source: Path) -> dict[str, msgspec.Raw]:
+    """The file's top level: for each key the bytes of its value, checked to be json but not yet turned into objects."""
     try:
         raw = source.read_bytes()
-        return json.loads(gzip.decompress(raw) if source.suffix == ".gz" else raw)
+        raw = gzip.decompress(raw) if source.suffix == ".gz" else raw
+        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw])
     except OSError as error:
         reason = error.strerror or str(error)
         raise SpadeError(f"{source}: cannot be read ({reason}); name PSG's psg.json or fetch it again.") from None
+    except msgspec.ValidationError:
+        raise SpadeError(f"{source}: is not PSG's object with data and classes; give it psg.json.") from None
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
+
+
+def _value(document: dict[str, msgspec.Raw], key: str) -> Any:
+    """The value of a top-level key as plain objects; None where there is none."""
+    return msgspec.json.decode(document[key]) if key in document else None
 
 
 def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
@@ -231,7 +248,7 @@ def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
             raise ValueError(f"relation {list(triple)} is out of range")
         relations.append(triple)
     width, height = int(row["width"]), int(row["height"])
-    if width < 1 or height < 1:
+    if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
         raise ValueError(f"size {width} x {height}")
     image_id = str(row["image_id"])
     coco = str(row.get("coco_image_id", image_id))

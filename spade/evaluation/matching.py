@@ -1,52 +1,55 @@
-"""All overlaps of an image's masks from one joint histogram of its id maps."""
+"""Which predicted segments stand for which true ones: the three ways in which evaluators match."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
 
-from spade.evaluation.predictions import PredictedImage
+
+def match_any(iou: np.ndarray, same_class: np.ndarray) -> np.ndarray:
+    """(N, M) bool: every pair of one class with IoU >= 0.5 (OpenPSG, Visual Genome); no assignment."""
+    return (iou >= 0.5) & same_class
 
 
-@dataclass(frozen=True)
-class Overlaps:
-    """Pixel counts: ``joint`` (N_pred, N_true), areas, and ``void`` (N_pred,) pixels on unlabelled ground truth."""
+def match_best(iou: np.ndarray, same_class: np.ndarray) -> np.ndarray:
+    """(N, M) bool: each predicted segment with the true one of its class that it overlaps most, at IoU >= 0.5 (sgbench).
 
-    joint: np.ndarray
-    predicted_area: np.ndarray
-    true_area: np.ndarray
-    void: np.ndarray
-
-    def iou(self) -> np.ndarray:
-        """(N_pred, N_true) with void counted as background, as the scene graph evaluators do."""
-        union = self.predicted_area[:, None] + self.true_area[None] - self.joint
-        return self.joint / np.maximum(union, 1)
-
-
-def overlaps(predicted: PredictedImage, true_ids: np.ndarray, true_segments: Sequence[int]) -> Overlaps:
-    """Overlaps of every predicted segment with every true one (their ids, in order)."""
-    joint = np.zeros((len(predicted.segments), len(true_segments)), np.int64)
-    area = np.zeros(len(predicted.segments), np.int64)
-    void = np.zeros(len(predicted.segments), np.int64)
-    true_number = _numbers(true_ids, true_segments)
-    columns = len(true_segments) + 1
-    true_area = np.bincount(true_number.ravel(), minlength=columns)[1:]
-    for layer, ids in enumerate(predicted.layers):
-        members = [i for i, segment in enumerate(predicted.segments) if segment.layer == layer]
-        number = _numbers(ids, [predicted.segments[i].id for i in members])
-        table = np.bincount((number * columns + true_number).ravel(), minlength=(len(members) + 1) * columns).reshape(-1, columns)
-        joint[members], void[members], area[members] = table[1:, 1:], table[1:, 0], table[1:].sum(1)
-    return Overlaps(joint, area, true_area, void)
+    The first of several equals; several predicted segments may stand for one true segment.
+    """
+    found = np.zeros(iou.shape, bool)
+    if iou.size:
+        of_class = np.where(same_class, iou, 0.0)
+        best = of_class.argmax(1)
+        rows = np.flatnonzero(of_class[np.arange(len(best)), best] >= 0.5)
+        found[rows, best[rows]] = True
+    return found
 
 
-def _numbers(ids: np.ndarray, segments: Sequence[int]) -> np.ndarray:
-    """Map of ids to 1 + their place in ``segments``; 0 for any other id."""
-    keys = np.asarray(segments, np.int64)
-    order = np.argsort(keys, kind="stable")
-    if not len(keys):
-        return np.zeros(ids.shape, np.int64)
-    wide = ids.astype(np.int64)
-    place = np.minimum(np.searchsorted(keys[order], wide), len(keys) - 1)
-    return np.where(keys[order][place] == wide, order[place] + 1, 0)
+def match_one_to_one(iou: np.ndarray, same_class: np.ndarray) -> np.ndarray:
+    """(N, M) bool: as ``match_best`` above IoU 0.5, and each true segment keeps its best one only (fair-psgg)."""
+    found = np.zeros(iou.shape, bool)
+    if iou.size:
+        of_class = np.where(same_class & (iou > 0.5), iou, 0.0)
+        best = of_class.argmax(1)
+        value = of_class[np.arange(len(best)), best]
+        for true in np.unique(best[value > 0]):
+            rows = np.flatnonzero((best == true) & (value > 0))
+            found[rows[value[rows].argmax()], true] = True
+    return found
+
+
+MATCHINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "any": match_any,
+    "best": match_best,
+    "one to one": match_one_to_one,
+}
+
+
+def box_iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
+    """(N, M) IoU of boxes xyxy with the +1 pixel convention of Visual Genome's evaluators: width = x2 - x1 + 1."""
+    low = np.maximum(predicted[:, None, :2], true[None, :, :2])
+    high = np.minimum(predicted[:, None, 2:], true[None, :, 2:])
+    joint = np.clip(high - low + 1, 0, None).prod(-1)
+    area = [(boxes[:, 2:] - boxes[:, :2] + 1).prod(-1) for boxes in (predicted, true)]
+    return joint / (area[0][:, None] + area[1][None] - joint)

@@ -1,149 +1,113 @@
-"""Predictions as evaluation sees them, and the exchange format in which systems hand them over."""
+"""Predictions as evaluation sees them, whatever file or model they come from."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from spade.data.codecs import read_panoptic
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
-from spade.files import canonical_hash, inside, read_json, sha256_file
+from spade.evaluation.masks import Layers
+from spade.evaluation.rows import Rows, ranked
 from spade.scene_graph import Prediction
 
 
 @dataclass(frozen=True)
-class PredictedSegment:
-    """A mask: the pixels of ``id`` in panoptic map number ``layer``."""
-
-    layer: int
-    id: int
-    category: int
-    score: float
-
-
-@dataclass(frozen=True)
 class PredictedImage:
-    """One image: segments, and rows (subject index, object index) with one score a predicate class.
+    """One image: N segments and the ranked rows about them.
 
-    ``layers`` (H, W) panoptic id maps; ``pairs`` (R, 2) indices into ``segments``; ``scores`` (R, P).
+    ``categories`` (N,) indices into the data set's classes, ``scores`` (N,); ``layers`` the masks, ``boxes`` (N, 4)
+    xyxy with x2 and y2 exclusive. Either may be None: predicate classification has no masks, box detectors have none.
     """
 
     image_id: str
-    layers: tuple[np.ndarray, ...]
-    segments: tuple[PredictedSegment, ...]
-    pairs: np.ndarray
+    categories: np.ndarray
     scores: np.ndarray
+    rows: Rows
+    layers: Layers | None = None
+    boxes: np.ndarray | None = None
+
+
+class Predictions(Protocol):
+    """A system's predictions on a data set.
+
+    ``problems``: what was passed over when the file was opened leniently, a sentence each.
+    """
+
+    path: Path
+    problems: list[str]
+
+    def get(self, record: Record) -> PredictedImage | None:
+        """The prediction for a record, None if there is none. Raises SpadeError naming image and field."""
+
+    def fingerprint(self) -> str:
+        """Hash of all that was handed over."""
 
 
 def from_prediction(image_id: str, prediction: Prediction) -> PredictedImage:
     """A model's own prediction under the data set's vocabulary."""
-    segments = tuple(PredictedSegment(0, s.id, s.category_id, s.score) for s in prediction.graph.segments)
-    return PredictedImage(image_id, (prediction.graph.panoptic,), segments, prediction.pairs, prediction.scores)
+    segments = prediction.graph.segments
+    scores = np.array([s.score for s in segments], np.float64)
+    layers = Layers((prediction.graph.panoptic,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64))
+    categories = np.array([s.category_id for s in segments], np.int64)
+    return PredictedImage(image_id, categories, scores, ranked(prediction.pairs, prediction.scores, scores), layers)
 
 
-def exchange_row(record: Record, prediction: Prediction, png: str) -> dict[str, Any]:
-    """One image of an exchange document; ``png`` is the panoptic map's path relative to it."""
-    graph = prediction.graph
-    return {
-        "image_id": record.image_id,
-        "height": graph.height,
-        "width": graph.width,
-        "pan_seg_file_names": [png],
-        "segments_info": [
-            {"layer": 0, "id": s.id, "category_id": s.category_id, "isthing": int(s.is_thing), "score": round(s.score, 6)}
-            for s in graph.segments
-        ],
-        "relations": [
-            {"subject": int(s), "object": int(o), "scores": [round(float(v), 6) for v in row], "no_relation": round(float(nothing), 6)}
-            for (s, o), row, nothing in zip(prediction.pairs, prediction.scores, prediction.no_relation, strict=True)
-        ],
-    }
+class ImageError(ValueError):
+    """What is wrong with one image's prediction: the field and its value."""
 
 
-class Predictions:
-    """An exchange document: one json object with "predictions", pngs in paths relative to it."""
+def checked(values: Sequence[int] | np.ndarray, limit: int, what: str, of: str) -> np.ndarray:
+    """Indices as an array. Raises ImageError for one outside 0 .. limit - 1; ``what`` names the field with {} for its place."""
+    array = np.asarray(values, np.int64).reshape(-1)
+    bad = np.flatnonzero((array < 0) | (array >= limit))
+    if len(bad):
+        raise ImageError(f"{what.format(bad[0])} {array[bad[0]]} is out of range, there are {limit} {of}")
+    return array
 
-    def __init__(self, path: Path, dataset: Dataset) -> None:
-        self.path, self.dataset = path, dataset
-        document = read_json(path, "prediction file", "write one in the exchange format (docs/formats.md).")
-        rows = document.get("predictions") if isinstance(document, Mapping) else None
-        if not isinstance(rows, list):
-            raise SpadeError(f"{path}: has no list under predictions; write one in the exchange format (docs/formats.md).")
-        self._rows: dict[str, Mapping[str, Any]] = {}
-        for index, row in enumerate(rows):
-            if not isinstance(row, Mapping) or "image_id" not in row:
-                raise SpadeError(f"{path}: predictions[{index}] has no image_id; see docs/formats.md.")
-            image_id = str(row["image_id"])
-            if image_id in self._rows:
-                raise SpadeError(f"{path}: image {image_id} occurs twice; keep one prediction an image.")
-            self._rows[image_id] = row
-        known = {record.image_id for record in dataset.records}
-        if self._rows and not known & self._rows.keys():
-            raise SpadeError(f"{path}: none of its images is in {dataset.source}; name the data set that it was made for.")
 
-    def fingerprint(self) -> str:
-        """Hash of the document and of every png that it names; an absent one counts as nothing."""
-        names = sorted({str(name) for row in self._rows.values() for name in _names(row)})
-        pngs = []
-        for name in names:
-            try:
-                path = inside(self.path.parent, name, self.path)
-                pngs.append([name, sha256_file(path) if path.is_file() else None])
-            except SpadeError:  # a name that leads out is never opened; its image is refused when it is read
-                pngs.append([name, None])
-        return canonical_hash([sha256_file(self.path), pngs])
-
-    def get(self, record: Record) -> PredictedImage | None:
-        """The prediction for a record; None if there is none. Raises SpadeError naming image and field."""
-        row = self._rows.get(record.image_id)
-        if row is None:
-            return None
-        try:
-            return self._read(row, record)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SpadeError(f"{self.path}: image {record.image_id}: {type(error).__name__} {error}; see docs/formats.md.") from None
-
-    def _read(self, row: Mapping[str, Any], record: Record) -> PredictedImage:
-        classes, predicates = len(self.dataset.classes), len(self.dataset.predicates)
-        layers = tuple(read_panoptic(inside(self.path.parent, str(name), self.path)) for name in row["pan_seg_file_names"])
-        for layer in layers:
-            if layer.shape != (record.height, record.width):
-                raise ValueError(
-                    f"pan_seg_file_names: a png is {layer.shape[1]} x {layer.shape[0]}, the picture {record.width} x {record.height}"
-                )
-        segments = tuple(
-            PredictedSegment(int(s["layer"]), int(s["id"]), int(s["category_id"]), float(s["score"])) for s in row["segments_info"]
+def as_annotated(record: Record, categories: np.ndarray) -> None:
+    """Raise ImageError unless the segments are the annotated ones, in their order, as predicate classification has them."""
+    if len(categories) != len(record.segments):
+        raise ImageError(
+            f"segments_info: has {len(categories)} segments, the annotation {len(record.segments)}; predcls takes them as given"
         )
-        for segment in segments:
-            if not 0 <= segment.category < classes:
-                raise ValueError(f"segments_info: category_id {segment.category} is out of range")
-            if not 0 <= segment.layer < len(layers):
-                raise ValueError(f"segments_info: layer {segment.layer} is out of range")
-            if not math.isfinite(segment.score):
-                raise ValueError("segments_info: a score is not finite")
-        pairs = _pairs(row["relations"], len(segments))
-        for relation in row["relations"]:
-            if len(relation["scores"]) != predicates:
-                raise ValueError(f"relations: a row has {len(relation['scores'])} scores, the data set {predicates} predicates")
-        scores = np.asarray([relation["scores"] for relation in row["relations"]], np.float64)
-        if not np.isfinite(scores).all():
-            raise ValueError("relations: a score is not finite")
-        return PredictedImage(record.image_id, layers, segments, pairs, scores.reshape(len(pairs), predicates))
+    for index, (category, segment) in enumerate(zip(categories, record.segments, strict=True)):
+        if category != segment.category:
+            raise ImageError(
+                f"segments_info[{index}].category_id {category}: the annotation says {segment.category}; predcls takes segments as given"
+            )
 
 
-def _names(row: Mapping[str, Any]) -> Sequence[Any]:
-    names = row.get("pan_seg_file_names")
-    return names if isinstance(names, list) else []
+def fits(ids: np.ndarray, record: Record, field: str, name: str) -> np.ndarray:
+    """A map that has the picture's size. Raises ImageError if it has not."""
+    if ids.shape != (record.height, record.width):
+        raise ImageError(f'{field}: "{name}" is {ids.shape[1]} x {ids.shape[0]}, the picture {record.width} x {record.height}')
+    return ids
 
 
-def _pairs(rows: Sequence[Mapping[str, Any]], count: int) -> np.ndarray:
-    pairs = np.asarray([(int(row["subject"]), int(row["object"])) for row in rows], np.int64).reshape(-1, 2)
-    if len(pairs) and (pairs.min() < 0 or pairs.max() >= count):
-        raise ValueError("relations: a subject or object index is out of range")
-    return pairs
+def known_images(path: Path, dataset: Dataset, names: Sequence[str], lenient: bool) -> list[str]:
+    """Sentences about images that are not in the data set. Raises SpadeError for one unless ``lenient``, and if none is."""
+    known = {record.image_id for record in dataset.records}
+    strange = [name for name in names if name not in known]
+    if names and len(strange) == len(names):
+        raise SpadeError(f"{path}: none of its images is in {dataset.source}; name the data set that it was made for.")
+    problems = [f"{path}: image {name} is not in {dataset.source}" for name in strange]
+    if problems and not lenient:
+        raise SpadeError(f"{problems[0]}; name the data set that it was made for, or skip such images with --lenient.")
+    return problems
+
+
+def same_names(path: Path, field: str, given: Any, expected: Sequence[str], dataset: Dataset) -> None:
+    """Raise SpadeError where a list of names in a header is not the data set's."""
+    if given is None or list(given) == list(expected):
+        return
+    if not isinstance(given, list) or len(given) != len(expected):
+        count = len(given) if isinstance(given, list) else "no"
+        raise SpadeError(f"{path}: made for another data set: {field} has {count} names, {dataset.source} {len(expected)}.")
+    place = next(i for i, (a, b) in enumerate(zip(given, expected, strict=True)) if a != b)
+    raise SpadeError(f'{path}: made for another data set: {field}[{place}] is "{given[place]}", in {dataset.source} "{expected[place]}".')

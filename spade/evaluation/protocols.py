@@ -1,61 +1,159 @@
-"""A protocol joins the sums: images go in one by one, figures come out once."""
+"""The field's protocols as four sets of rules, and the judgement of one image by them.
+
+An image is judged once; every figure is a sum over judgements (spade/evaluation/recall.py, quality.py). Judgements of
+parts of a data set, put together in image order, give the same digits as one pass over the whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from spade.data.psg import Record
-from spade.evaluation.matching import overlaps
+from spade.errors import SpadeError
+from spade.evaluation.masks import Runs, pixel_runs
+from spade.evaluation.matching import MATCHINGS, box_iou
 from spade.evaluation.predictions import PredictedImage
-from spade.evaluation.quality import QualitySums
-from spade.evaluation.recall import RecallSums, first_hits
+from spade.evaluation.quality import ImageQuality, judge_quality
+from spade.evaluation.rows import Rows, first_hits, first_pairs, on_true_pairs
 
 
-class OpenPsg:
-    """The rules of every PSG paper: R@K and mR@K as OpenPSG's evaluator has them, PQ as panopticapi has it.
+@dataclass(frozen=True)
+class Rules:
+    """What tells one protocol from another.
 
-    Images without a prediction or without rows are skipped in recall and counted; ``strict`` counts them as 0.
+    matching: see matching.py; boxes: boxes of the masks instead of the masks; rows: which rows count towards K
+    ("all", "distinct" ones, or the first "one a pair"); merge: overlapping masks are made disjoint first; copies:
+    annotated copies of a triplet count again; plain_free: candidates without graph constraint go by the row's score alone,
+    without those of its segments; skip: images without a prediction or without rows are left out (else
+    they count 0); absent: what mR makes of predicates that never occur: "zero", or "undefined" (the whole metric is).
     """
 
-    name = "openpsg"
+    name: str
+    matching: str
+    boxes: bool
+    rows: str
+    merge: bool
+    copies: bool
+    plain_free: bool
+    skip: bool
+    absent: str
 
-    def __init__(self, classes: Sequence[str], things: int, predicates: Sequence[str], at: Sequence[int]) -> None:
-        self.predicates = tuple(predicates)
-        self.recall = RecallSums(tuple(at), len(predicates))
-        self.quality = QualitySums(len(classes), things)
 
-    def add(self, record: Record, true_ids: np.ndarray, predicted: PredictedImage | None) -> None:
-        """One image; ``true_ids`` (H, W) its annotated panoptic map, ``predicted`` None where a system gave nothing."""
-        triples = record.distinct_triples()
-        if not triples:
-            self.recall.truthless += 1
-        if predicted is None:
-            self.recall.skipped += bool(triples)
-            return
-        found = overlaps(predicted, true_ids, [s.id for s in record.segments])
-        classes = [s.category for s in record.segments]
-        self.quality.add([s.category for s in predicted.segments], classes, [s.is_crowd for s in record.segments], found)
-        if not triples:
-            return
-        if not len(predicted.pairs):
-            self.recall.skipped += 1
-            return
-        self.recall.add(first_hits(predicted, found, classes, triples), triples)
+PROTOCOLS = {
+    rules.name: rules
+    for rules in (
+        Rules("openpsg", "any", False, "all", False, False, False, True, "zero"),
+        Rules("single-mpo", "one to one", False, "one a pair", True, True, True, False, "undefined"),
+        Rules("sgbench", "best", False, "distinct", False, False, False, False, "undefined"),
+        Rules("vg", "any", True, "all", False, False, False, True, "zero"),
+    )
+}
+MODES = ("sgdet", "predcls")
 
-    def figures(self) -> dict[str, Any]:
-        """Everything that ``spade eval --json`` prints, as fractions."""
-        per = self.recall.per_predicate(0)
-        return {
-            "protocol": self.name,
-            "mode": "sgdet",
-            "images": len(self.recall.recalls),
-            "skipped": self.recall.skipped,
-            "without_relations": self.recall.truthless,
-            **self.recall.figures(),
-            **self.quality.figures(),
-            "strict": self.recall.strict(),
-            "per_predicate": {f"R@{self.recall.at[0]}": dict(zip(self.predicates, per, strict=True))},
-        }
+
+@dataclass(frozen=True)
+class Hits:
+    """Annotated triplets (T, 3) of an image, and for each the rank from 0 of the first row that hits it, -1 for none.
+
+    ``free`` is None where no list without graph constraint was given; ``given`` counts only rows on annotated pairs.
+    """
+
+    triples: np.ndarray
+    first: np.ndarray
+    free: np.ndarray | None
+    given: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that an image adds to the sums.
+
+    ``record`` is what was annotated; ``answered`` is False without a prediction or without rows. ``hits`` by the
+    protocol, ``corrected`` without its known defects (docs/evaluation.md), ``pairs`` (Q,) the rank of the first row on each
+    annotated pair, ``found`` of the M annotated segments (bool); ``quality`` None where masks play no part.
+    """
+
+    record: Record
+    answered: bool
+    hits: Hits
+    corrected: Hits
+    pairs: np.ndarray
+    found: np.ndarray
+    quality: ImageQuality | None
+    missed_quality: ImageQuality | None  # what a missing prediction would add: all segments missed
+
+
+def judge(rules: Rules, mode: str, record: Record, true_ids: np.ndarray | None, predicted: PredictedImage | None) -> Judgement:
+    """One image. ``true_ids`` (H, W) is its annotated panoptic map; nothing where masks play no part."""
+    classes = np.array([segment.category for segment in record.segments], np.int64)
+    crowd = np.array([segment.is_crowd for segment in record.segments], bool)
+    with_masks = mode == "sgdet" and not rules.boxes
+    every = np.array(record.relations, np.int64).reshape(-1, 3)
+    once = np.array(record.distinct_triples(), np.int64).reshape(-1, 3)
+    if predicted is None:
+        missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
+        nothing = np.zeros((0, len(classes)), bool)
+        return _judgement(rules, record, Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64)), nothing, every, once, None, missed)
+    rows, quality = predicted.rows, None
+    same = predicted.categories[:, None] == classes[None]
+    if mode == "predcls":
+        iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
+    elif rules.boxes:
+        true = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
+        iou = box_iou(_boxes(predicted, record), true)
+    else:
+        runs = _runs(predicted, record, true_ids)
+        disjoint = runs
+        if rules.merge or len(runs.cover) > 1:
+            disjoint, keeper = runs.merged(predicted.scores)
+            if rules.merge:
+                runs, rows = disjoint, rows.moved(keeper)
+        quality = judge_quality(predicted.categories, classes, crowd, disjoint.overlaps())
+        iou = runs.overlaps().iou()
+    return _judgement(rules, record, rows, MATCHINGS[rules.matching](iou, np.asarray(same)), every, once, quality, None)
+
+
+def _judgement(
+    rules: Rules,
+    record: Record,
+    rows: Rows,
+    found: np.ndarray,
+    every: np.ndarray,
+    once: np.ndarray,
+    quality: ImageQuality | None,
+    missed: ImageQuality | None,
+) -> Judgement:
+    triples = every if rules.copies else once
+    distinct = rows.distinct()
+    counted = {"all": rows, "distinct": distinct, "one a pair": rows.one_a_pair()}[rules.rows]
+    free = {"all": rows.candidates(), "distinct": rows.candidates(distinct=True), "one a pair": counted.candidates(plain=True)}[rules.rows]
+    hits = _hits(counted, free, found, triples)
+    corrected = hits
+    if rules.rows == "all" and len(distinct) < len(rows):
+        corrected = _hits(distinct, rows.candidates(distinct=True), found, once)
+    elif len(triples) > len(once):
+        corrected = _hits(counted, free, found, once)
+    pairs = first_pairs(counted.triples, found, np.unique(once[:, :2], axis=0))
+    return Judgement(record, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed)
+
+
+def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.ndarray) -> Hits:
+    ranked = rows.triples
+    given = on_true_pairs(ranked, found, triples)
+    hit = None if free is None else first_hits(free, found, triples)
+    return Hits(triples, first_hits(ranked, found, triples), hit, first_hits(given, found, triples))
+
+
+def _runs(predicted: PredictedImage, record: Record, true_ids: np.ndarray | None) -> Runs:
+    if predicted.layers is None:
+        raise SpadeError(f"image {predicted.image_id}: has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names.")
+    return pixel_runs(true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width))
+
+
+def _boxes(predicted: PredictedImage, record: Record) -> np.ndarray:
+    """Boxes as given, or those of the masks."""
+    if predicted.boxes is not None:
+        return predicted.boxes
+    return _runs(predicted, record, None).boxes().astype(np.float64)

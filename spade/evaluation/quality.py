@@ -4,62 +4,64 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from spade.evaluation.matching import Overlaps
+from spade.evaluation.masks import Overlaps
 
 
-@dataclass
-class QualitySums:
-    """Counts per class; ious are kept, to be summed exactly at the end."""
+@dataclass(frozen=True)
+class ImageQuality:
+    """One image: classes of the matches and their IoUs, of the false positives, of the misses."""
 
-    classes: int
-    things: int  # the first of the classes
-    ious: list[list[float]] = field(init=False)
-    false_positives: np.ndarray = field(init=False)
-    false_negatives: np.ndarray = field(init=False)
+    matched: np.ndarray
+    ious: np.ndarray
+    false: np.ndarray
+    missed: np.ndarray
 
-    def __post_init__(self) -> None:
-        self.ious = [[] for _ in range(self.classes)]
-        self.false_positives = np.zeros(self.classes, np.int64)
-        self.false_negatives = np.zeros(self.classes, np.int64)
 
-    def add(self, predicted_classes: Sequence[int], true_classes: Sequence[int], crowd: Sequence[bool], found: Overlaps) -> None:
-        """One image. A crowd is never matched; a prediction more than half on void or on crowds of its class is no mistake."""
-        predicted, true = np.asarray(predicted_classes, np.int64), np.asarray(true_classes, np.int64)
-        crowds = np.asarray(crowd, bool)
-        union = found.predicted_area[:, None] + found.true_area[None] - found.joint - found.void[:, None]
-        iou = found.joint / np.maximum(union, 1)
-        match = (iou > 0.5) & (predicted[:, None] == true[None]) & ~crowds[None]
-        for p, t in zip(*np.nonzero(match), strict=True):
-            self.ious[true[t]].append(float(iou[p, t]))
-        for t in np.flatnonzero(~match.any(0) & ~crowds & (found.true_area > 0)):
-            self.false_negatives[true[t]] += 1
-        for p in np.flatnonzero(~match.any(1) & (found.predicted_area > 0)):
-            same_crowd = crowds & (true == predicted[p])
-            excused = found.void[p] + found.joint[p, same_crowd].sum()
-            if excused / found.predicted_area[p] <= 0.5:
-                self.false_positives[predicted[p]] += 1
+def judge_quality(predicted: np.ndarray, true: np.ndarray, crowd: np.ndarray, found: Overlaps | None) -> ImageQuality:
+    """Judge classes ``predicted`` (N,) against ``true`` (M,), ``crowd`` (M,); ``found`` None: nothing was predicted.
 
-    def merge(self, other: QualitySums) -> None:
-        """Append the images of a later part."""
-        for mine, theirs in zip(self.ious, other.ious, strict=True):
-            mine += theirs
-        self.false_positives += other.false_positives
-        self.false_negatives += other.false_negatives
+    A crowd is never matched; a prediction more than half on void or on crowds of its class is no mistake; one without
+    a pixel does not exist.
+    """
+    if found is None:
+        return ImageQuality(true[:0], np.zeros(0), true[:0], true[~crowd])
+    union = found.predicted_area[:, None] + found.true_area[None] - found.joint - found.void[:, None]
+    iou = found.joint / np.maximum(union, 1)
+    match = (iou > 0.5) & (predicted[:, None] == true[None]) & ~crowd[None]
+    p, t = np.nonzero(match)
+    own_crowd = crowd[None] & (predicted[:, None] == true[None])
+    excused = found.void + (found.joint * own_crowd).sum(1)
+    false = ~match.any(1) & (found.predicted_area > 0) & (excused / np.maximum(found.predicted_area, 1) <= 0.5)
+    return ImageQuality(true[t], iou[p, t], predicted[false], true[~match.any(0) & ~crowd])
+
+
+class Quality:
+    """Sums over images, in their order."""
+
+    def __init__(self, images: Sequence[ImageQuality], classes: int, things: int) -> None:
+        self.images, self.classes, self.things = images, classes, things
+        self._matched = np.concatenate([np.zeros(0, np.int64), *(image.matched for image in images)])
+        self._ious = np.concatenate([np.zeros(0), *(image.ious for image in images)])
+        self.false = _count([image.false for image in images], classes)
+        self.missed = _count([image.missed for image in images], classes)
 
     def per_class(self) -> list[dict[str, float] | None]:
-        """PQ, SQ and RQ of each class as fractions; None where a class occurs neither in truth nor in prediction."""
+        """PQ, SQ, RQ as fractions with TP, FP, FN of each class; None where it occurs neither in truth nor in prediction."""
         rows: list[dict[str, float] | None] = []
-        for ious, fp, fn in zip(self.ious, self.false_positives, self.false_negatives, strict=True):
-            weight = len(ious) + 0.5 * int(fp) + 0.5 * int(fn)
+        for index in range(self.classes):
+            ious = self._ious[self._matched == index]
+            fp, fn = int(self.false[index]), int(self.missed[index])
+            weight = len(ious) + 0.5 * fp + 0.5 * fn
             if weight == 0:
                 rows.append(None)
                 continue
             total = math.fsum(ious)
-            rows.append({"PQ": total / weight, "SQ": total / len(ious) if ious else 0.0, "RQ": len(ious) / weight})
+            sums = {"PQ": total / weight, "SQ": total / len(ious) if len(ious) else 0.0, "RQ": len(ious) / weight}
+            rows.append(sums | {"TP": len(ious), "FP": fp, "FN": fn})
         return rows
 
     def figures(self) -> dict[str, float | None]:
@@ -71,3 +73,16 @@ class QualitySums:
             for name in ("PQ", "SQ", "RQ"):
                 out[name + suffix] = math.fsum(row[name] for row in present) / len(present) if present else None
         return out
+
+    def by_image(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of IoU and of TP + FP / 2 + FN / 2 of each image and class: two arrays (I, C), for resampling."""
+        iou, weight = np.zeros((2, len(self.images), self.classes))
+        for row, image in enumerate(self.images):
+            np.add.at(iou[row], image.matched, image.ious)
+            for classes, share in ((image.matched, 1.0), (image.false, 0.5), (image.missed, 0.5)):
+                np.add.at(weight[row], classes, share)
+        return iou, weight
+
+
+def _count(parts: Sequence[np.ndarray], classes: int) -> np.ndarray:
+    return np.bincount(np.concatenate([np.zeros(0, np.int64), *parts]), minlength=classes)

@@ -1,94 +1,119 @@
-"""Recall of relations by the rules of OpenPSG's evaluator (docs/evaluation.md)."""
+"""Recall of relations: sums over judged images, divided once at the end."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from spade.evaluation.matching import Overlaps
-from spade.evaluation.predictions import PredictedImage
-
-IOU = 0.5
+from spade.evaluation.protocols import Hits, Judgement, Rules
 
 
-def rank_rows(predicted: PredictedImage) -> np.ndarray:
-    """Order of the rows: best predicate score x subject score x object score, descending, stable."""
-    if not len(predicted.pairs):
-        return np.zeros(0, np.int64)
-    segment = np.array([s.score for s in predicted.segments])
-    strength = predicted.scores.max(1) * segment[predicted.pairs[:, 0]] * segment[predicted.pairs[:, 1]]
-    return np.argsort(-strength, kind="stable")
+@dataclass(frozen=True)
+class Table:
+    """All annotated triplets of I images in one list of T: ``image`` (T,), ``predicate`` (T,), ``rank`` (T,), -1 where not hit."""
+
+    images: int
+    image: np.ndarray
+    predicate: np.ndarray
+    rank: np.ndarray
+
+    def part(self, chosen: np.ndarray) -> Table:
+        """Only some triplets."""
+        return Table(self.images, self.image[chosen], self.predicate[chosen], self.rank[chosen])
+
+    def by_image(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Hits among the first k rows and triplets of each image: two arrays (I,)."""
+        hit = (self.rank >= 0) & (self.rank < k)
+        return np.bincount(self.image, hit, self.images), np.bincount(self.image, minlength=self.images).astype(float)
+
+    def recall(self, k: int) -> float | None:
+        """Mean over the images that have a triplet of the share that is hit."""
+        hits, count = self.by_image(k)
+        there = count > 0
+        return mean(hits[there] / count[there])
+
+    def by_predicate(self, k: int, predicates: int) -> tuple[np.ndarray, np.ndarray]:
+        """Share that is hit, and whether there is any, of each image and predicate: two arrays (I, P)."""
+        key = self.image * predicates + self.predicate
+        hit = (self.rank >= 0) & (self.rank < k)
+        hits = np.bincount(key, hit, self.images * predicates).reshape(-1, predicates)
+        count = np.bincount(key, minlength=self.images * predicates).reshape(-1, predicates)
+        return hits / np.maximum(count, 1), count > 0
+
+    def predicate_recalls(self, k: int, predicates: int) -> list[float | None]:
+        """Of each predicate, the mean over the images that contain it; None where none does."""
+        share, there = self.by_predicate(k, predicates)
+        return [mean(share[there[:, p], p]) for p in range(predicates)]
 
 
-def first_hits(
-    predicted: PredictedImage, found: Overlaps, true_classes: Sequence[int], triples: Sequence[tuple[int, int, int]]
-) -> np.ndarray:
-    """Rank (from 0) of the first row that hits each true triple, -1 where none does: (T,).
-
-    A row, with its best predicate, hits a triple when the three classes agree and both IoUs are at least 0.5; a row
-    may hit several triples, a triple counts once.
-    """
-    result = np.full(len(triples), -1, np.int64)
-    order = rank_rows(predicted)
-    if not len(order) or not triples:
-        return result
-    category = np.array([s.category for s in predicted.segments])
-    fits = (found.iou() >= IOU) & (category[:, None] == np.asarray(true_classes)[None])
-    pairs, predicate = predicted.pairs[order], predicted.scores[order].argmax(1)
-    for index, (subject, target, name) in enumerate(triples):
-        hit = fits[pairs[:, 0], subject] & fits[pairs[:, 1], target] & (predicate == name)
-        if hit.any():
-            result[index] = int(hit.argmax())
-    return result
+def mean(values: np.ndarray) -> float | None:
+    """Exact sum in the given order over the count; None of nothing."""
+    return math.fsum(values) / len(values) if len(values) else None
 
 
-@dataclass
-class RecallSums:
-    """Per-image recalls, to be divided once at the end; ``merge`` joins parts in image order."""
+def mean_recall(recalls: Sequence[float | None], absent: str) -> float | None:
+    """Mean over predicates; absent ones count "zero", make it "undefined" (None), or are "left out"."""
+    known = [value for value in recalls if value is not None]
+    if not known or (absent == "undefined" and len(known) < len(recalls)):
+        return None
+    return math.fsum(known) / (len(recalls) if absent == "zero" else len(known))
 
-    at: tuple[int, ...]
-    predicates: int
-    recalls: list[tuple[float, ...]] = field(default_factory=list)  # one value a k, for each image
-    by_predicate: list[dict[int, tuple[float, ...]]] = field(default_factory=list)
-    skipped: int = 0  # images without a prediction, or without rows
-    truthless: int = 0  # images without a relation: no protocol counts them
 
-    def add(self, hits: np.ndarray, triples: Sequence[tuple[int, int, int]]) -> None:
-        """One image with relations and with rows."""
-        found = [(hits >= 0) & (hits < k) for k in self.at]
-        self.recalls.append(tuple(float(f.mean()) for f in found))
-        names = np.array([triple[2] for triple in triples])
-        self.by_predicate.append({int(p): tuple(float(f[names == p].mean()) for f in found) for p in np.unique(names)})
+class Recalls:
+    """Recall of a list of judged images that have relations, all of which count."""
 
-    def merge(self, other: RecallSums) -> None:
-        """Append the images of a later part."""
-        self.recalls += other.recalls
-        self.by_predicate += other.by_predicate
-        self.skipped += other.skipped
-        self.truthless += other.truthless
+    def __init__(self, judged: Sequence[Judgement], rules: Rules, predicates: int, at: Sequence[int], corrected: bool = False) -> None:
+        self.judged, self.rules, self.predicates, self.at, self.corrected = judged, rules, predicates, tuple(at), corrected
+        hits = [self._hits(j) for j in judged]
+        self.triples = np.concatenate([np.zeros((0, 3), np.int64), *(h.triples for h in hits)])
+        self.image = np.repeat(np.arange(len(hits)), [len(h.triples) for h in hits])
+        self.ranked = self._table(lambda h: h.first)
+        self.given = self._table(lambda h: h.given)
+        self.free = None if any(h.free is None and j.answered for h, j in zip(hits, judged, strict=True)) else self._table(_free)
 
-    def figures(self) -> dict[str, float | None]:
-        """R@k and mR@k as fractions; None without any image. Absent predicates count 0 in mR@k, as in OpenPSG."""
-        images = len(self.recalls)
+    def _hits(self, judgement: Judgement) -> Hits:
+        return judgement.corrected if self.corrected else judgement.hits
+
+    def _table(self, ranks: Callable[[Hits], np.ndarray]) -> Table:
+        rank = np.concatenate([np.zeros(0, np.int64), *(ranks(self._hits(j)) for j in self.judged)])
+        return Table(len(self.judged), self.image, self.triples[:, 2], rank)
+
+    @property
+    def absent(self) -> str:
+        """What mR makes of predicates that never occur."""
+        return "left out" if self.corrected else self.rules.absent
+
+    def figures(self, chosen: np.ndarray | None = None, prefix: str = "") -> dict[str, float | None]:
+        """R@K, mR@K, ngR@K, ng-mR@K of all triplets, or of those ``chosen`` (T,) bool."""
         out: dict[str, float | None] = {}
-        for i, k in enumerate(self.at):
-            out[f"R@{k}"] = math.fsum(r[i] for r in self.recalls) / images if images else None
-            per = [value for value in self.per_predicate(i) if value is not None]
-            out[f"mR@{k}"] = math.fsum(per) / self.predicates if images else None
+        for free, table in (("", self.ranked), ("ng", self.free)):
+            part = table if table is None or chosen is None else table.part(chosen)
+            for k in self.at:
+                name = f"{free}-{prefix}R@{k}" if free and prefix else f"{free}{prefix}R@{k}"
+                out[name] = None if part is None else part.recall(k)
+                if not prefix:
+                    recalls = None if part is None else part.predicate_recalls(k, self.predicates)
+                    out[f"{free}-mR@{k}" if free else f"mR@{k}"] = None if recalls is None else mean_recall(recalls, self.absent)
         return out
 
-    def strict(self) -> dict[str, float | None]:
-        """R@k with skipped images counted as 0."""
-        images = len(self.recalls) + self.skipped
-        return {f"R@{k}": math.fsum(r[i] for r in self.recalls) / images if images else None for i, k in enumerate(self.at)}
+    def others(self) -> dict[str, float | None]:
+        """PR@K, InstR."""
+        out: dict[str, float | None] = {}
+        for k in self.at:
+            shares = [((j.pairs >= 0) & (j.pairs < k)).mean() for j in self.judged]
+            out[f"PR@{k}"] = mean(np.array(shares))
+        out["InstR"] = mean(np.array([j.found.mean() for j in self.judged]))
+        return out
 
-    def per_predicate(self, which: int) -> list[float | None]:
-        """Recall of each predicate at the which-th k: the mean over the images that contain it; None where none does."""
-        values: dict[int, list[float]] = {}
-        for image in self.by_predicate:
-            for predicate, recall in image.items():
-                values.setdefault(predicate, []).append(recall[which])
-        return [math.fsum(values[p]) / len(values[p]) if p in values else None for p in range(self.predicates)]
+    def accuracy(self) -> dict[str, float | None]:
+        """A@K: of all triplets together, the share that the first K rows on annotated pairs hit; over images with rows."""
+        answered = np.array([j.answered for j in self.judged], bool)[self.given.image]
+        rank = self.given.rank[answered]
+        return {f"A@{k}": float(((rank >= 0) & (rank < k)).sum() / len(rank)) if len(rank) else None for k in self.at}
+
+
+def _free(hits: Hits) -> np.ndarray:
+    return np.full(len(hits.triples), -1, np.int64) if hits.free is None else hits.free

@@ -37,8 +37,9 @@ class StepResult:
     result: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The one object that ``--json`` prints."""
-        return {**vars(self), "path": str(self.path), "result": dict(self.result)}
+        """The one object that ``--json`` prints; an evaluation's figures stand at its top level too."""
+        own = {**vars(self), "path": str(self.path), "result": dict(self.result)}
+        return {**self.result, **own} if self.step == "eval" else own
 
 
 def already_there(draft: Draft, strict: bool = False) -> StepResult:

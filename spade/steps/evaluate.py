@@ -2,68 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from spade.config import EvalConfig
-from spade.data.codecs import write_panoptic
-from spade.data.psg import Dataset, Record
+from spade.data.psg import Dataset, Record, is_dataset
 from spade.errors import SpadeError
-from spade.evaluation.predictions import PredictedImage, Predictions, exchange_row
-from spade.evaluation.protocols import OpenPsg
-from spade.files import read_json, write_json
-from spade.model import load, model_fingerprint, pick_device
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
-from spade.steps.pictures import readable, sized_picture, true_map
-from spade.steps.predict import choose_model
-from spade.workspace import Draft, keyed
+from spade.evaluation.groups import read_split, read_zero_shot
+from spade.evaluation.protocols import MODES, PROTOCOLS
+from spade.evaluation.report import page
+from spade.evaluation.sources import OWN, open_predictions
+from spade.files import write_json, write_json_lines, write_text
+from spade.steps import compare
+from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset
+from spade.steps.scoring import Lists, data_print, score
+from spade.workspace import Artifact, keyed
 
-STEP, VERSION = "eval", 1
+STEP, VERSION = "eval", 2
 
 
 def run(config: EvalConfig, run: Run) -> StepResult:
-    """Evaluate by the openpsg protocol, or find it done."""
-    device = pick_device(config.device)
-    config = replace(config, device=str(device))
+    """Evaluate by one of the field's protocols, or find it done."""
+    _known(config)
     dataset = _dataset(config, run)
     records = choose_records(dataset, config.split, config.limit, with_relations=False)
-    prints = {"data": dataset.fingerprint(records, with_panoptic=True)}
-    if config.predictions is not None:
-        if not config.predictions.is_file():
-            raise SpadeError(f"{config.predictions}: no such prediction file; write one in the exchange format (docs/formats.md).")
-        prints["predictions"] = Predictions(config.predictions, dataset).fingerprint()  # refuses a bad file before anything is written
-        model_folder = None
-    else:
-        model_folder = choose_model(config.model, run)
-        prints["model"] = model_fingerprint(model_folder)
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
+    lists = Lists(
+        read_split(config.split_list, dataset) if config.split_list else None,
+        read_zero_shot(config.zero_shot, dataset) if config.zero_shot else None,
+    )
+    if config.compare:
+        return compare.run(config, dataset, records, lists, run, (STEP, VERSION))
+    inputs: dict[str, str] = {}
+    path, source, unusable = config.predictions, None, list[str]()
+    if path is None:
+        source, unusable = _own_predictions(config, dataset, records, run)
+        path = source.path / OWN
+        inputs["eval-predictions"] = source.key
+        config = replace(config, device=source.manifest["config"]["device"])
+    predictions = open_predictions(path, dataset, config.mode == "predcls", config.lenient)  # refuses a bad file before anything is written
+    prints = {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
+    if source is None:
+        config = replace(config, device="none", dtype="none")  # no model runs
+        prints["predictions"] = predictions.fingerprint()
+    draft = run.workspace.draft(STEP, VERSION, keyed(config), inputs, prints, run.force)
     if draft.cached:
         return already_there(draft, config.strict)
-    records, unusable = _with_truth(dataset, records, run, config.strict)
-    document, skipped = config.predictions, list[str]()
+    evaluator, skipped, problems = score(config, dataset, records, predictions, run)
+    result = {
+        "data": str(dataset.source.resolve()),
+        "model": None if source is None else source.manifest["result"]["model"],
+        "predictions": str(path.resolve()),
+        "split_list": lists.split.name if lists.split else None,
+        **evaluator.summary(lists.split, lists.zero_shot, config.seed),
+        "skipped_pictures": unusable + skipped,
+        "problems": predictions.problems + problems,
+        "report": str(draft.file("report.html").resolve()),
+    }
     draft.begin()
     try:
-        if model_folder is not None:
-            document, skipped = _predict(draft, dataset, records, model_folder, config, run)
-        assert document is not None
-        figures = score(dataset, records, Predictions(document, dataset), config, run)
-        figures["skipped_pictures"] = unusable + skipped
-        result = {
-            "data": str(dataset.source.resolve()),
-            "model": str(model_folder) if model_folder else None,
-            "predictions": str(document.resolve()),
-            **figures,
-        }
         write_json(draft.file("report.json"), result)
+        write_json_lines(draft.file("per_image.jsonl"), evaluator.per_image())
+        write_text(draft.file("report.html"), page(result, evaluator, predictions))
         return just_made(draft.finish(result))
-    except SpadeError:
-        if not draft.file("parts").is_dir():  # pictures that were predicted are kept for the next run
-            draft.abandon()
-        raise
     finally:
         draft.release()
+
+
+def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Path, ...]]:
+    """The data set and the prediction files among what was named: with ``compare`` the data set, if any, comes first."""
+    if not compare:
+        if len(paths) > 1:
+            raise SpadeError(f"{paths[1]}: one data set at a time; name prediction files with --predictions, or several with --compare.")
+        return (paths[0] if paths else None), ()
+    if len(paths) > 0 and is_dataset(paths[0]):
+        return paths[0], paths[1:] or (Path(),)
+    return None, paths or (Path(),)
+
+
+def _known(config: EvalConfig) -> None:
+    if config.protocol not in PROTOCOLS:
+        raise SpadeError(f"--protocol {config.protocol}: use {', '.join(PROTOCOLS)}.")
+    if config.mode not in MODES:
+        raise SpadeError(f"--mode {config.mode}: use {' or '.join(MODES)}.")
+    if config.mode == "predcls" and config.predictions is None and not config.compare:
+        raise SpadeError("--mode predcls: the model predicts its own masks so far; give --predictions FILE with annotated segments.")
 
 
 def _dataset(config: EvalConfig, run: Run) -> Dataset:
@@ -77,60 +99,9 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
     return open_dataset(Path(source["data"]), config.images or Path(source["images_root"]), run.report, config.strict)
 
 
-def _with_truth(dataset: Dataset, records: list[Record], run: Run, strict: bool) -> tuple[list[Record], list[str]]:
-    """Records whose annotated panoptic png can be read and fits, and what is wrong with the others."""
-    whole, problems = readable(records, lambda record: true_map(dataset, record), run.report, "eval: check")
-    if not whole:
-        raise SpadeError(f"{problems[0]} (nor can any other image of this split be compared with its annotation)")
-    tell_skipped(problems, "images", run.report, strict)
-    return whole, problems
+def _own_predictions(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> tuple[Artifact, list[str]]:
+    """The current model's predictions, made once and used by every protocol; and what was wrong with pictures left out."""
+    from spade.steps.predict import predict_dataset  # loads torch, which prediction files do without
 
-
-def _predict(
-    draft: Draft, dataset: Dataset, records: list[Record], model_folder: Path, config: EvalConfig, run: Run
-) -> tuple[Path, list[str]]:
-    """Write the model's predictions as an exchange document; picture by picture, so a killed run goes on.
-
-    Also what was wrong with the pictures that could not be used.
-    """
-    model = load(model_folder, config.device, config.dtype)
-    rows, problems = [], []
-    for number, record in enumerate(run.report.track(records, "eval: predict")):
-        part = draft.file(f"parts/{number:06d}.json")
-        if not part.is_file():
-            try:
-                picture = sized_picture(dataset, record)
-            except SpadeError as error:
-                problems.append(str(error))
-                continue
-            prediction = model.predict(picture, dataset.vocabulary)
-            png = f"panoptic/{number:06d}.png"
-            write_panoptic(draft.file(png), prediction.graph.panoptic)
-            write_json(part, exchange_row(record, prediction, png))
-        rows.append(read_json(part, "part of this evaluation", "run again with --force"))
-    if not rows:
-        raise SpadeError(problems[0])
-    tell_skipped(problems, "pictures", run.report, config.strict)
-    document = draft.file("predictions.json")
-    write_json(document, {"version": 1, "predictions": rows})
-    for part in draft.file("parts").iterdir():
-        part.unlink()
-    draft.file("parts").rmdir()
-    return document, problems
-
-
-def score(dataset: Dataset, records: Iterable[Record], predictions: Predictions, config: EvalConfig, run: Run) -> dict[str, Any]:
-    """Figures of a prediction document on these records. Without ``--lenient`` a bad image is an error."""
-    protocol = OpenPsg(dataset.classes, len(dataset.things), dataset.predicates, config.at)
-    problems = []
-    for record in run.report.track(list(records), "eval: score"):
-        predicted: PredictedImage | None = None
-        try:
-            predicted = predictions.get(record)
-        except SpadeError as error:
-            if not config.lenient:
-                raise
-            problems.append(str(error))
-        protocol.add(record, true_map(dataset, record), predicted)
-    tell_skipped(problems, "images", run.report, strict=False)
-    return protocol.figures() | {"problems": problems}
+    artifact = predict_dataset(config, dataset, records, run)
+    return artifact, list(artifact.manifest["result"]["skipped_pictures"])

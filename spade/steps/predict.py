@@ -1,4 +1,4 @@
-"""Step 4: pictures to scene graphs."""
+"""Step 4: pictures to scene graphs; of a data set, to the exchange format too."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from spade.config import PredictConfig
+from spade.config import EvalConfig, PredictConfig
 from spade.data.codecs import write_panoptic
 from spade.data.images import EXTENSIONS, read_image
-from spade.data.psg import FILE_NAMES, load_psg
+from spade.data.psg import Dataset, Record, is_dataset, load_psg
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
+from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
 from spade.model import describe, find_model, load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
+from spade.steps.exchange import ExchangeWriter
+from spade.steps.pictures import sized_picture
 from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
-from spade.workspace import keyed
+from spade.workspace import Artifact, keyed
 
-STEP, VERSION = "predict", 1
+STEP, VERSION = "predict", 2
 
 
 def run(config: PredictConfig, run: Run) -> StepResult:
@@ -31,7 +34,9 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     paths = expand(config.images)[: config.limit]
     folder = choose_model(config.model, run)
     description = describe(folder)
-    vocabulary = _vocabulary(config, description.vocabulary)
+    dataset = _whole_dataset(config)
+    vocabulary = _vocabulary(config, description.vocabulary if dataset is None else dataset.vocabulary)
+    by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
     prints = {
         "model": model_fingerprint(folder),
         "images": canonical_hash([[path.name, sha256_file(path)] for path in paths]),
@@ -42,12 +47,13 @@ def run(config: PredictConfig, run: Run) -> StepResult:
         done = already_there(draft, config.strict)
     else:
         model = load(folder, str(device), config.dtype)
+        exchange = None if dataset is None else ExchangeWriter(draft, dataset, model.facts)
         pictures, problems = [], []
         started = False
         try:
             for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
                 try:
-                    picture = read_image(path)
+                    picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
                 except SpadeError as error:
                     problems.append(str(error))
                     continue
@@ -55,16 +61,22 @@ def run(config: PredictConfig, run: Run) -> StepResult:
                     draft.begin()
                     started = True
                 pictures.append(name)
-                if draft.file(f"{name}.json").is_file():
+                if draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name)):
                     continue
-                graph = replace(model(picture, vocabulary, config.top, config.min_score), file_name=path.name)
+                prediction = model.predict(picture, vocabulary, config.top, config.min_score)
+                graph = replace(prediction.graph, file_name=path.name)
                 write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
                 write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
+                if exchange is not None:
+                    exchange.add(name, by_path[path], prediction, f"{name}.png")
                 write_json(draft.file(f"{name}.json"), graph.to_json(f"{name}.png"))
             if not pictures:
                 raise SpadeError(problems[0])
             tell_skipped(problems, "pictures", run.report, config.strict)
+            if exchange is not None:
+                exchange.finish()
             result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(folder)}
+            result |= {"predictions": str(draft.file(OWN).resolve())} if exchange is not None else {}
             done = just_made(draft.finish(result))
         finally:
             draft.release()
@@ -73,6 +85,40 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     if description.backbone == "tiny":
         run.report.say("note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses")
     return done
+
+
+def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:
+    """The current model's predictions on these records as an exchange file, without graphs and figures; made once for all protocols."""
+    device = pick_device(config.device)
+    folder = choose_model(config.model, run)
+    prints = {"data": dataset.fingerprint(records), "model": model_fingerprint(folder)}
+    keys = {"split": config.split, "limit": config.limit, "device": str(device), "dtype": config.dtype}
+    draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
+    if draft.cached:
+        return Artifact(draft.step, draft.key, draft.path, draft.manifest)
+    model = load(folder, str(device), config.dtype)
+    problems: list[str] = []
+    draft.begin()
+    try:
+        exchange = ExchangeWriter(draft, dataset, model.facts)
+        for number, record in enumerate(run.report.track(records, "eval: predict")):
+            name = f"{number:06d}"
+            if exchange.has(name):
+                continue
+            try:
+                picture = sized_picture(dataset, record)
+            except SpadeError as error:
+                problems.append(str(error))
+                continue
+            exchange.add(name, record, model.predict(picture, dataset.vocabulary))
+        if exchange.empty:
+            draft.abandon()
+            raise SpadeError(problems[0])
+        tell_skipped(problems, "pictures", run.report, config.strict)
+        exchange.finish()
+        return draft.finish({"model": str(folder), "skipped_pictures": problems})
+    finally:
+        draft.release()
 
 
 def choose_model(model: Path | None, run: Run) -> Path:
@@ -107,9 +153,17 @@ def expand(names: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def _whole_dataset(config: PredictConfig) -> Dataset | None:
+    """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
+    if len(config.images) != 1 or config.vocab is not None or config.predicates is not None:
+        return None
+    folder = Path(config.images[0])
+    return load_psg(folder) if folder.is_dir() and _dataset_pictures(folder) else None
+
+
 def _dataset_pictures(folder: Path) -> list[Path]:
     """The test pictures of a PSG data set; nothing where the folder is none."""
-    if not any((folder / name).is_file() or (folder / f"{name}.gz").is_file() for name in FILE_NAMES):
+    if not is_dataset(folder):
         return []
     dataset = load_psg(folder)
     return [dataset.image_path(record) for record in dataset.split("test") or dataset.split("all")]

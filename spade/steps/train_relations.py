@@ -19,8 +19,8 @@ from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Student, load_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
+from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
-from spade.evaluation.protocols import OpenPsg
 from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
 from spade.model import MODEL_FORMAT, Model, pick_device
 from spade.open_vocabulary import load_clip
@@ -59,7 +59,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         init="embedded" if embedded else "scratch",
         device=str(device),
     )
-    prints = {"data": dataset.fingerprint(records, with_panoptic=True)}
+    prints = {"data": dataset.fingerprint(records, panoptic=True)}
     if embedded:
         prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
@@ -192,12 +192,12 @@ class _Job:
         """R@K, mR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
         self.heads.eval()
         dataset = self.dataset
-        protocol = OpenPsg(dataset.classes, len(dataset.things), dataset.predicates, (self.watch_at,))
+        evaluator = Evaluator(dataset, at=(self.watch_at,))
         for index in self.images.watched:
             record = self.images.records[index]
             prediction = self.model.predict(dataset.image_path(record))
-            protocol.add(record, true_map(dataset, record), from_prediction(record.image_id, prediction))
-        figures = protocol.figures()
+            evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, prediction))
+        figures = evaluator.figures()
         names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", "PQ")
         row = {name: float(figures[name] or 0.0) for name in names}
         # PQ breaks ties, and leads while no relation is found yet.

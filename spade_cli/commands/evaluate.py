@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,43 +12,77 @@ from spade.steps.common import StepResult
 from spade_cli.options import Common, common_options, numbers_list
 
 
+class Protocol(StrEnum):
+    """The field's protocols."""
+
+    openpsg = "openpsg"
+    single_mpo = "single-mpo"
+    sgbench = "sgbench"
+    vg = "vg"
+
+
+class Mode(StrEnum):
+    """What a system was given."""
+
+    sgdet = "sgdet"
+    predcls = "predcls"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("eval", epilog="Example: spade eval data/psg --at 20,50,100")(common_options(evaluate))
+    example = "Example: spade eval data/psg --predictions other.jsonl --protocol sgbench"
+    app.command("eval", epilog=example)(common_options(evaluate))
 
 
 def evaluate(
     common: Common,
     data: Annotated[
-        Path | None, typer.Argument(metavar="DATA", help="Annotated data set (default: the one the newest model was trained on).")
+        list[Path] | None,
+        typer.Argument(metavar="[DATA] [FILE...]", help="Annotated data set (default: the newest model's); with --compare the files too."),
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="Predictions of any system in the exchange format (default: run the model).")
+        Path | None,
+        typer.Option(help="Predictions of any system: exchange file, sgbench file, competition submission (default: our model's)."),
     ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Evaluate the prediction FILEs side by side; differences are to the first.")
+    ] = False,
+    protocol: Annotated[Protocol, typer.Option(help="Whose rules to follow (docs/evaluation.md).")] = Protocol.openpsg,
+    mode: Annotated[Mode, typer.Option(help="sgdet: masks predicted; predcls: annotated segments given.")] = Mode.sgdet,
+    at: Annotated[str, typer.Option(help="The K of R@K and its kin, with commas.")] = "20,50,100",
+    split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Base and novel names: pgsg, ovsgtr, or a json file.")] = None,
+    zero_shot: Annotated[Path | None, typer.Option(help="Json list of label triples unseen in training, for zR@K.")] = None,
     model: Annotated[
         Path | None, typer.Option(help="Model folder or workspace (default: the newest trained one, else the packaged).")
     ] = None,
-    at: Annotated[str, typer.Option(help="The K of R@K and mR@K, with commas.")] = "20,50,100",
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="A picture or annotated map that cannot be read is an error.")] = False,
 ) -> StepResult:
-    """R@K, mR@K and PQ of a model, or of predictions of any system, by the openpsg rules."""
+    """Recall, panoptic quality and more of a model, or of predictions of any system, by the field's protocols."""
     from spade.config import EvalConfig
-    from spade.steps.evaluate import run
+    from spade.steps.evaluate import named, run
 
+    dataset, files = named(tuple(data or ()), compare)
     config = EvalConfig(
-        data=data,
+        data=dataset,
         images=images,
         predictions=predictions,
+        compare=files,
         model=model,
+        protocol=protocol.value,
+        mode=mode.value,
         at=numbers_list(at, "--at"),
         split=split,
+        split_list=split_list,
+        zero_shot=zero_shot,
         limit=limit,
         lenient=lenient,
         strict=strict,
+        workers=workers,
         **common.numbers,
     )
     return run(config, common.run())

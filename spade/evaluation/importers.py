@@ -1,0 +1,220 @@
+"""Predictions in other tools' formats: sgbench's files, and the submissions of the OpenPSG competition.
+
+Nothing is extracted and nothing unpickled: members of a zip are read into memory, and names that lead out are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import tifffile
+
+from spade.data.codecs import read_panoptic
+from spade.data.psg import Dataset, Record
+from spade.errors import SpadeError
+from spade.evaluation.masks import Layers
+from spade.evaluation.predictions import ImageError, PredictedImage, as_annotated, checked, fits, known_images
+from spade.evaluation.rows import Rows
+from spade.files import canonical_hash, inside, sha256_file
+
+LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
+
+
+class Files:
+    """The files of a folder or of a zip, by names relative to it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._zip = zipfile.ZipFile(path) if path.is_file() else None
+        for name in self._zip.namelist() if self._zip else ():
+            inside(path, name.rstrip("/"), path)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._zip.namelist() if self._zip else (self.path / name).is_file()
+
+    def read(self, name: str) -> bytes:
+        """A file's bytes. Raises SpadeError for a name that leads out, an absent or a broken file."""
+        place = inside(self.path, name, self.path)
+        try:
+            if self._zip is None:
+                return place.read_bytes()
+            if self._zip.getinfo(name).file_size > LARGEST:
+                raise SpadeError(f"{self.path}: {name} unpacks to more than {LARGEST >> 20} MB; pack the predictions anew.")
+            return self._zip.read(name)
+        except (KeyError, FileNotFoundError):
+            raise SpadeError(f"{self.path}: holds no {name}; pack the predictions anew.") from None
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+            raise SpadeError(f"{self.path}: {name} cannot be read ({error}); pack the predictions anew.") from None
+
+    def fingerprint(self, names: Sequence[str]) -> str:
+        """Hash of a zip, or of the named files of a folder."""
+        if self._zip is not None:
+            return sha256_file(self.path)
+        return canonical_hash([[name, sha256_file(self.path / name) if name in self else None] for name in sorted(set(names))])
+
+
+class Imported:
+    """What the importers share: the index by image, and one sentence for whatever is wrong with an image."""
+
+    def __init__(self, path: Path, dataset: Dataset, predcls: bool, lenient: bool) -> None:
+        self.path, self.dataset, self.predcls, self.lenient = path, dataset, predcls, lenient
+        self.problems: list[str] = []
+        self.images: dict[str, Mapping[str, Any]] = {}
+
+    def enter(self, image_id: str, image: Mapping[str, Any]) -> None:
+        """Take an image into the index."""
+        if image_id in self.images:
+            problem = f"{self.path}: image {image_id} occurs twice; keep one prediction an image."
+            if not self.lenient:
+                raise SpadeError(problem)
+            self.problems.append(problem)
+            return
+        self.images[image_id] = image
+
+    def get(self, record: Record) -> PredictedImage | None:
+        """The prediction for a record; None if there is none. Raises SpadeError naming image and field."""
+        image = self.images.get(record.image_id)
+        if image is None:
+            return None
+        here = f"{self.path}: image {record.image_id}"
+        try:
+            found = self.read(image, record)
+            if self.predcls:
+                as_annotated(record, found.categories)
+            return found
+        except ImageError as error:
+            raise SpadeError(f"{here}: {error}; see docs/formats.md.") from None
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise SpadeError(f"{here}: {type(error).__name__} {error}; see docs/formats.md.") from None
+
+    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+        """One image of the format."""
+        raise NotImplementedError
+
+    def triples(self, values: Any, segments: int, field: str, first_predicate: int = 0) -> np.ndarray:
+        """(R, 3) checked triples with predicates from 0."""
+        array = np.asarray(values if len(values) else np.zeros((0, 3)))
+        if array.ndim != 2 or array.shape[1] != 3 or (array.dtype.kind not in "iu" and len(array)):
+            raise ImageError(f"{field}: is no list of [subject, object, predicate] in whole numbers")
+        array = array.astype(np.int64) - [0, 0, first_predicate]
+        checked(array[:, 0], segments, f"{field}[{{}}]: subject", "segments")
+        checked(array[:, 1], segments, f"{field}[{{}}]: object", "segments")
+        checked(array[:, 2], len(self.dataset.predicates), f"{field}[{{}}]: predicate (counted from 0)", "predicates")
+        return array
+
+
+class Sgbench(Imported):
+    """sgbench 1.0.0: a zip of triplets.json and one TIFF of masks an image, or the json alone with boxes.
+
+    Triplets are ranked lists without scores; ``ng_triplets`` is the list without graph constraint, where there is one.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset, predcls: bool = False, lenient: bool = False) -> None:
+        super().__init__(path, dataset, predcls, lenient)
+        self.files = Files(path) if zipfile.is_zipfile(path) else None
+        document = _document(path, self.files.read("triplets.json") if self.files else path.read_bytes())
+        if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("images"), list):
+            raise SpadeError(f"{path}: is no sgbench file of version 1 (an object with version and images).")
+        for index, image in enumerate(document["images"]):
+            if not isinstance(image, dict) or "id" not in image:
+                raise SpadeError(f"{path}: images[{index}] has no id; write it again with sgbench.")
+            self.enter(str(image["id"]), image)
+        self.problems += known_images(path, dataset, list(self.images), lenient)
+
+    def fingerprint(self) -> str:
+        """Hash of the file."""
+        return sha256_file(self.path)
+
+    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+        """One image: its TIFF holds a mask (H, W) for each entry of annotation."""
+        notes = image["annotation"]
+        categories = checked([int(a["category"]) for a in notes], len(self.dataset.classes), "annotation[{}].category", "classes")
+        triples = self.triples(image["triplets"], len(notes), "triplets")
+        free = image.get("ng_triplets")
+        rows = Rows(triples[:, :2], triples[:, 2], free=self.triples(free, len(notes), "ng_triplets") if free else None)
+        boxes = np.array([a["bbox"][:4] for a in notes], np.float64).reshape(-1, 4) if all("bbox" in a for a in notes) else None
+        layers = None
+        if self.files is not None and not self.predcls:
+            layers = self._masks(str(image["seg_filename"]), len(notes), record)
+        return PredictedImage(record.image_id, categories, np.ones(len(notes)), rows, layers, boxes)
+
+    def _masks(self, name: str, count: int, record: Record) -> Layers:
+        assert self.files is not None
+        try:
+            with tifffile.TiffFile(io.BytesIO(self.files.read(name))) as tiff:
+                shape = tiff.series[0].shape
+                if int(np.prod(shape)) != count * record.height * record.width:
+                    raise ImageError(
+                        f'seg_filename: "{name}" has shape {shape}, not {count} masks of {record.height} rows and {record.width} columns'
+                    )
+                masks = tiff.asarray().reshape(count, record.height, record.width)
+        except (tifffile.TiffFileError, IndexError, ValueError) as error:
+            if isinstance(error, ImageError):
+                raise
+            raise ImageError(f'seg_filename: "{name}" is no readable TIFF ({error})') from None
+        maps = tuple((mask != 0).astype(np.uint32) for mask in masks)
+        return Layers(maps, np.arange(count), np.ones(count, np.int64))
+
+
+class Submission(Imported):
+    """A submission to the OpenPSG competition, as OpenPSG's and HiLo's grading tools read it: relation.json and panseg/*.png.
+
+    A list with one entry for each test image that has relations, in the order of the annotation file, without ids.
+    Categories and predicates count from 1, relations are ranked and have no scores.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset, predcls: bool = False, lenient: bool = False) -> None:
+        super().__init__(path, dataset, predcls, lenient)
+        self.files = Files(path.parent if path.name == "relation.json" else path)
+        document = _document(path, self.files.read("relation.json"))
+        if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+            raise SpadeError(f"{path}: relation.json is no list of objects, one an image.")
+        records = [record for record in dataset.split("test") if record.relations]
+        if len(records) != len(document):
+            raise SpadeError(
+                f"{path}: relation.json has {len(document)} images, {dataset.source} {len(records)} test images with relations; "
+                "images go by their order, so the numbers must agree."
+            )
+        for record, entry in zip(records, document, strict=True):
+            self.enter(record.image_id, entry)
+
+    def fingerprint(self) -> str:
+        """Hash of the list and its pngs."""
+        pngs = [self._png(str(entry.get("pan_seg_file_name"))) for entry in self.images.values()]
+        return self.files.fingerprint(["relation.json", *pngs])
+
+    def _png(self, name: str) -> str:
+        return f"panseg/{name}" if f"panseg/{name}" in self.files or name not in self.files else name
+
+    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+        """One image: its png holds the segments' ids as colours."""
+        notes = image["segments_info"]
+        counted = np.array([int(s["category_id"]) for s in notes], np.int64) - 1
+        categories = checked(
+            counted, len(self.dataset.classes), "segments_info[{}].category_id (less 1: submissions count from 1)", "classes"
+        )
+        triples = self.triples([row[:3] for row in image["relations"]], len(notes), "relations", first_predicate=1)
+        layers = None
+        if not self.predcls:
+            name = self._png(str(image["pan_seg_file_name"]))
+            ids = fits(read_panoptic(Path(name), self.files.read(name)), record, "pan_seg_file_name", name)
+            layers = Layers((ids,), np.zeros(len(notes), np.int64), np.array([int(s["id"]) for s in notes], np.int64))
+        return PredictedImage(record.image_id, categories, np.ones(len(notes)), Rows(triples[:, :2], triples[:, 2]), layers)
+
+
+def _document(path: Path, text: bytes) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError) as error:
+        try:  # other tools write with Python, which allows NaN; whole numbers are checked where they are needed
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            reason = str(error).splitlines()[0][:100]
+            raise SpadeError(f"{path}: is not valid json ({reason}); write it again.") from None

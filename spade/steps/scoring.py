@@ -1,0 +1,100 @@
+"""Judging a prediction file, image by image, on all cores."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from spade.config import EvalConfig
+from spade.data.psg import Dataset, Record
+from spade.errors import SpadeError
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.groups import Split
+from spade.evaluation.predictions import Predictions
+from spade.evaluation.protocols import Judgement
+from spade.files import sha256_file
+from spade.steps.common import Run, tell_skipped
+from spade.steps.pictures import true_map
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The options that name label lists, read."""
+
+    split: Split | None
+    zero_shot: frozenset[tuple[int, int, int]] | None
+
+    def fingerprints(self, config: EvalConfig) -> dict[str, str]:
+        """What they hold."""
+        found = {}
+        if config.zero_shot is not None:
+            found["zero-shot"] = sha256_file(config.zero_shot)
+        if config.split_list is not None:
+            path = Path(config.split_list)
+            found["split-list"] = sha256_file(path) if path.is_file() else config.split_list
+        return found
+
+
+def data_print(config: EvalConfig, dataset: Dataset, records: list[Record]) -> str:
+    """Hash of what of the data set is looked at."""
+    return dataset.fingerprint(records, pictures=False, panoptic=Evaluator(dataset, config.protocol, config.mode).needs_masks)
+
+
+def score(
+    config: EvalConfig, dataset: Dataset, records: list[Record], predictions: Predictions, run: Run
+) -> tuple[Evaluator, list[str], list[str]]:
+    """Judge these records. Also what was wrong with annotated maps (skipped), and with predictions (``--lenient``: as if missing).
+
+    Raises SpadeError for a bad prediction without ``--lenient``, and where no annotated map can be read.
+    """
+    evaluator = Evaluator(dataset, config.protocol, config.mode, config.at)
+    skipped, problems = [], []
+    for judged, trouble in run.report.track(_judged(config, evaluator, records, predictions), "eval: score", len(records)):
+        if judged is None:
+            skipped.append(str(trouble))
+            continue
+        if trouble is not None:
+            if not config.lenient:
+                raise trouble
+            problems.append(str(trouble))
+        evaluator.judged.append(judged)
+    if not evaluator.judged:
+        raise SpadeError(f"{skipped[0]} (nor can any other image of this split be compared with its annotation)")
+    tell_skipped(skipped, "images", run.report, config.strict)
+    tell_skipped(predictions.problems + problems, "predicted images", run.report, strict=False)
+    return evaluator, skipped, problems
+
+
+def _judged(
+    config: EvalConfig, evaluator: Evaluator, records: list[Record], predictions: Predictions
+) -> Iterator[tuple[Judgement | None, SpadeError | None]]:
+    """Judgements in image order, made by a few threads: decoding pngs, most of the work, lets other threads run."""
+    workers = config.workers or os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[Future[tuple[Judgement | None, SpadeError | None]]] = deque()
+        try:
+            for record in records:
+                waiting.append(pool.submit(_one, evaluator, record, predictions))
+                if len(waiting) > 4 * workers:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _one(evaluator: Evaluator, record: Record, predictions: Predictions) -> tuple[Judgement | None, SpadeError | None]:
+    """One image's judgement; None where its annotated map is bad; with an error where its prediction is, as if it were missing."""
+    try:
+        ids = true_map(evaluator.dataset, record) if evaluator.needs_masks else None
+    except SpadeError as error:
+        return None, error
+    try:
+        return evaluator.judge(record, ids, predictions.get(record)), None
+    except SpadeError as error:
+        return evaluator.judge(record, ids, None), error

@@ -7,7 +7,7 @@ import inspect
 import json as json_module
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,6 +18,7 @@ import typer
 from spade.steps.common import Run, StepResult
 from spade.workspace import Workspace
 from spade_cli.console import Console, printable
+from spade_cli.tables import evaluation
 
 GROUP = "Common options"
 
@@ -118,11 +119,18 @@ def show(result: StepResult, common: Common) -> None:
         return
     how = "cached, nothing to do" if result.cached else f"done in {result.seconds:.1f} s"
     print(f"{result.step} {result.key}: {how}")
-    for name, value in result.result.items():
-        if (text := _short(value)) is not None:
-            print(f"  {name.replace('_', ' ')}: {printable(text)}")
+    for line in TABLES.get(result.step, _listed)(result.result):
+        print(f"  {printable(line)}")
     print(f"  in: {result.path}")
     sys.stdout.flush()
+
+
+def _listed(result: Mapping[str, Any]) -> list[str]:
+    """A line for each short value."""
+    return [f"{name.replace('_', ' ')}: {text}" for name, value in result.items() if (text := _short(value)) is not None]
+
+
+TABLES = {"eval": evaluation}  # results that are more than a few lines
 
 
 def _short(value: Any) -> str | None:

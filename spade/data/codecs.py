@@ -31,7 +31,8 @@ def read_panoptic(path: Path, data: bytes | None = None) -> np.ndarray:
             if image.mode not in ("RGB", "RGBA"):
                 raise SpadeError(f"{path}: a panoptic png holds ids in RGB, this one is {image.mode}; convert it with panopticapi's ids.")
             # Four bytes a pixel are one little-endian number, ready to use: a fifth of the time of adding up three planes.
-            words = np.frombuffer(image.convert("RGB").tobytes("raw", "RGBX"), "<u4")
+            rgb = image if image.mode == "RGB" else image.convert("RGB")
+            words = np.frombuffer(rgb.tobytes("raw", "RGBX"), "<u4")
             return (words & 0xFFFFFF).astype(np.uint32, copy=False).reshape(image.height, image.width)
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such panoptic png; unpack the data set's panoptic folder there.") from None

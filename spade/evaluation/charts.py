@@ -180,12 +180,20 @@ def _apart(nodes: Sequence[Node], size: tuple[int, int], unit: float) -> list[np
         distance = np.hypot(gap[..., 0], gap[..., 1]) + 1e-9
         push = np.where(distance < 1, (1 - distance) / distance, 0)[..., None] * gap * room
         places = np.clip(places + 0.3 * push.sum(1), low, high)
+    for place, node in zip(places, nodes, strict=True):  # no pill leaves the picture, if it fits at all
+        half = _half(node.label, 15 * unit)
+        place[0] = min(max(place[0], half), max(size[0] - half, half))
     return list(places)
+
+
+def _half(label: str, font: float) -> float:
+    """About half the width of a label."""
+    return (0.29 * min(len(label), 24) + 0.6) * font
 
 
 def _box(at: np.ndarray, label: str, font: float) -> tuple[float, float, float, float]:
     """About the room that a label takes."""
-    half = (0.29 * min(len(label), 24) + 0.6) * font
+    half = _half(label, font)
     return float(at[0] - half), float(at[1] - 0.75 * font), float(at[0] + half), float(at[1] + 0.75 * font)
 
 

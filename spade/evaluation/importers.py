@@ -24,6 +24,7 @@ from spade.evaluation.predictions import ImageError, PredictedImage, as_annotate
 from spade.evaluation.rows import Rows
 from spade.files import canonical_hash, inside, sha256_file
 
+NO_MASKS = Layers((), np.zeros(0, np.int64), np.zeros(0, np.int64))
 LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
 
 
@@ -91,6 +92,8 @@ class Imported:
             return found
         except ImageError as error:
             raise SpadeError(f"{here}: {error}; see docs/formats.md.") from None
+        except SpadeError as error:  # from a member of the archive
+            raise SpadeError(f"{here}: {error}") from None
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SpadeError(f"{here}: {type(error).__name__} {error}; see docs/formats.md.") from None
 
@@ -142,7 +145,7 @@ class Sgbench(Imported):
         boxes = np.array([a["bbox"][:4] for a in notes], np.float64).reshape(-1, 4) if all("bbox" in a for a in notes) else None
         layers = None
         if self.files is not None and not self.predcls:
-            layers = self._masks(str(image["seg_filename"]), len(notes), record)
+            layers = self._masks(str(image["seg_filename"]), len(notes), record) if notes else NO_MASKS
         return PredictedImage(record.image_id, categories, np.ones(len(notes)), rows, layers, boxes)
 
     def _masks(self, name: str, count: int, record: Record) -> Layers:

@@ -68,14 +68,14 @@ def comparison_page(result: Mapping[str, Any]) -> str:
     systems = result["systems"]
     names = [name for name in systems[0]["ci95"] if all(system.get(name) is not None for system in systems)]
     shared = [name for name in _figure_names(systems[0]) if any(system.get(name) is not None for system in systems)]
-    rows = [[name, *(_with_interval(s.get(name), s["ci95"].get(name)) for s in systems)] for name in shared]
+    rows = [[word, *(str(s[word]) for s in systems)] for word in ("images", "skipped")]
+    rows += [[name, *(_with_interval(s.get(name), s["ci95"].get(name)) for s in systems)] for name in shared]
     left_out = [*result["skipped_pictures"], *(p for s in systems for p in s["problems"])]
     parts = [
         f"<h1>{len(systems)} systems, {escape(result['protocol'])}, {escape(result['mode'])}</h1>",
         f'<p class="faint">{escape(RULES[result["protocol"]])} Percent; small: 95 % bootstrap intervals over images.</p>',
         _warning(left_out),
         _table(["", *(shown(s["name"], 40) for s in systems)], rows),
-        _table(["images", *(str(s["images"]) for s in systems)], [["skipped", *(str(s["skipped"]) for s in systems)]]),
     ]
     for row in result["differences"]:
         parts.append(f"<h2>{shown(row['name'], 60)} less {shown(row['to'], 60)}</h2>")

@@ -117,5 +117,10 @@ def _first_true(hit: np.ndarray) -> np.ndarray:
 
 
 def _first(keys: np.ndarray) -> np.ndarray:
-    """Indices of the first occurrence of each row of ``keys``, in order."""
-    return np.sort(np.unique(keys, axis=0, return_index=True)[1]) if len(keys) else np.zeros(0, np.int64)
+    """Indices of the first occurrence of each row of ``keys`` (R, C), not negative, in order."""
+    if not len(keys):
+        return np.zeros(0, np.int64)
+    packed = keys[:, 0].astype(np.int64)
+    for column in keys.T[1:]:
+        packed = packed * (int(column.max()) + 1) + column  # indices of segments and predicates: far below 2**63 together
+    return np.sort(np.unique(packed, return_index=True)[1])

@@ -73,7 +73,10 @@ def _judged(
     config: EvalConfig, evaluator: Evaluator, records: list[Record], predictions: Predictions
 ) -> Iterator[tuple[Judgement | None, SpadeError | None]]:
     """Judgements in image order, made by a few threads: decoding pngs, most of the work, lets other threads run."""
-    workers = config.workers or os.cpu_count() or 1
+    workers = config.workers or cores()
+    if workers == 1:
+        yield from (_one(evaluator, record, predictions) for record in records)
+        return
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[Future[tuple[Judgement | None, SpadeError | None]]] = deque()
         try:
@@ -86,6 +89,11 @@ def _judged(
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _one(evaluator: Evaluator, record: Record, predictions: Predictions) -> tuple[Judgement | None, SpadeError | None]:

@@ -123,3 +123,82 @@ def test_panoptic_quality(oracle, protocol):
     assert sorted(known) == pytest.approx(sorted(reference["per_class_pq"].values()), abs=CLOSE)
     by_name = {classes[int(key)] if key.isdigit() else key: value for key, value in reference["per_class_pq"].items()}
     assert {name: row["PQ"] for name, row in summary["per_class"].items() if row} == pytest.approx(by_name, abs=CLOSE)
+
+
+def test_predicates_that_never_occur(oracle):
+    """A bug of sgbench: one absent predicate makes its mR NaN. OpenPSG counts it 0. ``corrected`` leaves it out in both."""
+    only = set(json.loads((oracle / "first20_ids.json").read_text()))
+    summary = evaluate(oracle, "single", "sgbench", only=only).summary()
+    reference = expected(oracle, "single", "first20_sgbench")
+    assert summary["absent_predicates"]
+    for k in KS:
+        assert reference["api"][f"mR@{k}"] is None
+        assert summary[f"mR@{k}"] is None
+        assert summary[f"ng-mR@{k}"] is None
+        assert summary["corrected"][f"mR@{k}"] == pytest.approx(reference["api"][f"mR_nanmean@{k}"], abs=CLOSE)
+        assert summary["corrected"][f"ng-mR@{k}"] == pytest.approx(reference["api"][f"ng-mR_nanmean@{k}"], abs=CLOSE)
+        assert [row[f"R@{k}"] for row in summary["per_predicate"].values()] == pytest.approx(
+            reference["per_predicate_recall"][f"@{k}"], abs=CLOSE
+        )
+    agree(summary, reference["cli"], ["InstR", *names("R")])
+    other, reference = evaluate(oracle, "single", "openpsg", only=only).summary(), expected(oracle, "single", "first20_openpsg_panseg")
+    agree(other, reference, names("R", "mR", "ngR"))
+    present = len(summary["per_predicate"]) - len(other["absent_predicates"])
+    assert other["corrected"]["mR@20"] == pytest.approx(reference["mR@20"] * 56 / present, abs=CLOSE)
+
+
+def test_repeated_rows_are_a_defect_of_openpsg(oracle):
+    """Exact copies of a row fill OpenPSG's top K; the README gives sgbench's figures on its 50 images, which drop them first."""
+    summary = evaluate(oracle, "multi", "openpsg").summary()
+    assert [summary[f"R@{k}"] for k in KS] == pytest.approx([0.4373, 0.4886, 0.5014], abs=5e-5)
+    assert [summary["corrected"][f"R@{k}"] for k in KS] == pytest.approx([0.4551, 0.4948, 0.5014], abs=5e-5)
+
+
+def test_strict_counts_skipped_images_as_zero(oracle):
+    """Where no rows repeat, OpenPSG's skipping is its whole difference to sgbench: with missing images as 0 they agree."""
+    openpsg, sgbench = (evaluate(oracle, "single", name).summary() for name in ("openpsg", "sgbench"))
+    assert openpsg["strict"]["images"] == 54
+    for name in names("R", "mR", "ngR", "ng-mR"):
+        assert openpsg["strict"][name] == pytest.approx(sgbench[name], abs=1e-12)
+    assert openpsg["strict"]["PQ"] < openpsg["PQ"], "image 1005 was not predicted: all its segments are missed"
+
+
+def test_copies_in_the_annotation_are_a_defect_of_fair_psgg(oracle):
+    """fair-psgg counts an annotated copy again; ``corrected`` counts it once (on this data, as sgbench)."""
+    summary = evaluate(oracle, "single", "single-mpo").summary()
+    assert summary["R@20"] == pytest.approx(expected(oracle, "single", "fairpsgg_first")["R@20"], abs=CLOSE)
+    assert summary["corrected"]["R@20"] == pytest.approx(expected(oracle, "single", "sgbench")["api"]["R@20"], abs=CLOSE)
+
+
+MICRO = {"sgbench": "sgbench", "openpsg": "openpsg_panseg", "single-mpo": "fairpsgg_hilo_first"}
+
+
+@pytest.mark.parametrize("protocol", MICRO)
+def test_one_rule_at_a_time(oracle, protocol):
+    folder = oracle / "micro"
+    results = json.loads((folder / "results.json").read_text())
+    assert len(results) == 19
+    for image_id, case in results.items():
+        evaluator = evaluate(folder, "sgdet", protocol, file="pred.json", only={image_id})
+        figures = evaluator.summary()
+        reference = case["results"].get(MICRO[protocol], case["results"].get("fairpsgg"))
+        if reference == "image skipped":
+            assert figures["images"] == 0, image_id
+            assert figures["R@20"] is None
+            continue
+        assert figures["images"] == 1
+        for name, value in reference.items():
+            if not name.startswith("phrdet"):
+                assert figures[name] == pytest.approx(value, abs=CLOSE), (image_id, name, case["what"])
+
+
+def test_the_right_values_where_one_rule_is_a_defect(oracle):
+    """The same one-rule images under ``corrected``: copies of rows (m10) and of annotations (m11) no longer matter."""
+    folder = oracle / "micro"
+
+    def both(protocol, image_id):
+        summary = evaluate(folder, "sgdet", protocol, file="pred.json", only={image_id}).summary()
+        return summary["R@20"], summary["corrected"]["R@20"]
+
+    assert both("openpsg", "m10_duplicate_rows_fill_topk") == (0.0, 1.0)
+    assert both("single-mpo", "m11_gt_duplicate_triplet") == (pytest.approx(1 / 3), 0.5)

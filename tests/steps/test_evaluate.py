@@ -2,81 +2,180 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
-from spade.config import EvalConfig
+from spade.config import EvalConfig, PredictConfig
 from spade.errors import SpadeError
-from spade.steps import evaluate
+from spade.steps import evaluate, predict
 from spade.steps.common import Run
 from spade.workspace import Workspace
 from tests.steps.helpers import copied
 
 
-def bad_prediction(change):
-    segment = {"layer": 0, "id": 1, "category_id": 0, "isthing": 1, "score": 1.0}
-    row = {"image_id": "4", "height": 128, "width": 128, "pan_seg_file_names": ["m.png"], "segments_info": [segment], "relations": []}
-    return row | change
+def own(pipeline):
+    return Path(pipeline["eval"].result["predictions"])
 
 
 def test_evaluation_writes_rows_that_give_the_same_figures(pipeline, world):
     result = pipeline["eval"].result
-    again = evaluate.run(EvalConfig(data=world, predictions=pipeline["eval"].path / "predictions.json"), pipeline["run"])
-    for name in ("R@20", "mR@20", "PQ", "images", "skipped", "per_predicate"):
+    again = evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), pipeline["run"])
+    for name in ("R@20", "mR@20", "PQ", "images", "skipped", "per_predicate", "ci95", "groups"):
         assert again.result[name] == result[name]
     assert result["R@20"] > 0.2, "the packaged start has learned the world"
     assert result["PQ"] > 0.3
     json.dumps(result, allow_nan=False)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"pan_seg_file_names": ["../m.png"]}, "leaves its folder"),
-        ({"pan_seg_file_names": ["none.png"]}, "no such panoptic png"),
-        ({"segments_info": [{"layer": 0, "id": 1, "category_id": 99, "score": 1}]}, "image 4: .*category_id 99 is out of range"),
-        ({"segments_info": [{"layer": 3, "id": 1, "category_id": 0, "score": 1}]}, "layer 3 is out of range"),
-        ({"segments_info": [{"layer": 0, "id": 1, "category_id": 0, "score": float("nan")}]}, "a score is not finite"),
-        ({"relations": [{"subject": 0, "object": 1, "scores": [0.1] * 15}]}, "index is out of range"),
-        ({"relations": [{"subject": 0, "object": 0, "scores": [0.1] * 3}]}, "a row has 3 scores, the data set 15 predicates"),
-        ({"relations": [{"subject": 0}]}, "image 4: KeyError"),
-    ],
-)
-def test_bad_predictions_name_image_and_field(world, tmp_path, change, message):
-    from spade.data.codecs import write_panoptic
+def test_a_model_predicts_once_for_all_protocols(pipeline, world):
+    run = pipeline["run"]
+    before = {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")}
+    results = {name: evaluate.run(EvalConfig(data=world, protocol=name), run).result for name in ("sgbench", "single-mpo", "vg")}
+    assert {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")} == before
+    assert {r["predictions"] for r in results.values()} == {str(own(pipeline))}
+    assert results["vg"]["PQ"] is None, "boxes have no panoptic quality"
+    assert results["sgbench"]["PQ"] == pipeline["eval"].result["PQ"]
 
-    write_panoptic(tmp_path / "m.png", np.ones((128, 128), np.uint32))
-    (tmp_path / "p.json").write_text(json.dumps({"predictions": [bad_prediction(change)]}))
-    with pytest.raises(SpadeError, match=message):
-        evaluate.run(EvalConfig(data=world, predictions=tmp_path / "p.json"), Run(Workspace(tmp_path / "w")))
+
+def test_threads_change_no_digit(pipeline, world, tmp_path):
+    reports = []
+    for workers in (1, 3):
+        run = Run(Workspace(tmp_path / str(workers)))
+        done = evaluate.run(EvalConfig(data=world, predictions=own(pipeline), workers=workers), run)
+        reports.append({k: v for k, v in done.result.items() if k != "report"})
+        assert done.key == evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), run).key, "threads are not in the key"
+    assert reports[0] == reports[1]
+
+
+def test_what_an_evaluation_writes(pipeline, world):
+    path = pipeline["eval"].path
+    report = json.loads((path / "report.json").read_text())
+    assert report == dict(pipeline["eval"].result)
+    rows = [json.loads(line) for line in (path / "per_image.jsonl").read_text().splitlines()]
+    assert [row["image_id"] for row in rows] == ["4", "9", "14", "19"]
+    counted = [row["R@20"] for row in rows if row["counted"]]
+    assert sum(counted) / len(counted) == pytest.approx(report["R@20"])
+    assert "data:image/jpeg" in (path / "report.html").read_text()
+
+
+def test_figures_stand_at_the_top_level_of_the_json(pipeline):
+    text = pipeline["eval"].to_json()
+    assert {"step", "key", "path", "cached", "seconds", "result"} <= text.keys()
+    for name in ("R@20", "mR@20", "ngR@20", "PR@20", "zR@20", "InstR", "PQ", "SQ", "RQ", "protocol", "mode", "images", "skipped"):
+        assert text[name] == text["result"][name]
+    assert text["step"] == "eval"
+    assert text["zR@20"] is None, "no list of unseen triples was given"
+    assert text["A@20"] is None, "masks were predicted"
+    assert {"strict", "per_predicate", "groups"} <= text.keys()
+    assert "R@20" not in pipeline["predict"].to_json()
+
+
+def test_a_bad_image_stops_all_unless_lenient(pipeline, world, tmp_path):
+    lines = own(pipeline).read_text().splitlines()
+    bad = json.loads(lines[1])
+    bad["segments_info"][0]["category_id"] = 99
+    folder = tmp_path / "p"
+    shutil.copytree(own(pipeline).parent / "panoptic", folder / "panoptic")
+    (folder / "predictions.jsonl").write_text("\n".join([lines[0], json.dumps(bad), *lines[2:]]))
+    config = EvalConfig(data=world, predictions=folder)
+    with pytest.raises(SpadeError, match=r"image 4: segments_info\[0\].category_id 99 is out of range, there are 14 classes"):
+        evaluate.run(config, Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
-    lenient = EvalConfig(data=world, predictions=tmp_path / "p.json", lenient=True)
-    result = evaluate.run(lenient, Run(Workspace(tmp_path / "w"), force=True)).result
+    result = evaluate.run(replace(config, lenient=True), Run(Workspace(tmp_path / "w"))).result
     assert len(result["problems"]) == 1
+    assert (result["images"], result["skipped"]) == (3, 1)
+    with pytest.raises(SpadeError, match="image 4"):
+        evaluate.run(config, Run(Workspace(tmp_path / "w"), force=True))
+    assert len(list((tmp_path / "w" / "eval").iterdir())) == 1, "the good result is still there"
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{", "is not valid json"),
-        ("[]", "has no list under predictions"),
-        ('{"predictions": [{}]}', r"predictions\[0\] has no image_id"),
-        ('{"predictions": [{"image_id": "4"}, {"image_id": "4"}]}', "image 4 occurs twice"),
-        ('{"predictions": [{"image_id": "elsewhere"}]}', "none of its images is in"),
-    ],
-)
-def test_bad_prediction_files(world, tmp_path, text, message):
-    (tmp_path / "p.json").write_text(text)
-    with pytest.raises(SpadeError, match=message):
-        evaluate.run(EvalConfig(data=world, predictions=tmp_path / "p.json"), Run(Workspace(tmp_path / "w")))
+def test_lists_are_in_the_key_and_in_the_result(pipeline, world, tmp_path):
+    (tmp_path / "z.json").write_text('{"triplets": [["person", "bench", "sitting on"]]}')
+    run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=own(pipeline), split_list="pgsg")
+    first = evaluate.run(config, run)
+    second = evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run)
+    third = evaluate.run(replace(config, split_list=None), run)
+    assert len({first.key, second.key, third.key}) == 3
+    assert first.result["groups"]["novel_predicates"]["predicates"] > 0
+    assert first.result["split_list"] == "pgsg"
+    assert third.result["groups"]["novel_predicates"] is None
+    assert second.result["denominators"]["zR"] is not None
+    (tmp_path / "z.json").write_text('{"triplets": []}')
+    assert not evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run).cached
+
+
+def test_comparison(pipeline, world, tmp_path):
+    worse = tmp_path / "worse"
+    shutil.copytree(own(pipeline).parent / "panoptic", worse / "panoptic")
+    lines = own(pipeline).read_text().splitlines()
+    emptied = [json.dumps(json.loads(line) | {"relations": []}) for line in lines[1:3]]
+    (worse / "predictions.jsonl").write_text("\n".join([lines[0], *emptied, *lines[3:]]))
+    config = EvalConfig(data=world, compare=(own(pipeline), worse), protocol="sgbench")
+    done = evaluate.run(config, Run(Workspace(tmp_path / "w")))
+    a, b = done.result["systems"]
+    assert a["R@20"] > b["R@20"]
+    row = done.result["differences"][0]
+    assert row["R@20"]["difference"] == b["R@20"] - a["R@20"]
+    low, high = row["R@20"]["ci95"]
+    assert low <= row["R@20"]["difference"] <= high <= 0
+    assert row["PQ"] == {"difference": 0.0, "ci95": [0.0, 0.0]}
+    assert evaluate.run(config, Run(Workspace(tmp_path / "w"))).cached
+    with pytest.raises(SpadeError, match="is named twice"):
+        evaluate.run(replace(config, compare=(worse, worse)), Run(Workspace(tmp_path / "w")))
+
+
+def test_what_cannot_be_asked(pipeline, world, tmp_path):
+    run = Run(Workspace(tmp_path / "w"))
+    for change, message in (
+        ({"protocol": "coco"}, "--protocol coco: use openpsg, single-mpo, sgbench, vg"),
+        ({"mode": "sgcls"}, "--mode sgcls: use sgdet or predcls"),
+        ({"mode": "predcls"}, "--mode predcls: .* give --predictions FILE"),
+        ({"predictions": tmp_path / "none"}, "no such prediction file"),
+    ):
+        with pytest.raises(SpadeError, match=message):
+            evaluate.run(EvalConfig(data=world, **change), run)
+    for change, message in (
+        ({"at": ()}, "--at: name one or more"),
+        ({"at": (20, 20)}, "different numbers"),
+        ({"compare": (Path("a"),)}, "--compare: name two or more"),
+        ({"compare": (Path("a"), Path("b")), "predictions": Path("c")}, "--predictions: leave it out with --compare"),
+    ):
+        with pytest.raises(SpadeError, match=message):
+            EvalConfig(data=world, **change)
     assert not (tmp_path / "w").exists()
+
+
+def test_the_data_set_comes_before_the_files(world, tmp_path):
+    one, two = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    assert evaluate.named((world, one, two), True) == (world, (one, two))
+    assert evaluate.named((world / "psg.json", one, two), True) == (world / "psg.json", (one, two))
+    assert evaluate.named((one, two), True) == (None, (one, two))
+    assert evaluate.named((world,), False) == (world, ())
+    assert evaluate.named((), False) == (None, ())
+    with pytest.raises(SpadeError, match="one data set at a time"):
+        evaluate.named((world, one), False)
+
+
+def test_predict_on_a_data_set_writes_the_exchange_format(pipeline, world, tmp_path):
+    run = Run(Workspace(tmp_path / "w"))
+    done = predict.run(PredictConfig(images=(str(world),), model=pipeline["train-relations"].path, output=tmp_path / "out"), run)
+    assert len(done.result["graphs"]) == 4
+    result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result["predictions"])), run).result
+    for name in ("R@20", "mR@20", "ngR@50", "PQ"):
+        assert result[name] == pipeline["eval"].result[name]
+    copied_there = evaluate.run(EvalConfig(data=world, predictions=tmp_path / "out" / "predictions.jsonl"), run).result
+    assert copied_there["R@20"] == result["R@20"], "--output holds all that the file needs"
+    (tmp_path / "v.txt").write_text("person\ndog\n")
+    other = predict.run(PredictConfig(images=(str(world),), vocab=tmp_path / "v.txt", limit=1), run)
+    assert "predictions" not in other.result, "with labels of one's own the data set's classes are not scored"
 
 
 def test_other_pngs_are_another_evaluation(pipeline, world, tmp_path):
-    shutil.copytree(pipeline["eval"].path, tmp_path / "p")
-    run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p" / "predictions.json")
+    shutil.copytree(Path(pipeline["eval"].result["predictions"]).parent, tmp_path / "p")
+    run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p")
     first = evaluate.run(config, run).result["PQ"]
     for png in (tmp_path / "p" / "panoptic").iterdir():
         Image.new("RGB", (128, 128)).save(png)

@@ -1,0 +1,71 @@
+"""Results that people read as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+RANKED = ("R", "mR", "ngR", "ng-mR", "zR", "ng-zR", "PR", "A")
+
+
+def evaluation(result: Mapping[str, Any]) -> list[str]:
+    """Lines of an evaluation, or of a comparison, in percent."""
+    return _comparison(result) if "systems" in result else _single(result)
+
+
+def _single(result: Mapping[str, Any]) -> list[str]:
+    at = [name.partition("@")[2] for name in result if name.startswith("R@")]
+    counts = f"{result['images']} images, {result['skipped']} left out, {result['without_relations']} without relations"
+    rows = [["percent", *(f"@{k}" for k in at)]]
+    for name in RANKED:
+        if any(result.get(f"{name}@{k}") is not None for k in at):
+            rows.append([name, *(_with_interval(result, f"{name}@{k}") for k in at)])
+    if result["skipped"]:
+        rows.append(["R, left out as 0", *(_percent(result["strict"][f"R@{k}"]) for k in at)])
+    lines = [f"{result['protocol']}, {result['mode']}: {counts}, {result['denominators']['triplets']} triplets", *_aligned(rows)]
+    if result["PQ"] is not None:
+        parts = f"things {_percent(result['PQ_things'])}, stuff {_percent(result['PQ_stuff'])}"
+        lines.append(f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  RQ {_percent(result['RQ'])}  PQ of {parts}")
+    lines.append(f"InstR {_percent(result['InstR'])}")
+    return [*lines, *_left_out(result), f"report: {result['report']}"]
+
+
+def _comparison(result: Mapping[str, Any]) -> list[str]:
+    systems = result["systems"]
+    names = [name for name in systems[0]["ci95"] if any(system.get(name) is not None for system in systems)]
+    rows = [["percent", *(system["name"] for system in systems)]]
+    rows += [[name, *(_with_interval(system, name) for system in systems)] for name in names]
+    lines = [f"{result['protocol']}, {result['mode']}", *_aligned(rows)]
+    for row in result["differences"]:
+        lines.append(f"{row['name']} less {row['to']}, points with paired 95 % intervals:")
+        body = []
+        for name in names:
+            if row.get(name) is not None:
+                span = row[name]["ci95"]
+                body.append(
+                    [name, f"{100 * row[name]['difference']:+.1f}", f"{100 * span[0]:+.1f} to {100 * span[1]:+.1f}" if span else ""]
+                )
+        lines += _aligned(body)
+    return [*lines, *_left_out(result), f"report: {result['report']}"]
+
+
+def _left_out(result: Mapping[str, Any]) -> list[str]:
+    counts = [(len(result.get(key, ())), what) for key, what in (("skipped_pictures", "annotated"), ("problems", "predicted"))]
+    return [f"skipped: {count} {what} images" for count, what in counts if count]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def _with_interval(result: Mapping[str, Any], name: str) -> str:
+    span = result["ci95"].get(name)
+    return _percent(result.get(name)) + (f" ({_percent(span[0])} to {_percent(span[1])})" if span else "")
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        for row in rows
+    ]

@@ -44,6 +44,12 @@ class Results:
         if self.path is not None and self.path.is_file():
             self.data["rows"] = json.loads(self.path.read_text("utf-8"))["rows"]
 
+    def headline(self, **values: float | None) -> None:
+        """Figures that stand at the top of the file, too."""
+        self.data |= values
+        if self.path is not None:
+            write_json(self.path, self.data)
+
     def has(self, setting: dict[str, Any]) -> bool:
         """Whether this row is there already."""
         return any(row["setting"] == setting for row in self.data["rows"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 HEIGHT, WIDTH, SEGMENTS, ROWS, RELATIONS, CLASSES, THINGS, PREDICATES = 480, 640, 11, 100, 6, 133, 80, 56
@@ -33,10 +34,20 @@ def _png(ids: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write(out: Path, images: int, with_peer: bool) -> None:
-    """Write ``images`` images: data/psg.json with pngs, predictions.jsonl with pngs, and sgbench's zip."""
-    import tifffile
+def _classes(sameness: float, rng: np.random.Generator) -> np.ndarray:
+    """Classes of an image's segments: each joins an earlier one's class as the Chinese restaurant process has it.
 
+    Expected pairs of segments of one class (each with itself included): 11 + 110 / (1 + ``sameness``).
+    """
+    groups: list[int] = []
+    for index in range(SEGMENTS):
+        new = rng.random() < sameness / (sameness + index) if sameness + index > 0 else True
+        groups.append(max(groups, default=-1) + 1 if new else groups[int(rng.integers(index))])
+    return rng.choice(CLASSES, SEGMENTS, replace=False)[groups]
+
+
+def write(out: Path, images: int, sameness: float, with_peer: bool = True) -> None:
+    """Write ``images`` images: data/psg.json with pngs, predictions.jsonl with pngs, and sgbench's zip."""
     for folder in ("data/panoptic", "pred"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     records, peer = [], []
@@ -51,7 +62,7 @@ def write(out: Path, images: int, with_peer: bool) -> None:
             points = rng.uniform(0, 1, (SEGMENTS, 2)) * [HEIGHT, WIDTH]
             true, said = _regions(points, rng), _regions(points + rng.normal(0, 22, points.shape), rng)
             ids = rng.choice(1 << 23, 2 * SEGMENTS, replace=False) + 1
-            classes = rng.integers(0, CLASSES, SEGMENTS)
+            classes = _classes(sameness, rng)
             (out / f"data/panoptic/{number}.png").write_bytes(_png(ids[:SEGMENTS][true]))
             (out / f"pred/{number}.png").write_bytes(_png(ids[SEGMENTS:][said]))
             records.append(_record(str(number), true, ids[:SEGMENTS], classes, rng))
@@ -59,6 +70,9 @@ def write(out: Path, images: int, with_peer: bool) -> None:
             pairs = np.array([(s, o) for s in range(SEGMENTS) for o in range(SEGMENTS) if s != o])
             pairs = pairs[rng.permutation(len(pairs))[:ROWS]]
             scores = rng.dirichlet(np.full(PREDICATES, 0.15), ROWS).round(6)
+            for subject, target, predicate in records[-1]["relations"]:
+                if rng.random() < 0.6:  # some relations are found, so that the two evaluators' figures can be compared
+                    scores[(pairs == (subject, target)).all(1), predicate] += 1
             row = {
                 "image_id": str(number),
                 "height": HEIGHT,
@@ -133,8 +147,6 @@ def repeat(source: Path, out: Path, images: int) -> None:
 
 def large_psg(source: Path, out: Path, megabytes: int) -> int:
     """A psg.json of at least this size: the records of ``source`` (a .json.gz) again and again under new ids; their count."""
-    import gzip
-
     document = json.loads(gzip.decompress(source.read_bytes()))
     rows = [json.dumps(record) for record in document["data"]]
     size, count = 0, 0
@@ -148,7 +160,3 @@ def large_psg(source: Path, out: Path, megabytes: int) -> int:
             count += 1
         file.write("]}")
     return count
-
-
-if __name__ == "__main__":
-    write(Path(sys.argv[1]), int(sys.argv[2]), True)

@@ -34,7 +34,7 @@ class Results:
         self.path = None if options.quick else RESULTS / f"{name}.json"
         self.data: dict[str, Any] = {
             "benchmark": name,
-            "command": "python " + " ".join(sys.argv),
+            "command": f"python benchmarks/{Path(sys.argv[0]).name}",
             "commit": _commit(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}",

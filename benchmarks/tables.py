@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/tiny-model.md")
+DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md")
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -81,12 +81,33 @@ def teacher() -> str:
     return _table(["grid", "timestep", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({_origin(data)})."
 
 
+def evaluation() -> str:
+    """How fast ``spade eval`` is, and how much memory it takes."""
+    data = results("eval")
+    beside, alone = [], []
+    for row in data["rows"]:
+        setting, metrics = row["setting"], row["metrics"]
+        if "classes" in setting:
+            names = ("seconds", "seconds_sgbench", "seconds_decoding", "times_faster_than_sgbench", "over_decoding")
+            beside.append([setting["classes"], *(str(metrics[name]) for name in names)])
+        else:
+            size = setting.get("psg.json")
+            what = f"loading a psg.json of {size}" if size else f"{setting['images']} images on {setting['cores']} cores"
+            alone.append([what, str(metrics["seconds"]), f"{metrics['peak_mb']:.0f}"])
+    head = ["classes as in", "spade eval", "sgbench", "decoding alone", "times faster", "over decoding"]
+    images = data["rows"][0]["setting"]["images"]
+    what = f"{images} images of 480 x 640 with 11 segments and 100 rows"
+    note = f"Seconds of whole processes on one core for {what}; PQ is part of ours, not of sgbench's."
+    return "\n\n".join([note, _table(head, beside), _table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({_origin(data)})."])
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "seconds": seconds,
     "startup": startup,
     "training": training,
     "teacher": teacher,
+    "evaluation": evaluation,
 }
 
 

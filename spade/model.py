@@ -27,6 +27,7 @@ from spade.files import canonical_hash, read_json, sha256_file
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.model import Heads, HeadsConfig, Nodes
 from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
+from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
 from spade.vocabulary import Vocabulary, parse_label, user_vocabulary
 from spade.weights import load_weights
@@ -47,6 +48,22 @@ class _Words:
     objects: Tensor
     predicates: Tensor
     is_thing: Tensor
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a picture's first half of the way gives: proposals, and each one's class probabilities (Q, C + 1)."""
+
+    name: str
+    picture: Image.Image
+    words: _Words
+    proposals: Proposals
+    probabilities: Tensor
+
+    @property
+    def masks(self) -> Tensor:
+        """Mask logits of the proposals (Q, h, w)."""
+        return self.proposals.masks[-1][0]
 
 
 class Model:
@@ -70,17 +87,46 @@ class Model:
         """The scene graph and the score vectors of all pairs that were looked at."""
         if top < 1:
             raise SpadeError(f"top {top}: use a number of at least 1.")
+        seen = self._look(image, vocabulary)
+        panoptic, found = _panoptic(seen.masks, seen.probabilities, seen.words.is_thing, seen.picture.size)
+        return self._finish(seen, panoptic, found, top, min_score)
+
+    @torch.no_grad()
+    def predict_given(
+        self, image: Picture, numbers: np.ndarray, categories: Sequence[int], vocabulary: Words | None = None, top: int = 20
+    ) -> Prediction:
+        """Relations of segments that are given (predicate classification): their order and labels stay.
+
+        ``numbers`` (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; ``categories`` (N,) are
+        indices into the vocabulary. As in training, a segment is described by the proposal that covers it best.
+        """
+        seen = self._look(image, vocabulary)
+        if numbers.shape != (seen.picture.height, seen.picture.width):
+            raise SpadeError(
+                f"given segments are {numbers.shape[1]} x {numbers.shape[0]}, the picture {seen.picture.width} x {seen.picture.height}."
+            )
+        given = _masks(numbers.astype(np.int64), len(categories), seen.masks)
+        proposed = seen.masks.float().sigmoid()
+        joint = torch.einsum("nhw,qhw->nq", given, proposed)
+        best = (joint / (given.sum((1, 2))[:, None] + proposed.sum((1, 2))[None] - joint + 1e-6)).argmax(1).tolist()
+        found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
+        return self._finish(seen, numbers.astype(np.int64), found, top, 0.0)
+
+    def _look(self, image: Picture, vocabulary: Words | None) -> _Seen:
+        """A picture's proposals under a vocabulary."""
         name = Path(image).name if isinstance(image, (str, Path)) else ""
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
         words = self._known(self._vocabulary(vocabulary))
-        observation = self.student.observe(picture)
-        features = self.student.features(observation, words.context)
+        features = self.student.features(self.student.observe(picture), words.context)
         proposals, classes = self.heads.propose(features, words.objects)
-        probabilities = classes[-1][0].softmax(-1)
-        panoptic, found = _panoptic(proposals.masks[-1][0], probabilities, words.is_thing, picture.size)
-        pairs, related, predicates = self._relations(found, panoptic, proposals.queries[-1], proposals.pixels, proposals.memory, words)
+        return _Seen(name, picture, words, proposals, classes[-1][0].softmax(-1))
+
+    def _finish(self, seen: _Seen, panoptic: np.ndarray, found: list[PanopticSegment], top: int, min_score: float) -> Prediction:
+        """Relations between the segments of a map (H, W), n = the n-th of ``found``."""
+        proposals = seen.proposals
+        pairs, related, predicates = self._relations(found, panoptic, proposals.queries[-1], proposals.pixels, proposals.memory, seen.words)
         scores = related[:, None] * predicates
-        graph = _graph(name, panoptic, found, pairs, scores, words.vocabulary, self.facts, top, min_score)
+        graph = _graph(seen.name, panoptic, found, pairs, scores, seen.words.vocabulary, self.facts, top, min_score)
         return Prediction(graph, pairs, scores, 1 - related)
 
     def _vocabulary(self, words: Words | None) -> Vocabulary:
@@ -98,9 +144,7 @@ class Model:
         """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
         if len(found) < 2:
             return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, len(words.vocabulary.predicates)), np.float32)
-        numbers = torch.from_numpy(panoptic).to(pixels.device)
-        masks = torch.stack([(numbers == n + 1).float() for n in range(len(found))])
-        masks = interpolate(masks[None], size=pixels.shape[-2:], mode="area")[0]
+        masks = _masks(panoptic, len(found), pixels)
         chosen = [segment.query for segment in found]
         label = words.objects[[segment.category for segment in found]]
         refined, _ = self.heads.refine([Nodes(queries[0][chosen], masks, label)], pixels)
@@ -115,6 +159,13 @@ class Model:
             objects, predicates = clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates)
             self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing)
         return self._words
+
+
+def _masks(numbers: np.ndarray, count: int, like: Tensor) -> Tensor:
+    """Masks (N, h, w) in [0, 1] of the segments 1 .. N of a map (H, W), at the size of ``like`` (.., h, w)."""
+    place = torch.from_numpy(numbers).to(like.device)
+    masks = torch.stack([(place == n + 1).float() for n in range(count)]) if count else like.new_zeros((0, *numbers.shape))
+    return interpolate(masks[None], size=like.shape[-2:], mode="area")[0] if count else like.new_zeros((0, *like.shape[-2:]))
 
 
 def _panoptic(masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, list[PanopticSegment]]:

@@ -11,6 +11,8 @@ from PIL import Image
 from spade.errors import SpadeError
 from spade.files import write_bytes
 
+Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # red, green, blue
+
 
 def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 colours to (H, W) uint32 segment ids."""
@@ -24,16 +26,24 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     return np.stack([wide & 255, (wide >> 8) & 255, (wide >> 16) & 255], axis=-1).astype(np.uint8)
 
 
-def read_panoptic(path: Path, data: bytes | None = None) -> np.ndarray:
-    """Read a panoptic png as (H, W) uint32 ids, from ``data`` where its bytes are at hand. Raises SpadeError naming the file."""
+def read_panoptic(path: Path) -> np.ndarray:
+    """Read a panoptic png as (H, W) uint32 ids. Raises SpadeError naming the file."""
+    red, green, blue = (plane.astype(np.uint32) for plane in read_planes(path))
+    return red | green << 8 | blue << 16
+
+
+def read_planes(path: Path, data: bytes | None = None) -> Planes:
+    """Read a panoptic png as its three planes (H, W) uint8: id = R + 256 G + 65536 B; from ``data`` if its bytes are at hand.
+
+    Evaluation compares neighbouring pixels and needs few ids: putting together 300,000 of them costs a third of decoding.
+    Raises SpadeError naming the file.
+    """
     try:
         with Image.open(path if data is None else io.BytesIO(data)) as image:
             if image.mode not in ("RGB", "RGBA"):
                 raise SpadeError(f"{path}: a panoptic png holds ids in RGB, this one is {image.mode}; convert it with panopticapi's ids.")
-            # Four bytes a pixel are one little-endian number, ready to use: a fifth of the time of adding up three planes.
-            rgb = image if image.mode == "RGB" else image.convert("RGB")
-            words = np.frombuffer(rgb.tobytes("raw", "RGBX"), "<u4")
-            return (words & 0xFFFFFF).astype(np.uint32, copy=False).reshape(image.height, image.width)
+            red, green, blue = (np.asarray(plane) for plane in image.split()[:3])
+            return red, green, blue
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such panoptic png; unpack the data set's panoptic folder there.") from None
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):

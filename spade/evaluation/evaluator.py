@@ -10,6 +10,7 @@ import numpy as np
 from spade.data.psg import Dataset, Record
 from spade.evaluation.bootstrap import Replicates, intervals, replicates
 from spade.evaluation.groups import Facts, Split, breakdowns, distance_curve
+from spade.evaluation.masks import IdMap
 from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.protocols import PROTOCOLS, Judgement, judge
 from spade.evaluation.quality import Quality
@@ -25,11 +26,11 @@ class Evaluator:
         self.dataset, self.rules, self.mode, self.at = dataset, PROTOCOLS[protocol], mode, tuple(at)
         self.judged: list[Judgement] = []
 
-    def judge(self, record: Record, true_ids: np.ndarray | None, predicted: PredictedImage | None) -> Judgement:
-        """Judge an image; ``true_ids`` (H, W) its annotated map where ``needs_masks``. May run in any thread."""
+    def judge(self, record: Record, true_ids: IdMap | None, predicted: PredictedImage | None) -> Judgement:
+        """Judge an image; ``true_ids`` its annotated map (H, W), or its planes, where ``needs_masks``. May run in any thread."""
         return judge(self.rules, self.mode, record, true_ids, predicted)
 
-    def add(self, record: Record, true_ids: np.ndarray | None, predicted: PredictedImage | None) -> None:
+    def add(self, record: Record, true_ids: IdMap | None, predicted: PredictedImage | None) -> None:
         """Judge an image and keep the judgement; ``predicted`` is None where a system gave nothing."""
         self.judged.append(self.judge(record, true_ids, predicted))
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from spade.data.codecs import read_panoptic
+from spade.data.codecs import read_planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
@@ -66,14 +66,14 @@ def exchange_header(classes: Sequence[str], predicates: Sequence[str], model: Ma
     return header | {"model": dict(model)}
 
 
-def exchange_row(record: Record, prediction: Prediction, png: str) -> dict[str, Any]:
-    """One image of an exchange file; ``png`` is the panoptic map's path relative to it."""
+def exchange_row(record: Record, prediction: Prediction, png: str | None) -> dict[str, Any]:
+    """One image of an exchange file; ``png`` is the panoptic map's path relative to it, None where segments were given."""
     graph = prediction.graph
     return {
         "image_id": record.image_id,
         "height": graph.height,
         "width": graph.width,
-        "pan_seg_file_names": [png],
+        "pan_seg_file_names": [] if png is None else [png],
         "segments_info": [
             {"layer": 0, "id": s.id, "category_id": s.category_id, "isthing": int(s.is_thing), "score": round(s.score, 6)}
             for s in graph.segments
@@ -242,7 +242,7 @@ class Exchange:
         keys = layer << 24 | ids
         if len(np.unique(keys)) < len(keys):
             raise ImageError("segments_info: one id of one layer occurs twice")
-        maps = tuple(fits(read_panoptic(inside(self.path.parent, name, self.path)), record, "pan_seg_file_names", name) for name in names)
+        maps = tuple(fits(read_planes(inside(self.path.parent, name, self.path)), record, "pan_seg_file_names", name) for name in names)
         return Layers(maps, layer, ids)
 
 

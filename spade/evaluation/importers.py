@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 import tifffile
 
-from spade.data.codecs import read_panoptic
+from spade.data.codecs import read_planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
@@ -207,8 +207,8 @@ class Submission(Imported):
         layers = None
         if not self.predcls:
             name = self._png(str(image["pan_seg_file_name"]))
-            ids = fits(read_panoptic(Path(name), self.files.read(name)), record, "pan_seg_file_name", name)
-            layers = Layers((ids,), np.zeros(len(notes), np.int64), np.array([int(s["id"]) for s in notes], np.int64))
+            planes = fits(read_planes(Path(name), self.files.read(name)), record, "pan_seg_file_name", name)
+            layers = Layers((planes,), np.zeros(len(notes), np.int64), np.array([int(s["id"]) for s in notes], np.int64))
         return PredictedImage(record.image_id, categories, np.ones(len(notes)), Rows(triples[:, :2], triples[:, 2]), layers)
 
 

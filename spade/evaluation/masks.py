@@ -12,15 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spade.data.codecs import Planes
+
+IdMap = np.ndarray | Planes
+
 
 @dataclass(frozen=True)
 class Layers:
     """Predicted masks: segment i covers the pixels of ``maps[layer[i]]`` that hold ``ids[i]``.
 
-    ``maps`` are (H, W) id maps; masks of one map are disjoint, masks of different maps may overlap.
+    ``maps`` are (H, W) id maps, or the three planes of a png (data/codecs.py); masks of one map are disjoint, masks of
+    different maps may overlap.
     """
 
-    maps: tuple[np.ndarray, ...]
+    maps: tuple[IdMap, ...]
     layer: np.ndarray
     ids: np.ndarray
 
@@ -103,23 +108,35 @@ class Runs:
         return Runs(self.start, self.length, self.width, self.true, taken[None], self.true_count, self.count), keeper
 
 
-def pixel_runs(true_ids: np.ndarray | None, true_segments: Sequence[int], predicted: Layers, size: tuple[int, int]) -> Runs:
+def pixel_runs(true_ids: IdMap | None, true_segments: Sequence[int], predicted: Layers, size: tuple[int, int]) -> Runs:
     """Runs of an image of ``size`` (height, width); without ``true_ids`` nothing is on a true segment."""
     height, width = size
-    maps = [m.ravel() for m in (*predicted.maps, *(() if true_ids is None else (true_ids,)))]
+    maps = [_planes(m) for m in (*predicted.maps, *(() if true_ids is None else (true_ids,)))]
     changes = np.zeros(height * width, bool)
     changes[::width] = True
-    for flat in maps:
-        changes[1:] |= flat[1:] != flat[:-1]
+    for planes in maps:
+        for flat in planes:
+            changes[1:] |= flat[1:] != flat[:-1]
     start = np.flatnonzero(changes)
     length = np.diff(start, append=height * width)
     cover = np.full((len(predicted.maps), len(start)), -1, np.int64)
     for layer, row in enumerate(cover):
         members = np.flatnonzero(predicted.layer == layer)
-        place = _numbers(maps[layer][start], predicted.ids[members])
+        place = _numbers(_ids(maps[layer], start), predicted.ids[members])
         row[:] = np.append(members, -1)[place]
-    true = np.full(len(start), -1, np.int64) if true_ids is None else _numbers(maps[-1][start], np.asarray(true_segments, np.int64))
+    true = np.full(len(start), -1, np.int64) if true_ids is None else _numbers(_ids(maps[-1], start), np.asarray(true_segments, np.int64))
     return Runs(start, length, width, true, cover, len(true_segments), len(predicted.ids))
+
+
+def _planes(ids: IdMap) -> list[np.ndarray]:
+    """One flat plane of ids, or three of bytes."""
+    return [plane.ravel() for plane in (ids if isinstance(ids, tuple) else (ids,))]
+
+
+def _ids(planes: list[np.ndarray], places: np.ndarray) -> np.ndarray:
+    """Ids at some pixels."""
+    values = [plane[places].astype(np.int64) for plane in planes]
+    return values[0] if len(values) == 1 else values[0] | values[1] << 8 | values[2] << 16
 
 
 def _numbers(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -127,9 +144,8 @@ def _numbers(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     if not len(ids):
         return np.full(len(values), -1, np.int64)
     order = np.argsort(ids, kind="stable")
-    wide = values.astype(np.int64)
-    place = order[np.minimum(np.searchsorted(ids[order], wide), len(ids) - 1)]
-    return np.where(ids[place] == wide, place, -1)
+    place = order[np.minimum(np.searchsorted(ids[order], values), len(ids) - 1)]
+    return np.where(ids[place] == values, place, -1)
 
 
 def _joint(a: np.ndarray, a_count: int, b: np.ndarray, b_count: int, length: np.ndarray) -> np.ndarray:

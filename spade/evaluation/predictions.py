@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from spade.data.codecs import Planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
@@ -83,11 +84,12 @@ def as_annotated(record: Record, categories: np.ndarray) -> None:
             )
 
 
-def fits(ids: np.ndarray, record: Record, field: str, name: str) -> np.ndarray:
-    """A map that has the picture's size. Raises ImageError if it has not."""
-    if ids.shape != (record.height, record.width):
-        raise ImageError(f'{field}: "{name}" is {ids.shape[1]} x {ids.shape[0]}, the picture {record.width} x {record.height}')
-    return ids
+def fits(planes: Planes, record: Record, field: str, name: str) -> Planes:
+    """A png that has the picture's size. Raises ImageError if it has not."""
+    height, width = planes[0].shape
+    if (height, width) != (record.height, record.width):
+        raise ImageError(f'{field}: "{name}" is {width} x {height}, the picture {record.width} x {record.height}')
+    return planes
 
 
 def known_images(path: Path, dataset: Dataset, names: Sequence[str], lenient: bool) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from spade.data.psg import Record
 from spade.errors import SpadeError
-from spade.evaluation.masks import Runs, pixel_runs
+from spade.evaluation.masks import IdMap, Runs, pixel_runs
 from spade.evaluation.matching import MATCHINGS, box_iou
 from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.quality import ImageQuality, judge_quality
@@ -85,8 +85,8 @@ class Judgement:
     missed_quality: ImageQuality | None  # what a missing prediction would add: all segments missed
 
 
-def judge(rules: Rules, mode: str, record: Record, true_ids: np.ndarray | None, predicted: PredictedImage | None) -> Judgement:
-    """One image. ``true_ids`` (H, W) is its annotated panoptic map; nothing where masks play no part."""
+def judge(rules: Rules, mode: str, record: Record, true_ids: IdMap | None, predicted: PredictedImage | None) -> Judgement:
+    """One image. ``true_ids`` is its annotated panoptic map (H, W), or its planes; nothing where masks play no part."""
     classes = np.array([segment.category for segment in record.segments], np.int64)
     crowd = np.array([segment.is_crowd for segment in record.segments], bool)
     with_masks = mode == "sgdet" and not rules.boxes
@@ -146,7 +146,7 @@ def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.nd
     return Hits(triples, first_hits(ranked, found, triples), hit, first_hits(given, found, triples))
 
 
-def _runs(predicted: PredictedImage, record: Record, true_ids: np.ndarray | None) -> Runs:
+def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> Runs:
     if predicted.layers is None:
         raise SpadeError(f"image {predicted.image_id}: has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names.")
     return pixel_runs(true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width))

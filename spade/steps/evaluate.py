@@ -84,8 +84,6 @@ def _known(config: EvalConfig) -> None:
         raise SpadeError(f"--protocol {config.protocol}: use {', '.join(PROTOCOLS)}.")
     if config.mode not in MODES:
         raise SpadeError(f"--mode {config.mode}: use {' or '.join(MODES)}.")
-    if config.mode == "predcls" and config.predictions is None and not config.compare:
-        raise SpadeError("--mode predcls: the model predicts its own masks so far; give --predictions FILE with annotated segments.")
 
 
 def _dataset(config: EvalConfig, run: Run) -> Dataset:

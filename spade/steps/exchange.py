@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from spade.data.codecs import write_panoptic
 from spade.data.psg import Dataset, Record
 from spade.evaluation.exchange import exchange_header, exchange_row
 from spade.evaluation.sources import OWN
@@ -34,11 +33,8 @@ class ExchangeWriter:
             self._names.append(name)
         return there
 
-    def add(self, name: str, record: Record, prediction: Prediction, png: str | None = None) -> None:
-        """Write a picture's rows, and its map unless it lies there as ``png`` already."""
-        if png is None:
-            png = f"panoptic/{name}.png"
-            write_panoptic(self.draft.file(png), prediction.graph.panoptic)
+    def add(self, name: str, record: Record, prediction: Prediction, png: str | None) -> None:
+        """Write a picture's rows; its map lies at ``png``, or nowhere where segments were given."""
         write_json_lines(self._part(name), [exchange_row(record, prediction, png)])
         self._names.append(name)
 

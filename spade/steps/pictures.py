@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spade.data.codecs import read_panoptic
+from spade.data.codecs import Planes, read_panoptic, read_planes
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
@@ -41,6 +41,23 @@ def true_map(dataset: Dataset, record: Record) -> np.ndarray:
     ids = read_panoptic(path)
     _fits(path, (ids.shape[1], ids.shape[0]), record)
     return ids
+
+
+def true_planes(dataset: Dataset, record: Record) -> Planes:
+    """The same as the png's three planes."""
+    path = dataset.panoptic_path(record)
+    planes = read_planes(path)
+    _fits(path, (planes[0].shape[1], planes[0].shape[0]), record)
+    return planes
+
+
+def true_numbers(dataset: Dataset, record: Record) -> np.ndarray:
+    """The annotated map as numbers (H, W): n where the record's n-th segment is, counted from 1, 0 elsewhere. Raises as above."""
+    ids = true_map(dataset, record)
+    numbers = np.zeros(ids.shape, np.int64)
+    for number, segment in enumerate(record.segments, 1):
+        numbers[ids == segment.id] = number
+    return numbers
 
 
 def _fits(path: Path, size: tuple[int, int], record: Record) -> None:

@@ -20,7 +20,7 @@ from spade.files import canonical_hash, sha256_file, write_bytes, write_json
 from spade.model import describe, find_model, load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
 from spade.steps.exchange import ExchangeWriter
-from spade.steps.pictures import sized_picture
+from spade.steps.pictures import sized_picture, true_numbers
 from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
 from spade.workspace import Artifact, keyed
 
@@ -91,8 +91,9 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     """The current model's predictions on these records as an exchange file, without graphs and figures; made once for all protocols."""
     device = pick_device(config.device)
     folder = choose_model(config.model, run)
-    prints = {"data": dataset.fingerprint(records), "model": model_fingerprint(folder)}
-    keys = {"split": config.split, "limit": config.limit, "device": str(device), "dtype": config.dtype}
+    given = config.mode == "predcls"
+    prints = {"data": dataset.fingerprint(records, panoptic=given), "model": model_fingerprint(folder)}
+    keys = {"mode": config.mode, "split": config.split, "limit": config.limit, "device": str(device), "dtype": config.dtype}
     draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
     if draft.cached:
         return Artifact(draft.step, draft.key, draft.path, draft.manifest)
@@ -107,10 +108,17 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
                 continue
             try:
                 picture = sized_picture(dataset, record)
+                numbers = true_numbers(dataset, record) if given else None
             except SpadeError as error:
                 problems.append(str(error))
                 continue
-            exchange.add(name, record, model.predict(picture, dataset.vocabulary))
+            if numbers is not None:
+                categories = [segment.category for segment in record.segments]
+                exchange.add(name, record, model.predict_given(picture, numbers, categories, dataset.vocabulary), None)
+                continue
+            prediction, png = model.predict(picture, dataset.vocabulary), f"panoptic/{name}.png"
+            write_panoptic(draft.file(png), prediction.graph.panoptic)
+            exchange.add(name, record, prediction, png)
         if exchange.empty:
             draft.abandon()
             raise SpadeError(problems[0])

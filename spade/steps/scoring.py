@@ -18,7 +18,7 @@ from spade.evaluation.predictions import Predictions
 from spade.evaluation.protocols import Judgement
 from spade.files import sha256_file
 from spade.steps.common import Run, tell_skipped
-from spade.steps.pictures import true_map
+from spade.steps.pictures import true_planes
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def cores() -> int:
 def _one(evaluator: Evaluator, record: Record, predictions: Predictions) -> tuple[Judgement | None, SpadeError | None]:
     """One image's judgement; None where its annotated map is bad; with an error where its prediction is, as if it were missing."""
     try:
-        ids = true_map(evaluator.dataset, record) if evaluator.needs_masks else None
+        ids = true_planes(evaluator.dataset, record) if evaluator.needs_masks else None
     except SpadeError as error:
         return None, error
     try:

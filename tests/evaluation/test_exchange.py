@@ -74,7 +74,7 @@ def test_lines_and_documents_say_the_same(data):
         assert found.categories.tolist() == [0, 1]
         assert found.rows.triples.tolist() == [[0, 1, 0]]
         assert found.rows.weights.tolist() == pytest.approx([0.72])
-        assert (found.layers.maps[0] == 5).sum() == 16
+        assert (found.layers.maps[0][0] == 5).sum() == 16
 
 
 def test_what_is_written_is_read_and_keeps_to_the_schema(data):
@@ -88,7 +88,7 @@ def test_what_is_written_is_read_and_keeps_to_the_schema(data):
         jsonschema.validate(part, SCHEMA)
     read, own = Exchange(lines(data, row), data).get(data.records[0]), from_prediction("1", prediction)
     assert read.rows.triples.tolist() == own.rows.triples.tolist() == [[1, 0, 1]]
-    assert (read.layers.maps[0] == own.layers.maps[0]).all()
+    assert (read.layers.maps[0][0] == own.layers.maps[0]).all()
     assert read.rows.scores.tolist() == own.rows.scores.tolist()
 
 

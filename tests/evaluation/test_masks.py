@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from spade.data.codecs import ids_to_rgb
 from spade.evaluation.masks import Layers, pixel_runs
 from spade.evaluation.matching import box_iou, match_any, match_best, match_one_to_one
 
@@ -24,6 +25,19 @@ def test_by_hand():
     true[:2] = 0
     only = pixel_runs(true, [5], Layers((said,), np.zeros(2, int), np.array([5, 6])), (4, 8)).overlaps()
     assert only.void.tolist() == [4, 12], "ids that are no segment count as void"
+
+
+@settings(max_examples=80)
+@given(small, st.lists(small, min_size=1, max_size=3))
+def test_the_planes_of_a_png_are_as_good_as_ids(true, maps):
+    ids, layer = np.array([1, 2, 3] * len(maps)) * 70_001, np.repeat(np.arange(len(maps)), 3)
+
+    def runs(form):
+        return pixel_runs(form(true * 70_001), [70_001], Layers(tuple(form(m * 70_001) for m in maps), layer, ids), true.shape).overlaps()
+
+    plain, planes = runs(lambda m: m), runs(lambda m: tuple(ids_to_rgb(m)[..., c] for c in range(3)))
+    assert plain.joint.tolist() == planes.joint.tolist()
+    assert plain.void.tolist() == planes.void.tolist()
 
 
 @settings(max_examples=80)

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from spade.config import EvalConfig, PredictConfig
+from spade.data.psg import load_psg
 from spade.errors import SpadeError
 from spade.steps import evaluate, predict
 from spade.steps.common import Run
@@ -127,12 +128,25 @@ def test_comparison(pipeline, world, tmp_path):
         evaluate.run(replace(config, compare=(worse, worse)), Run(Workspace(tmp_path / "w")))
 
 
+def test_a_model_told_the_segments(pipeline, world):
+    """Predicate classification: annotated masks and labels in, so every segment is found and pairs are easier."""
+    result = evaluate.run(EvalConfig(data=world, mode="predcls"), pipeline["run"]).result
+    assert result["InstR"] == 1.0
+    assert result["PQ"] is None
+    assert result["R@20"] >= pipeline["eval"].result["R@20"]
+    assert 0 < result["A@20"] <= 1
+    row = json.loads(Path(result["predictions"]).read_text().splitlines()[1])
+    record = load_psg(world).split("test")[0]
+    assert [s["category_id"] for s in row["segments_info"]] == [s.category for s in record.segments]
+    assert {s["score"] for s in row["segments_info"]} == {1.0}
+    assert row["pan_seg_file_names"] == []
+
+
 def test_what_cannot_be_asked(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path / "w"))
     for change, message in (
         ({"protocol": "coco"}, "--protocol coco: use openpsg, single-mpo, sgbench, vg"),
         ({"mode": "sgcls"}, "--mode sgcls: use sgdet or predcls"),
-        ({"mode": "predcls"}, "--mode predcls: .* give --predictions FILE"),
         ({"predictions": tmp_path / "none"}, "no such prediction file"),
     ):
         with pytest.raises(SpadeError, match=message):

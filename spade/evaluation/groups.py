@@ -131,10 +131,6 @@ class Facts:
         parts = [_facts(j.record, recalls.triples[recalls.image == i]) for i, j in enumerate(recalls.judged)]
         return cls(*(np.concatenate([np.zeros(0), *(p[c] for p in parts)]).astype(kind) for c, kind in enumerate((int, int, int, float))))
 
-    def labels(self) -> set[tuple[int, int, int]]:
-        """The distinct label triples."""
-        return set(zip(self.subject.tolist(), self.object.tolist(), self.predicate.tolist(), strict=True))
-
 
 def _facts(record: Record, triples: np.ndarray) -> tuple[np.ndarray, ...]:
     classes = np.array([s.category for s in record.segments], np.int64)

@@ -34,11 +34,12 @@ class Files:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._zip = zipfile.ZipFile(path) if path.is_file() else None
-        for name in self._zip.namelist() if self._zip else ():
+        self._members = frozenset(self._zip.namelist() if self._zip else ())
+        for name in sorted(self._members):
             inside(path, name.rstrip("/"), path)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._zip.namelist() if self._zip else (self.path / name).is_file()
+        return name in self._members if self._zip else (self.path / name).is_file()
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises SpadeError for a name that leads out, an absent or a broken file."""

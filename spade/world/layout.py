@@ -1,37 +1,82 @@
 """A scene as a layout in depth: what stands where, how, and facing which way.
 
 Frame: ``x`` in [0, 1] from the left to the right edge, ``depth`` in (0, 1] from the horizon (0) to the lower
-edge of the picture (1). A thing's feet touch the ground at ``horizon + (1 - horizon) * depth`` of the
-picture's height, and its size on the picture is proportional to ``depth`` (a pinhole camera above a plane).
+edge of the picture (1). Indoors the horizon is where the wall meets the floor. A thing's feet touch the ground at
+``horizon + (1 - horizon) * depth`` of the picture's height, and its size on the picture is proportional to
+``depth`` (a pinhole camera above a plane).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
+THINGS = (
+    "person",
+    "bicycle",
+    "car",
+    "boat",
+    "bench",
+    "bird",
+    "cat",
+    "dog",
+    "horse",
+    "umbrella",
+    "sports ball",
+    "kite",
+    "cup",
+    "banana",
+    "chair",
+    "couch",
+    "dining table",
+)
+STUFF = ("sky-other-merged", "mountain-merged", "sea", "grass-merged", "sand", "road", "wall-other-merged", "floor-wood")
+LIVING = frozenset({"person", "cat", "dog", "horse", "bird"})
+ANIMALS = LIVING - {"person"}
 
-THINGS = ("person", "car", "bench", "bird", "dog", "horse", "sports ball", "kite")
-STUFF = ("sky-other-merged", "mountain-merged", "sea", "grass-merged", "sand", "road")
-
-# Height and length of a thing at depth 1, as a share of the picture's shorter side.
-HEIGHT = {"person": 0.62, "car": 0.36, "bench": 0.26, "bird": 0.16, "dog": 0.30, "horse": 0.52, "sports ball": 0.13, "kite": 0.22}
-LENGTH = {"person": 0.24, "car": 0.72, "bench": 0.52, "bird": 0.26, "dog": 0.40, "horse": 0.62, "sports ball": 0.13, "kite": 0.18}
+# Height and length at depth 1, as shares of the picture's shorter side.
+SIZE: dict[str, tuple[float, float]] = {
+    "person": (0.60, 0.24),
+    "bicycle": (0.30, 0.48),
+    "car": (0.36, 0.74),
+    "boat": (0.26, 0.66),
+    "bench": (0.26, 0.54),
+    "bird": (0.16, 0.26),
+    "cat": (0.22, 0.28),
+    "dog": (0.30, 0.40),
+    "horse": (0.52, 0.62),
+    "umbrella": (0.30, 0.42),
+    "sports ball": (0.13, 0.13),
+    "kite": (0.22, 0.18),
+    "cup": (0.12, 0.10),
+    "banana": (0.08, 0.14),
+    "chair": (0.36, 0.26),
+    "couch": (0.34, 0.62),
+    "dining table": (0.30, 0.56),
+}
+# Where what they carry sits: height of the seat or top as a share of their own height.
+SEAT = {"bench": 0.45, "chair": 0.48, "couch": 0.42, "horse": 0.52, "bicycle": 0.62, "boat": 0.45, "dining table": 0.97, "car": 0.42}
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One countable object. ``on`` and ``holds`` are indices into the scene's things."""
+    """One countable object. ``on``, ``holds`` and ``inside`` are indices into the scene's things.
+
+    ``facing``: -1 left, +1 right, 0 towards the viewer. ``act`` is what arms or legs do: "", "talking", "kicking".
+    """
 
     label: str
     x: float
     depth: float
-    pose: str  # standing, walking, sitting, lying, riding, flying, parked, driving, resting
-    facing: int  # -1 left, +1 right
+    pose: str  # standing, walking, running, sitting, lying, riding, flying, floating, resting
+    facing: int
     tint: float  # picks the colour, in [0, 1]
+    scale: float = 1.0  # of its kind's usual size
     altitude: float = 0.0  # of its lowest point above the ground, share of the picture's shorter side
+    act: str = ""
     on: int | None = None
     holds: int | None = None
+    inside: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +94,7 @@ class Scene:
     width: int
     height: int
     horizon: float
+    back: str  # above the horizon: sky-other-merged or wall-other-merged
     mountain: bool
     bands: tuple[Band, ...]
     things: tuple[Thing, ...]
@@ -65,118 +111,58 @@ class Scene:
         """Height on the picture (share from the top) of a point on the ground at ``depth``."""
         return self.horizon + (1 - self.horizon) * depth
 
-    def ground_at(self, depth: float) -> int:
-        """Index of the band that lies at ``depth``."""
-        for index, band in enumerate(self.bands):
-            if depth <= band.near_edge:
-                return index
-        return len(self.bands) - 1
+    def ground_of(self, thing: Thing) -> str:
+        """Label of the band at a thing's depth."""
+        return next((band.label for band in self.bands if thing.depth <= band.near_edge), self.bands[-1].label)
 
     def size(self, thing: Thing) -> tuple[float, float]:
         """Length and height of a thing on the picture, as shares of its shorter side."""
-        return LENGTH[thing.label] * thing.depth, HEIGHT[thing.label] * thing.depth
+        height, length = SIZE[thing.label]
+        factor = thing.depth * thing.scale
+        if thing.pose == "lying" and thing.label == "person":
+            height, length = length, height  # the long way round
+        return length * factor, height * factor
 
     def span(self, thing: Thing) -> tuple[float, float]:
         """Left and right end of a thing, as shares of the picture's width."""
         half = self.size(thing)[0] / 2 * self.unit / self.width
         return thing.x - half, thing.x + half
 
+    def ahead(self, subject: Thing, target: Thing) -> float:
+        """How far the target lies in the direction that the subject faces, in shorter sides; negative behind it."""
+        return (target.x - subject.x) * subject.facing * self.width / self.unit
 
-def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
-    """Draw a random scene for a picture of ``width`` x ``height`` pixels."""
-    horizon = float(rng.uniform(0.28, 0.42))
-    kind = rng.choice(["field", "street", "beach"])
-    bands: tuple[Band, ...]
-    if kind == "beach":
-        bands = (Band("sea", float(rng.uniform(0.22, 0.36))), Band("sand", 1.0))
-    elif kind == "street":
-        far = float(rng.uniform(0.3, 0.45))
-        near = far + float(rng.uniform(0.25, 0.4))
-        bands = (Band("grass-merged", far), Band("road", near), Band("grass-merged", 1.0))
-    else:
-        bands = (Band("grass-merged", 1.0),)
-    scene = Scene(
-        width=width,
-        height=height,
-        horizon=horizon,
-        mountain=bool(rng.random() < 0.45),
-        bands=bands,
-        things=(),
-        light=float(rng.uniform(0.82, 1.08)),
-        warmth=float(rng.uniform(-1, 1)),
-        texture_seed=int(rng.integers(2**31)),
-    )
-    things: list[Thing] = []
-    for group in range(int(rng.integers(2, 5))):
-        added = _sample_group(rng, scene, things)
-        if added and len(things) + len(added) <= 6:
-            things.extend(added)
-        if not things and group == 3:
-            things.extend(added)
-    return replace(scene, things=tuple(things))
+    def index(self, thing: Thing) -> int:
+        """Number of a thing of this scene (the very object, not an equal one)."""
+        return next(i for i, other in enumerate(self.things) if other is thing)
+
+    def held(self, thing: Thing) -> bool:
+        """Whether somebody holds it."""
+        number = self.index(thing)
+        return any(other.holds == number for other in self.things)
 
 
-def _sample_group(rng: np.random.Generator, scene: Scene, placed: list[Thing]) -> list[Thing]:
-    """One small situation: a thing, perhaps with what it sits on, rides, holds or plays with."""
-    base = len(placed)
-    spot = _free_spot(rng, scene, placed)
-    if spot is None:
-        return []
-    x, depth = spot
-    facing = int(rng.choice([-1, 1]))
+def without(scene: Scene, removed: int) -> Scene:
+    """The scene with its ``removed``-th thing gone; what it carried or held stays where it was, held by nobody."""
 
-    def tint() -> float:
-        return float(rng.random())
+    def moved(number: int | None) -> int | None:
+        if number is None or number == removed:
+            return None
+        return number - (number > removed)
 
-    ground = scene.bands[scene.ground_at(depth)].label
-    kind = rng.choice(
-        ["walker", "bench", "rider", "kite", "car", "bird", "dog", "ball", "horse"],
-        p=[0.16, 0.14, 0.10, 0.10, 0.16, 0.12, 0.12, 0.05, 0.05],
-    )
-    if kind == "car" or ground == "road":
-        pose = "driving" if rng.random() < 0.5 else "parked"
-        return [Thing("car", x, depth, pose, facing, tint())]
-    if kind == "walker":
-        return [Thing("person", x, depth, str(rng.choice(["standing", "walking", "lying"], p=[0.4, 0.45, 0.15])), facing, tint())]
-    if kind == "bench":
-        bench = Thing("bench", x, depth, "standing", facing, tint())
-        if rng.random() < 0.25:
-            return [bench]
-        return [bench, Thing("person", x, depth, "sitting", facing, tint(), altitude=0.115 * depth, on=base)]
-    if kind == "rider":
-        horse = Thing("horse", x, depth, str(rng.choice(["standing", "walking"])), facing, tint())
-        return [horse, Thing("person", x, depth, "riding", facing, tint(), altitude=0.27 * depth, on=base)]
-    if kind == "kite":
-        kite_x = float(np.clip(x + facing * rng.uniform(0.15, 0.3), 0.08, 0.92))
-        kite = Thing("kite", kite_x, max(depth, 0.6), "flying", facing, tint(), altitude=_in_the_sky(rng, scene, depth))
-        return [kite, Thing("person", x, depth, "standing", facing, tint(), holds=base)]
-    if kind == "bird":
-        if rng.random() < 0.75:
-            return [Thing("bird", x, max(depth, 0.65), "flying", facing, tint(), altitude=_in_the_sky(rng, scene, depth))]
-        return [Thing("bird", x, max(depth, 0.7), "standing", facing, tint())]
-    if kind == "dog":
-        dog = Thing("dog", x, depth, str(rng.choice(["standing", "sitting", "lying", "walking"])), facing, tint())
-        if rng.random() < 0.45:
-            ahead = x + facing * 0.36 * depth * scene.unit / scene.width
-            return [dog, Thing("sports ball", float(ahead), depth, "resting", 1, tint())]
-        return [dog]
-    if kind == "horse":
-        return [Thing("horse", x, depth, str(rng.choice(["standing", "walking"])), facing, tint())]
-    return [Thing("sports ball", x, max(depth, 0.7), "resting", 1, tint())]
+    kept = [
+        replace(thing, on=moved(thing.on), holds=moved(thing.holds), inside=moved(thing.inside))
+        for i, thing in enumerate(scene.things)
+        if i != removed
+    ]
+    return replace(scene, things=tuple(kept))
 
 
-def _in_the_sky(rng: np.random.Generator, scene: Scene, depth: float) -> float:
-    """An altitude that puts the thing's lower end above the horizon."""
-    top = scene.ground_y(max(depth, 0.65)) * scene.height / scene.unit
-    return float(top - scene.horizon * rng.uniform(0.55, 0.95) * scene.height / scene.unit)
-
-
-def _free_spot(rng: np.random.Generator, scene: Scene, placed: list[Thing]) -> tuple[float, float] | None:
-    """A place on firm ground that hides no thing placed before by more than about half; None if none was found."""
-    first = scene.bands[0].near_edge + 0.06 if scene.bands[0].label == "sea" else 0.42
-    for _ in range(12):
-        x, depth = float(rng.uniform(0.12, 0.88)), float(rng.uniform(first, 0.95))
-        gap = 0.3 * scene.unit / scene.width
-        if all(abs(x - other.x) > gap * max(depth, other.depth) for other in placed):
-            return x, depth
-    return None
+def without_stuff(scene: Scene, label: str) -> Scene:
+    """The scene with a stuff region gone: a mountain is taken away, ground becomes nameless."""
+    if label == "mountain-merged":
+        return replace(scene, mountain=False)
+    if label == scene.back:
+        return replace(scene, back="")
+    bands: Sequence[Band] = [replace(band, label="") if band.label == label else band for band in scene.bands]
+    return replace(scene, bands=tuple(bands))

@@ -1,7 +1,8 @@
 """The rules of the world: which predicate holds between which two segments, as functions of the layout.
 
 Written once: the annotation writer and the caption writer both read ``relations``. Nodes are numbered things
-first (their index in ``scene.things``), then the stuff regions in the order of ``stuff_of``.
+first (their index in ``scene.things``), then the stuff regions in the order of ``stuff_of``. Distances are in
+shorter sides of the picture, depths as in layout.py.
 """
 
 from __future__ import annotations
@@ -9,25 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spade.world.layout import Scene, Thing
+from spade.world.layout import ANIMALS, LIVING, Scene, Thing, without, without_stuff
 
-PREDICATES = (
-    "over",
-    "in front of",
-    "beside",
-    "on",
-    "walking on",
-    "standing on",
-    "lying on",
-    "sitting on",
-    "flying over",
-    "holding",
-    "looking at",
-    "playing with",
-    "riding",
-    "parked on",
-    "driving on",
-)
+REACH = 0.55  # times the depth: an arm's length and a half
+SAME_DEPTH = 0.2  # things nearer than this in depth can look each other in the eye
+MOVING = ("walking", "running")
 
 
 @dataclass(frozen=True)
@@ -40,18 +27,20 @@ class Region:
 
 
 Node = Thing | Region
+Rule = Callable[[Scene, Node, Node], bool]
 
 
 def stuff_of(scene: Scene) -> tuple[Region, ...]:
     """The stuff regions from top to bottom; two bands of one label are one region, as in panoptic maps."""
-    regions = [Region("sky-other-merged", 0.0, scene.horizon)]
+    regions = [Region(scene.back, 0.0, scene.horizon)] if scene.back else []
     if scene.mountain:
         regions.append(Region("mountain-merged", scene.horizon * 0.45, scene.horizon))
     edges: dict[str, tuple[float, float]] = {}
     start = 0.0
     for band in scene.bands:
-        top = edges[band.label][0] if band.label in edges else scene.ground_y(start)
-        edges[band.label] = (top, scene.ground_y(band.near_edge))
+        if band.label:
+            top = edges[band.label][0] if band.label in edges else scene.ground_y(start)
+            edges[band.label] = (top, scene.ground_y(band.near_edge))
         start = band.near_edge
     return tuple(regions + [Region(label, *edge) for label, edge in edges.items()])
 
@@ -61,146 +50,233 @@ def nodes_of(scene: Scene) -> tuple[Node, ...]:
     return scene.things + stuff_of(scene)
 
 
-def _ground_of(scene: Scene, thing: Thing) -> str:
-    return scene.bands[scene.ground_at(thing.depth)].label
+def _things(rule: Callable[[Scene, Thing, Thing], bool]) -> Rule:
+    """A rule about two things."""
+
+    def checked(scene: Scene, subject: Node, target: Node) -> bool:
+        return isinstance(subject, Thing) and isinstance(target, Thing) and rule(scene, subject, target)
+
+    checked.__doc__ = rule.__doc__
+    return checked
 
 
-def _stands_on(pose: str) -> Callable[[Scene, Node, Node], bool]:
-    """A thing in ``pose`` whose feet touch the region (when nothing else carries it)."""
+def _on_ground(thing: Thing) -> bool:
+    """Its own feet or wheels touch the ground."""
+    return thing.on is None and thing.inside is None and thing.altitude == 0 and thing.pose not in ("flying", "floating")
+
+
+def _upon(*poses: str) -> Rule:
+    """In one of these poses on what carries it: another thing, else the ground at its feet."""
 
     def rule(scene: Scene, subject: Node, target: Node) -> bool:
-        return (
-            isinstance(subject, Thing)
-            and isinstance(target, Region)
-            and subject.pose == pose
-            and subject.on is None
-            and subject.altitude == 0
-            and _ground_of(scene, subject) == target.label
-        )
+        if not isinstance(subject, Thing) or subject.pose not in poses:
+            return False
+        if subject.on is not None:
+            return scene.things[subject.on] is target
+        return isinstance(target, Region) and _on_ground(subject) and scene.ground_of(subject) == target.label
 
     return rule
 
 
-def _carried(pose: str) -> Callable[[Scene, Node, Node], bool]:
-    """A thing in ``pose`` on top of the thing that carries it."""
-
-    def rule(scene: Scene, subject: Node, target: Node) -> bool:
-        return isinstance(subject, Thing) and subject.pose == pose and subject.on is not None and scene.things[subject.on] is target
-
-    return rule
+@_things
+def driving(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Inside a car."""
+    return subject.inside is not None and scene.things[subject.inside] is target
 
 
-def sitting_on(scene: Scene, subject: Node, target: Node) -> bool:
-    """Sitting on what carries it, else on the ground at its feet."""
-    return _carried("sitting")(scene, subject, target) or _stands_on("sitting")(scene, subject, target)
+def driving_on(scene: Scene, subject: Node, target: Node) -> bool:
+    """A car on this ground with somebody inside; an empty one is parked."""
+    return _car_on(scene, subject, target) and _driven(scene, subject)
 
 
-def holding(scene: Scene, subject: Node, target: Node) -> bool:
-    """The string of the target ends in the subject's hand."""
-    return isinstance(subject, Thing) and subject.holds is not None and scene.things[subject.holds] is target
+def parked_on(scene: Scene, subject: Node, target: Node) -> bool:
+    """A car on this ground with nobody inside, or a bicycle that nobody rides."""
+    if isinstance(subject, Thing) and subject.label == "bicycle" and isinstance(target, Region):
+        number = scene.index(subject)
+        return scene.ground_of(subject) == target.label and not any(other.on == number for other in scene.things)
+    return _car_on(scene, subject, target) and not _driven(scene, subject)
 
 
-def playing_with(scene: Scene, subject: Node, target: Node) -> bool:
-    """A dog with a ball right before its nose, at its own depth."""
-    if not (isinstance(subject, Thing) and isinstance(target, Thing)):
+def _car_on(scene: Scene, subject: Node, target: Node) -> bool:
+    return isinstance(subject, Thing) and subject.label == "car" and isinstance(target, Region) and scene.ground_of(subject) == target.label
+
+
+def _driven(scene: Scene, car: Node) -> bool:
+    return isinstance(car, Thing) and any(thing.inside == scene.index(car) for thing in scene.things)
+
+
+@_things
+def riding(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Astride a horse or a bicycle, or in a boat that floats on the sea."""
+    if subject.on is None or scene.things[subject.on] is not target or target.label not in ("horse", "bicycle", "boat"):
         return False
-    ahead = (target.x - subject.x) * subject.facing * scene.width / scene.unit
-    return (
-        subject.label == "dog"
-        and target.label == "sports ball"
-        and subject.pose != "lying"
-        and abs(subject.depth - target.depth) < 0.1
-        and 0 < ahead < 0.45 * subject.depth
-    )
+    return target.label != "boat" or scene.ground_of(target) == "sea"
 
 
-def flying_over(scene: Scene, subject: Node, target: Node) -> bool:
-    """In the air, above the lowest region behind it: the mountain if there is one, else the farthest band."""
-    if not (isinstance(subject, Thing) and isinstance(target, Region) and subject.pose == "flying"):
+@_things
+def feeding(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Food in the hand, and the first that the gaze meets is an animal within reach."""
+    if subject.holds is None or scene.things[subject.holds].label != "banana" or target.label not in ANIMALS:
         return False
-    below = "mountain-merged" if scene.mountain else scene.bands[0].label
-    return target.label == below
+    return first_seen(scene, subject) is target and scene.ahead(subject, target) < 1.3 * REACH * subject.depth
 
 
-def over(scene: Scene, subject: Node, target: Node) -> bool:
-    """The sky over the region that meets it."""
-    if not (isinstance(subject, Region) and isinstance(target, Region) and subject.label == "sky-other-merged"):
+@_things
+def carrying(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Held while walking or running."""
+    return subject.holds is not None and scene.things[subject.holds] is target and subject.pose in MOVING
+
+
+@_things
+def holding(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """In the hand, or at the end of a string that ends there."""
+    return subject.holds is not None and scene.things[subject.holds] is target
+
+
+@_things
+def kicking(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """A leg swung at the ball right before it."""
+    return subject.act == "kicking" and target.label == "sports ball" and _close_ahead(scene, subject, target, REACH)
+
+
+@_things
+def chasing(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Running after the first thing in its way, which moves the same way."""
+    same_way = target.label in LIVING and target.pose in ("running", "flying") and target.facing == subject.facing
+    return subject.pose == "running" and same_way and first_seen(scene, subject, flying=True) is target
+
+
+@_things
+def playing_with(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """With a ball right before the nose; or with somebody who looks back across a ball that lies between the two."""
+    if subject.label not in ("person", "dog", "cat") or subject.pose == "lying" or subject.facing == 0:
         return False
-    return target.label == ("mountain-merged" if scene.mountain else scene.bands[0].label)
+    if target.label == "sports ball":
+        return subject.label != "person" and _close_ahead(scene, subject, target, 0.9 * REACH)
+    facing = target.label in ("person", "dog", "cat") and target.facing == -subject.facing and target.pose != "lying"
+    return facing and _level(subject, target) and _ball_between(scene, subject, target)
 
 
-def looking_at(scene: Scene, subject: Node, target: Node) -> bool:
-    """The first thing on the ground that the gaze of a person or dog meets, at a similar depth."""
-    if not (isinstance(subject, Thing) and isinstance(target, Thing)) or subject.label not in ("person", "dog"):
+def _ball_between(scene: Scene, one: Thing, other: Thing) -> bool:
+    left, right = sorted((one.x, other.x))
+    if (other.x - one.x) * one.facing <= 0:
         return False
-    if subject.pose == "lying" or subject.on is not None or subject.holds is not None:
-        return False
+    return any(t.label == "sports ball" and left < t.x < right and abs(t.depth - one.depth) < SAME_DEPTH for t in scene.things)
+
+
+@_things
+def talking_to(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """A hand raised towards the person that the gaze meets first."""
+    return subject.act == "talking" and target.label == "person" and first_seen(scene, subject) is target
+
+
+@_things
+def looking_at(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """The first thing that the gaze meets."""
+    return subject.label in LIVING and subject.pose not in ("lying", "flying") and first_seen(scene, subject) is target
+
+
+def first_seen(scene: Scene, subject: Thing, flying: bool = False) -> Thing | None:
+    """The nearest thing in the direction that the subject faces, at a similar depth, that could block the view.
+
+    What lies low (balls, food, cups) or is held blocks nothing; nobody sees what carries him.
+    """
+    if subject.facing == 0 or subject.inside is not None:
+        return None
+    carrier = None if subject.on is None else scene.things[subject.on]
     seen = [
         other
         for other in scene.things
         if other is not subject
-        and other.pose != "flying"
-        and other.on is None
-        and (other.x - subject.x) * subject.facing > 0
-        and abs(other.depth - subject.depth) < 0.22
+        and other is not carrier
+        and other.inside is None
+        and other.label not in ("sports ball", "banana", "cup", "kite", "umbrella")
+        and (flying or other.pose != "flying")
+        and other.on != scene.index(subject)
+        and scene.ahead(subject, other) > 0
+        and (_level(subject, other) or (flying and other.pose == "flying"))
     ]
-    return bool(seen) and min(seen, key=lambda other: abs(other.x - subject.x)) is target
+    return min(seen, key=lambda other: abs(other.x - subject.x)) if seen else None
 
 
-def in_front_of(scene: Scene, subject: Node, target: Node) -> bool:
+def _level(one: Thing, other: Thing) -> bool:
+    return abs(one.depth - other.depth) < SAME_DEPTH
+
+
+def _close_ahead(scene: Scene, subject: Thing, target: Thing, reach: float) -> bool:
+    return _level(subject, target) and 0 < scene.ahead(subject, target) < reach * subject.depth
+
+
+@_things
+def in_front_of(scene: Scene, subject: Thing, target: Thing) -> bool:
     """Nearer to the viewer, and covering a part of the target's width."""
-    if not _both_on_ground(subject, target):
+    if not (_on_ground(subject) and _on_ground(target)):
         return False
-    assert isinstance(subject, Thing)
-    assert isinstance(target, Thing)
     left, right = scene.span(subject)
     other_left, other_right = scene.span(target)
     overlap = min(right, other_right) - max(left, other_left)
     return subject.depth - target.depth > 0.08 and overlap > 0.25 * min(right - left, other_right - other_left)
 
 
-def beside(scene: Scene, subject: Node, target: Node) -> bool:
-    """Side by side at a similar depth with nothing between; the left one is the subject."""
-    if not _both_on_ground(subject, target):
+@_things
+def beside(scene: Scene, subject: Thing, target: Thing) -> bool:
+    """Side by side at a similar depth, at most a body's length apart; the left one is the subject."""
+    if not (_on_ground(subject) and _on_ground(target)):
         return False
-    assert isinstance(subject, Thing)
-    assert isinstance(target, Thing)
-    gap = scene.span(target)[0] - scene.span(subject)[1]
-    near = 0.3 * max(subject.depth, target.depth)
-    between = any(
-        subject.x < other.x < target.x and abs(other.depth - subject.depth) < 0.15
-        for other in scene.things
-        if other is not subject and other is not target and other.on is None and other.pose != "flying"
-    )
-    return subject.x < target.x and -0.1 < gap < near and abs(subject.depth - target.depth) < 0.15 and not between
+    gap = (scene.span(target)[0] - scene.span(subject)[1]) * scene.width / scene.unit
+    return subject.x < target.x and -0.1 < gap < 0.45 * max(subject.depth, target.depth) and abs(subject.depth - target.depth) < 0.16
 
 
-def _both_on_ground(subject: Node, target: Node) -> bool:
-    return (
-        isinstance(subject, Thing)
-        and isinstance(target, Thing)
-        and all(thing.pose != "flying" and thing.on is None for thing in (subject, target))
-    )
+def flying_over(scene: Scene, subject: Node, target: Node) -> bool:
+    """In the air above the first region under the sky; a kite stays there only while somebody holds it."""
+    if not (isinstance(subject, Thing) and isinstance(target, Region) and subject.pose == "flying"):
+        return False
+    if subject.label == "kite" and not scene.held(subject):
+        return False
+    return target.label == _first_below(scene)
+
+
+def over(scene: Scene, subject: Node, target: Node) -> bool:
+    """The sky over the region that meets it; an umbrella over somebody who does not hold it."""
+    if isinstance(subject, Region):
+        return subject.label == "sky-other-merged" and isinstance(target, Region) and target.label == _first_below(scene)
+    if subject.label != "umbrella" or not (isinstance(target, Thing) and target.label == "person" and scene.held(subject)):
+        return False
+    left, right = scene.span(subject)
+    return left < target.x < right and target.holds != scene.index(subject) and target.inside is None and _level(subject, target)
+
+
+def _first_below(scene: Scene) -> str:
+    return "mountain-merged" if scene.mountain else scene.bands[0].label
 
 
 # In order of priority: the first rule that holds names the ordered pair.
-RULES: dict[str, Callable[[Scene, Node, Node], bool]] = {
-    "riding": _carried("riding"),
-    "sitting on": sitting_on,
+RULES: dict[str, Rule] = {
+    "driving": driving,
+    "riding": riding,
+    "sitting on": _upon("sitting"),
+    "lying on": _upon("lying"),
+    "feeding": feeding,
+    "carrying": carrying,
     "holding": holding,
+    "kicking": kicking,
+    "chasing": chasing,
     "playing with": playing_with,
-    "driving on": _stands_on("driving"),
-    "parked on": _stands_on("parked"),
-    "walking on": _stands_on("walking"),
-    "lying on": _stands_on("lying"),
-    "standing on": _stands_on("standing"),
-    "on": _stands_on("resting"),
+    "talking to": talking_to,
+    "driving on": driving_on,
+    "parked on": parked_on,
+    "running on": _upon("running"),
+    "walking on": _upon("walking"),
+    "standing on": _upon("standing"),
+    "on": _upon("resting", "floating", "riding"),
     "flying over": flying_over,
+    "over": over,
     "looking at": looking_at,
     "in front of": in_front_of,
     "beside": beside,
-    "over": over,
 }
+PREDICATES = tuple(RULES)
+SYMMETRIC = frozenset({"beside"})
 
 
 def predicate_of(scene: Scene, subject: Node, target: Node) -> str | None:
@@ -217,3 +293,31 @@ def relations(scene: Scene) -> list[tuple[int, str, int]]:
             if i != j and (name := predicate_of(scene, subject, target)) is not None:
                 found.append((i, name, j))
     return found
+
+
+def needs_context(scene: Scene, relation: tuple[int, str, int]) -> bool:
+    """Whether the relation changes or vanishes when some third segment is taken away."""
+    s, name, o = relation
+    nodes = nodes_of(scene)
+    labels = (nodes[s].label, nodes[o].label)
+    for third, node in enumerate(nodes):
+        if third in (s, o):
+            continue
+        smaller = without(scene, third) if isinstance(node, Thing) else without_stuff(scene, node.label)
+        found = [
+            predicate_of(smaller, a, b)
+            for a, b in [(_same(scene, smaller, third, s), _same(scene, smaller, third, o))]
+            if a is not None and b is not None
+        ]
+        if labels and found != [name]:
+            return True
+    return False
+
+
+def _same(scene: Scene, smaller: Scene, removed: int, number: int) -> Node | None:
+    """The node of the smaller scene that was ``number`` in the whole one."""
+    count = len(scene.things)
+    if number < count:
+        return smaller.things[number - (removed < number)]
+    label = stuff_of(scene)[number - count].label
+    return next((region for region in stuff_of(smaller) if region.label == label), None)

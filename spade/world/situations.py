@@ -1,0 +1,311 @@
+"""Random scenes: a place, and a few small situations in it, each a handful of things that have to do with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from spade.world.layout import SEAT, SIZE, Band, Scene, Thing
+
+MOST_THINGS = 7  # with the stuff regions at most nine or so segments
+
+
+def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
+    """Draw a random scene for a picture of ``width`` x ``height`` pixels."""
+    place = str(rng.choice(["field", "street", "beach", "room"], p=[0.24, 0.24, 0.24, 0.28]))
+    indoors = place == "room"
+    scene = Scene(
+        width=width,
+        height=height,
+        horizon=float(rng.uniform(0.36, 0.48) if indoors else rng.uniform(0.28, 0.42)),
+        back="wall-other-merged" if indoors else "sky-other-merged",
+        mountain=not indoors and bool(rng.random() < 0.45),
+        bands=_bands(rng, place),
+        things=(),
+        light=float(rng.uniform(0.8, 1.08)),
+        warmth=float(rng.uniform(-1, 1)),
+        texture_seed=int(rng.integers(2**31)),
+    )
+    things: list[Thing] = []
+    names, weights = zip(*_PLACES[place].items(), strict=True)
+    for _ in range(int(rng.integers(2, 5))):
+        situation = _SITUATIONS[str(rng.choice(names, p=np.array(weights) / sum(weights)))]
+        for _ in range(6):
+            stage = _Stage(rng, scene, len(things), float(rng.uniform(0.1, 0.9)), int(rng.choice([-1, 1])))
+            stage.depth = float(rng.uniform(*_ground(scene)))
+            added = situation(stage)
+            if added and len(things) + len(added) <= MOST_THINGS and _fits(scene, things, added):
+                things.extend(added)
+                break
+    return replace(scene, things=tuple(things))
+
+
+def _bands(rng: np.random.Generator, place: str) -> tuple[Band, ...]:
+    if place == "beach":
+        return (Band("sea", float(rng.uniform(0.3, 0.42))), Band("sand", 1.0))
+    if place == "street":
+        far = float(rng.uniform(0.3, 0.42))
+        near = far + float(rng.uniform(0.28, 0.4))
+        return (Band("grass-merged", far), Band("road", near), Band("grass-merged", 1.0))
+    if place == "room":
+        return (Band("floor-wood", 1.0),)
+    return (Band("grass-merged", 1.0),)
+
+
+def _ground(scene: Scene) -> tuple[float, float]:
+    """Depths at which feet can stand."""
+    return (scene.bands[0].near_edge + 0.06 if scene.bands[0].label == "sea" else 0.42), 0.95
+
+
+def _fits(scene: Scene, placed: list[Thing], added: list[Thing]) -> bool:
+    """Whether nothing leaves the picture by more than a third, and nothing hides much of what is there already."""
+    whole = replace(scene, things=tuple(placed + added))
+    for thing in added:
+        left, right = whole.span(thing)
+        if left < -(right - left) / 3 or right > 1 + (right - left) / 3:
+            return False
+        for other in placed:
+            if thing.pose == "flying" or other.pose == "flying" or other.altitude > 0:
+                continue
+            a, b = whole.span(other)
+            if min(right, b) - max(left, a) > 0.55 * min(right - left, b - a):
+                return False
+    return True
+
+
+@dataclass
+class _Stage:
+    """Where a situation takes place: ``base`` is the number that its first thing will get."""
+
+    rng: np.random.Generator
+    scene: Scene
+    base: int
+    x: float
+    facing: int
+    depth: float = 0.7
+
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def pick(self, *names: str) -> str:
+        return str(self.rng.choice(names))
+
+    def beside(self, distance: float) -> float:
+        """The x that lies so many shorter sides (at depth 1) ahead of the stage's."""
+        return self.x + self.facing * distance * self.depth * self.scene.unit / self.scene.width
+
+    def make(self, label: str, pose: str, **facts: object) -> Thing:
+        """A thing at the stage's place, unless ``facts`` say otherwise."""
+        own: dict[str, object] = {"x": self.x, "depth": self.depth, "facing": self.facing, "tint": float(self.rng.random())}
+        own["scale"] = float(self.rng.uniform(0.82, 1.12))
+        return Thing(label=label, pose=pose, **{**own, **facts})  # type: ignore[arg-type]
+
+    def upon(self, carrier: Thing, number: int, label: str, pose: str, **facts: object) -> Thing:
+        """A thing on the seat or the top of another."""
+        height = SIZE[carrier.label][0] * carrier.depth * carrier.scale
+        own: dict[str, object] = {"x": carrier.x, "depth": carrier.depth, "on": number, "altitude": SEAT[carrier.label] * height}
+        return self.make(label, pose, **{**own, **facts})
+
+    def pick_facing(self) -> int:
+        """Left, right or towards the viewer."""
+        return int(self.rng.choice([-1, 0, 1]))
+
+    def held_thing(self, label: str) -> Thing:
+        """A thing in the hand of a person who stands at the stage's place: before the chest, an umbrella above the head."""
+        ahead, up = (0.03, 0.5) if label == "umbrella" else (0.15, 0.3)
+        return self.make(label, "resting", x=self.beside(ahead), altitude=up * self.depth)
+
+    def jitter(self, depth: float = 0.06) -> float:
+        """A depth near the stage's."""
+        low, high = _ground(self.scene)
+        return float(np.clip(self.depth + self.rng.uniform(-depth, depth), low, high))
+
+
+def _walker(s: _Stage) -> list[Thing]:
+    pose = str(s.rng.choice(["standing", "walking", "running", "sitting", "lying"], p=[0.26, 0.24, 0.18, 0.14, 0.18]))
+    facing = 0 if pose in ("standing", "sitting") and s.chance(0.35) else s.facing
+    return [s.make("person", pose, facing=facing)]
+
+
+def _animal(s: _Stage) -> list[Thing]:
+    label = s.pick("dog", "horse", "cat") if s.scene.back != "wall-other-merged" else s.pick("dog", "cat")
+    return [s.make(label, s.pick("standing", "sitting", "lying", "walking", "running") if label != "horse" else s.pick("standing", "walking", "running"))]
+
+
+def _pair(s: _Stage) -> list[Thing]:
+    """Two people, often turned to each other: talking, looking, playing across a ball, or neither."""
+    other_x = s.beside(float(s.rng.uniform(0.45, 1.0)))
+    turned = s.chance(0.75)
+    one = s.make("person", s.pick("standing", "standing", "sitting"), act="talking" if turned and s.chance(0.4) else "")
+    label = s.pick("person", "person", "dog") if one.act == "" else "person"
+    back = -s.facing if turned else int(s.rng.choice([s.facing, -s.facing]))
+    other = s.make(label, s.pick("standing", "sitting"), x=other_x, facing=back, depth=s.jitter())
+    if label == "person" and back == -s.facing and s.chance(0.35):
+        other = replace(other, act="talking")
+    found = [one, other]
+    if one.act == other.act == "" and s.chance(0.55):
+        middle = (one.x + other.x) / 2
+        found.append(s.make("sports ball", "resting", x=middle if s.chance(0.75) else s.beside(-0.3), depth=one.depth, facing=1))
+    return found
+
+
+def _row(s: _Stage) -> list[Thing]:
+    """Three in a row: the one in the middle stands in the way of a gaze."""
+    far = s.beside(float(s.rng.uniform(0.8, 1.1)))
+    middle = s.make(s.pick("person", "dog", "horse" if s.scene.back == "sky-other-merged" else "chair", "cat"), "standing", x=(s.x + far) / 2)
+    middle = replace(middle, facing=int(s.rng.choice([-1, 0, 1])) if middle.label == "person" else s.facing, depth=s.jitter())
+    return [s.make("person", "standing"), middle, s.make("person", "standing", x=far, facing=s.pick_facing(), depth=s.jitter())]
+
+
+def _kick(s: _Stage) -> list[Thing]:
+    kicking = s.chance(0.6)
+    person = s.make("person", "standing" if kicking else s.pick("standing", "running"), act="kicking" if kicking else "")
+    return [person, s.make("sports ball", "resting", x=s.beside(float(s.rng.uniform(0.24, 0.4))), facing=1)]
+
+
+def _chase(s: _Stage) -> list[Thing]:
+    hunter, prey = s.pick("dog", "person", "cat"), s.pick("cat", "dog", "person")
+    running = s.chance(0.65)
+    away = s.facing if s.chance(0.8) else -s.facing
+    first = s.make(hunter, "running" if running else s.pick("standing", "walking"))
+    second = s.make(prey, "running" if s.chance(0.75) else "walking", x=s.beside(float(s.rng.uniform(0.5, 1.0))), facing=away, depth=s.jitter())
+    return [first, second]
+
+
+def _ride(s: _Stage) -> list[Thing]:
+    label = s.pick("horse", "bicycle")
+    mount = s.make(label, s.pick("standing", "walking", "running") if label == "horse" else "standing")
+    if s.chance(0.25):
+        return [mount]
+    if s.chance(0.2):
+        return [mount, s.make("person", "standing", x=s.beside(-0.5), depth=s.jitter())]
+    return [mount, s.upon(mount, s.base, "person", "riding", scale=mount.scale)]
+
+
+def _feed(s: _Stage) -> list[Thing]:
+    reach = float(s.rng.uniform(0.4, 0.68) if s.chance(0.75) else s.rng.uniform(0.9, 1.2))
+    animal = s.make(s.pick("horse", "dog", "cat") if s.scene.back == "sky-other-merged" else s.pick("dog", "cat"), "standing", x=s.beside(reach))
+    animal = replace(animal, facing=-s.facing if s.chance(0.8) else s.facing)
+    if s.chance(0.25):
+        return [animal, s.make("person", "standing")]
+    banana = s.held_thing("banana")
+    return [animal, banana, s.make("person", "standing", holds=s.base + 1)]
+
+
+def _umbrella(s: _Stage) -> list[Thing]:
+    holder = s.make("person", s.pick("standing", "walking"), holds=s.base)
+    umbrella = replace(s.held_thing("umbrella"), scale=1.15)
+    found = [umbrella, holder]
+    if s.chance(0.55):
+        found.append(s.make("person", holder.pose, x=s.beside(0.2), scale=0.8 * holder.scale, facing=s.facing, depth=s.depth - 0.01))
+    return found
+
+
+def _carry(s: _Stage) -> list[Thing]:
+    held = s.held_thing(s.pick("sports ball", "cup", "banana"))
+    return [held, s.make("person", s.pick("standing", "walking", "running", "sitting"), holds=s.base)]
+
+
+def _kite(s: _Stage) -> list[Thing]:
+    kite_x = float(np.clip(s.beside(float(s.rng.uniform(0.3, 0.6))), 0.06, 0.94))
+    kite = s.make("kite", "flying", x=kite_x, depth=max(s.depth, 0.65), altitude=_in_the_sky(s, s.depth))
+    return [kite, s.make("person", s.pick("standing", "running"), holds=s.base)]
+
+
+def _bird(s: _Stage) -> list[Thing]:
+    if s.chance(0.6):
+        return [s.make("bird", "flying", depth=max(s.depth, 0.65), altitude=_in_the_sky(s, s.depth))]
+    return [s.make("bird", "standing", depth=max(s.depth, 0.65))]
+
+
+def _bench(s: _Stage) -> list[Thing]:
+    return _seat(s, "bench")
+
+
+def _couch(s: _Stage) -> list[Thing]:
+    return _seat(s, "couch")
+
+
+def _seat(s: _Stage, label: str) -> list[Thing]:
+    seat = s.make(label, "resting")
+    if s.chance(0.2):
+        return [seat]
+    if s.chance(0.25):
+        return [seat, s.upon(seat, s.base, "cat", s.pick("sitting", "lying", "standing"), scale=1.0)]
+    pose = s.pick("sitting", "sitting", "lying")
+    return [seat, s.upon(seat, s.base, "person", pose, scale=0.8 * seat.scale if pose == "lying" else seat.scale)]
+
+
+def _table(s: _Stage) -> list[Thing]:
+    table = s.make("dining table", "resting")
+    found = [table]
+    for label in ("cup", "banana"):
+        if s.chance(0.55):
+            side = float(s.rng.uniform(-0.3, 0.3)) * SIZE["dining table"][1]
+            found.append(s.upon(table, s.base, label, "resting", x=s.beside(side)))
+    if s.chance(0.8):
+        chair = s.make("chair", "resting", x=s.beside(-0.48))
+        found.append(chair)
+        if s.chance(0.7):
+            found.append(s.upon(chair, s.base + len(found) - 1, "person", "sitting", scale=chair.scale))
+    return found
+
+
+def _car(s: _Stage) -> list[Thing]:
+    road = next((i for i, band in enumerate(s.scene.bands) if band.label == "road"), None)
+    if road is not None and s.chance(0.8):
+        s.depth = float(s.rng.uniform(s.scene.bands[road - 1].near_edge + 0.08, s.scene.bands[road].near_edge - 0.02))
+    car = s.make("car", "standing")
+    return [car, s.make("person", "sitting", inside=s.base, altitude=0.0, scale=car.scale)] if s.chance(0.55) else [car]
+
+
+def _boat(s: _Stage) -> list[Thing]:
+    if s.scene.bands[0].label == "sea" and s.chance(0.65):
+        s.depth = float(s.rng.uniform(0.6, 0.95)) * s.scene.bands[0].near_edge
+    floating = s.scene.bands[0].label == "sea" and s.depth <= s.scene.bands[0].near_edge
+    boat = s.make("boat", "floating" if floating else "resting", scale=1.3 if floating else 0.9)
+    return [boat, s.upon(boat, s.base, "person", "sitting", scale=boat.scale)] if s.chance(0.7) else [boat]
+
+
+def _play(s: _Stage) -> list[Thing]:
+    dog = s.make(s.pick("dog", "cat"), s.pick("standing", "sitting", "walking"))
+    return [dog, s.make("sports ball", "resting", x=s.beside(float(s.rng.uniform(0.3, 0.42))), facing=1)]
+
+
+def _in_the_sky(s: _Stage, depth: float) -> float:
+    """An altitude that puts the thing's lower end above the horizon."""
+    top = s.scene.ground_y(max(depth, 0.65)) * s.scene.height / s.scene.unit
+    return float(top - s.scene.horizon * s.rng.uniform(0.55, 0.95) * s.scene.height / s.scene.unit)
+
+
+Situation = Callable[[_Stage], list[Thing]]
+_SITUATIONS: dict[str, Situation] = {
+    "walker": _walker,
+    "animal": _animal,
+    "pair": _pair,
+    "row": _row,
+    "kick": _kick,
+    "chase": _chase,
+    "ride": _ride,
+    "feed": _feed,
+    "umbrella": _umbrella,
+    "carry": _carry,
+    "kite": _kite,
+    "bird": _bird,
+    "bench": _bench,
+    "couch": _couch,
+    "table": _table,
+    "car": _car,
+    "boat": _boat,
+    "play": _play,
+}
+_OUTDOORS = {"walker": 5, "animal": 3, "pair": 8, "row": 6, "kick": 4, "chase": 6, "ride": 6, "feed": 7, "umbrella": 5, "carry": 5}
+_OUTDOORS |= {"kite": 4, "bird": 4, "bench": 6, "play": 3}
+_PLACES: dict[str, dict[str, float]] = {
+    "field": _OUTDOORS,
+    "street": _OUTDOORS | {"car": 26},
+    "beach": _OUTDOORS | {"boat": 20, "ride": 2},
+    "room": {"walker": 4, "animal": 4, "pair": 9, "row": 5, "chase": 3, "feed": 5, "carry": 6, "couch": 12, "table": 16, "play": 5},
+}

@@ -11,9 +11,9 @@ from typing import Any
 from spade.evaluation.charts import bars, curve, intervals_chart, percent, shown
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.examples import examples
+from spade.evaluation.names import RANKED
 from spade.evaluation.predictions import Predictions
 
-RANKED = ("R", "mR", "ngR", "ng-mR", "zR", "ng-zR", "PR", "A")
 WORDS = {
     "R": "recall of triplets",
     "mR": "the same, mean over predicates",

@@ -26,7 +26,7 @@ class SpadeGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpadeError as error:
-            print(printable(f"spade: {error}"), file=sys.stderr)
+            print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
 
 

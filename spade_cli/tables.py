@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-RANKED = ("R", "mR", "ngR", "ng-mR", "zR", "ng-zR", "PR", "A")
+from spade.evaluation.names import RANKED
 
 
 def evaluation(result: Mapping[str, Any]) -> list[str]:
@@ -27,6 +27,10 @@ def _single(result: Mapping[str, Any]) -> list[str]:
         parts = f"things {_percent(result['PQ_things'])}, stuff {_percent(result['PQ_stuff'])}"
         lines.append(f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  RQ {_percent(result['RQ'])}  PQ of {parts}")
     lines.append(f"InstR {_percent(result['InstR'])}")
+    if result["split_list"] is not None:
+        groups = {name: row for name, row in result["groups"].items() if row is not None and name.endswith(("_predicates", "_objects"))}
+        body = [[name.replace("_", " "), *(_percent(row[f"R@{k}"]) for k in at), str(row["triplets"])] for name, row in groups.items()]
+        lines += [f"by {result['split_list']}, percent:", *_aligned([["R", *(f"@{k}" for k in at), "triplets"], *body])]
     return [*lines, *_left_out(result), f"report: {result['report']}"]
 
 
@@ -34,6 +38,7 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
     systems = result["systems"]
     names = [name for name in systems[0]["ci95"] if any(system.get(name) is not None for system in systems)]
     rows = [["percent", *(system["name"] for system in systems)]]
+    rows += [[word, *(str(system[word]) for system in systems)] for word in ("images", "skipped")]
     rows += [[name, *(_with_interval(system, name) for system in systems)] for name in names]
     lines = [f"{result['protocol']}, {result['mode']}", *_aligned(rows)]
     for row in result["differences"]:

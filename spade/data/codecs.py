@@ -45,7 +45,7 @@ def read_planes(path: Path, data: bytes | None = None) -> Planes:
             red, green, blue = (np.asarray(plane) for plane in image.split()[:3])
             return red, green, blue
     except FileNotFoundError:
-        raise SpadeError(f"{path}: no such panoptic png; unpack the data set's panoptic folder there.") from None
+        raise SpadeError(f"{path}: no such panoptic png; check the path, or unpack the pngs there.") from None
     except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
         raise SpadeError(f"{path}: this panoptic png cannot be decoded; fetch or write it again.") from None
 

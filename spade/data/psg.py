@@ -155,7 +155,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         raise SpadeError(f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images instead.")
     lists = {}
     for key in ("thing_classes", "stuff_classes", "predicate_classes"):
-        value = _value(document, key)
+        value = _value(source, document, key)
         if not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
             raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
         lists[key] = tuple(value)
@@ -165,7 +165,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
     try:
         rows = msgspec.json.decode(document.get("data", b"null"), type=list[msgspec.Raw])
-    except msgspec.ValidationError:
+    except (ValueError, RecursionError):
         raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).") from None
     root = images if images is not None else source.parent
     if not root.is_dir():
@@ -187,11 +187,11 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     if not records:
         why = f" ({problems[0]})" if problems else ""
         raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
-    test_ids = _value(document, "test_image_ids") or []
+    test_ids = _value(source, document, "test_image_ids") or []
     if not isinstance(test_ids, list):
         raise SpadeError(f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images.")
     test = frozenset(str(i) for i in test_ids)
-    info = _value(document, "info")
+    info = _value(source, document, "info")
     is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(
         source,
@@ -222,9 +222,12 @@ def _parse(source: Path) -> dict[str, msgspec.Raw]:
         raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
 
 
-def _value(document: dict[str, msgspec.Raw], key: str) -> Any:
+def _value(source: Path, document: dict[str, msgspec.Raw], key: str) -> Any:
     """The value of a top-level key as plain objects; None where there is none."""
-    return msgspec.json.decode(document[key]) if key in document else None
+    try:
+        return msgspec.json.decode(document[key]) if key in document else None
+    except (ValueError, RecursionError) as error:
+        raise SpadeError(f"{source}: {key} cannot be read ({str(error)[:100]}); write the annotation file again.") from None
 
 
 def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:

@@ -48,7 +48,7 @@ def bars(rows: Sequence[tuple[str, float | None, str]]) -> str:
     for label, value, note in rows:
         width = 0 if value is None else 100 * max(0.0, min(1.0, value))
         out.append(
-            f'<div class="bar"><span class="name" title="{escape(label)}">{shown(label)}</span>'
+            f'<div class="bar"><span class="name" title="{shown(label, 200)}">{shown(label)}</span>'
             f'<span class="track"><span style="width:{width:.1f}%"></span></span>'
             f'<span class="value">{percent(value)}</span><span class="note">{escape(note)}</span></div>'
         )
@@ -69,7 +69,11 @@ def curve(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], c
         out.append(f'<text x="{place:.1f}" y="{height - 26}" text-anchor="middle">{escape(label)}</text>')
         out.append(f'<text x="{place:.1f}" y="{height - 10}" text-anchor="middle" class="faint">n = {count}</text>')
     ends: list[float] = []
-    for colour, (name, values) in zip(LINES * 3, series.items(), strict=False):
+    together: dict[tuple[float | None, ...], str] = {}  # lines that are the same are drawn once
+    for name, values in series.items():
+        key = tuple(values)
+        together[key] = f"{together[key]}, {name.partition('@')[2]}" if key in together else name
+    for colour, (values, name) in zip(LINES * 3, together.items(), strict=False):
         points = [(px, 12 + top * (1 - v)) for px, v in zip(x, values, strict=True) if v is not None]
         if not points:
             continue
@@ -118,32 +122,16 @@ def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], p
     if picture is not None:
         out.append(f'<image href="{picture}" width="{width}" height="{height}" preserveAspectRatio="none"/>')
         out.append(f'<rect width="{width}" height="{height}" fill="#fff" opacity="0.45"/>')
-    where = _apart(nodes, size, unit)
+    where = _apart(nodes, size, font)
     labels = []
     for start, end, label, kind in _joined(edges):
-        colour = COLOURS[kind]
-        dash = f' stroke-dasharray="{6 * unit:.1f} {4 * unit:.1f}"' if kind == "missed" else ""
-        a, b = where[start], where[end]
-        along = b - a
-        length = float(np.hypot(*along))
-        if start == end or length < 1e-6:
-            along, length = np.array([1.0, 0.0]), 1.0
-            a, b = a - np.array([0, 8 * unit]), a + np.array([46 * unit, -8 * unit])
-        middle = (a + b) / 2 + np.array([-along[1], along[0]]) / length * 20 * unit
-        tip = b + (middle - b) / max(float(np.hypot(*(middle - b))), 1e-6) * 15 * unit
-        side = (tip - middle) / max(float(np.hypot(*(tip - middle))), 1e-6) * 8 * unit
-        wing = np.array([-side[1], side[0]]) * 0.6
-        path = f"M{a[0]:.1f} {a[1]:.1f} Q{middle[0]:.1f} {middle[1]:.1f} {tip[0]:.1f} {tip[1]:.1f}"
-        out.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{2.2 * unit:.1f}"{dash}/>')
-        head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (tip + side, tip - side + wing, tip - side - wing))
-        out.append(f'<polygon points="{head}" fill="{colour}"/>')
-        labels.append(((a + 2 * middle + b) / 4, label, colour))
+        drawn, spots = _arrow(where[start], where[end], kind, unit)
+        out.append(drawn)
+        labels.append((spots, label, COLOURS[kind]))
     taken = [_box(place, node.label, font) for node, place in zip(nodes, where, strict=True)]
-    for place, label, colour in labels:
-        for shift in (0, 1.3, -1.3, 2.6, -2.6):
-            spot = place + np.array([0, shift * font])
-            if not any(_meet(_box(spot, label, font), other) for other in taken):
-                break
+    for spots, label, colour in labels:
+        # The first free spot along the arrow, else the one that hides least.
+        spot = min(spots, key=lambda spot: sum(_meet(_box(spot, label, font), other) for other in taken))
         taken.append(_box(spot, label, font))
         out.append(_text(spot, label, 0.86 * font, colour, f' class="halo" stroke-width="{3.5 * unit:.1f}"'))
     for node, place in zip(nodes, where, strict=True):
@@ -151,6 +139,27 @@ def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], p
         out.append(f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" rx="{0.6 * font:.1f}" fill="#26313f"/>')
         out.append(_text(place, node.label, font, "#fff", ""))
     return "\n".join([*out, "</svg>"])
+
+
+def _arrow(a: np.ndarray, b: np.ndarray, kind: str, unit: float) -> tuple[str, list[np.ndarray]]:
+    """An arrow from a to b, bent to one side so that both directions can be seen, and the spots where its label may stand."""
+    along = b - a
+    length = float(np.hypot(*along))
+    if length < 1e-6:  # a loop
+        along, length = np.array([1.0, 0.0]), 1.0
+        a, b = a - np.array([0, 8 * unit]), a + np.array([46 * unit, -8 * unit])
+    middle = (a + b) / 2 + np.array([-along[1], along[0]]) / length * 20 * unit
+    tip = b + (middle - b) / max(float(np.hypot(*(middle - b))), 1e-6) * 15 * unit
+    side = (tip - middle) / max(float(np.hypot(*(tip - middle))), 1e-6) * 8 * unit
+    wing = np.array([-side[1], side[0]]) * 0.6
+    dash = f' stroke-dasharray="{6 * unit:.1f} {4 * unit:.1f}"' if kind == "missed" else ""
+    path = f"M{a[0]:.1f} {a[1]:.1f} Q{middle[0]:.1f} {middle[1]:.1f} {tip[0]:.1f} {tip[1]:.1f}"
+    head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (tip + side, tip - side + wing, tip - side - wing))
+    line = f'<path d="{path}" fill="none" stroke="{COLOURS[kind]}" stroke-width="{2.2 * unit:.1f}"{dash}/>'
+    shares = (0.5, 0.4, 0.6, 0.3, 0.7)
+    curve_at = [(1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * tip for t in shares]
+    spots = curve_at + [point + np.array([0, shift * 15 * unit]) for shift in (1.2, -1.2, 2.4, -2.4) for point in curve_at]
+    return f'{line}<polygon points="{head}" fill="{COLOURS[kind]}"/>', spots
 
 
 def _text(at: np.ndarray, label: str, size: float, colour: str, extra: str) -> str:
@@ -166,23 +175,21 @@ def _joined(edges: Sequence[Edge]) -> list[tuple[int, int, str, str]]:
     return [(start, end, ", ".join(labels), kind) for (start, end, kind), labels in found.items()]
 
 
-def _apart(nodes: Sequence[Node], size: tuple[int, int], unit: float) -> list[np.ndarray]:
-    """Places pushed apart until their pills do not touch, inside the picture."""
+def _apart(nodes: Sequence[Node], size: tuple[int, int], font: float) -> list[np.ndarray]:
+    """Places pushed apart until their pills do not touch, inside the picture as far as they fit."""
     if not nodes:
         return []
-    low, high = np.array([40.0, 14.0]) * unit, np.array(size) - np.array([40.0, 14.0]) * unit
-    high = np.maximum(high, low)
+    half = np.array([[_half(n.label, font), 0.85 * font] for n in nodes])
+    low, high = half, np.maximum(np.array(size) - half, half)
     places = np.array([[n.x, n.y] for n in nodes], np.float64)
     places += 0.1 * np.stack([np.cos(np.arange(len(nodes))), np.sin(np.arange(len(nodes)))], 1)  # no two in one place
-    room = np.array([100.0, 44.0]) * unit
-    for _ in range(120):
+    room = half[:, None] + half[None] + np.array([0.6, 1.5]) * font  # an arrow and its label need some of it
+    for _ in range(160):
         gap = (places[:, None] - places[None]) / room
-        distance = np.hypot(gap[..., 0], gap[..., 1]) + 1e-9
-        push = np.where(distance < 1, (1 - distance) / distance, 0)[..., None] * gap * room
-        places = np.clip(places + 0.3 * push.sum(1), low, high)
-    for place, node in zip(places, nodes, strict=True):  # no pill leaves the picture, if it fits at all
-        half = _half(node.label, 15 * unit)
-        place[0] = min(max(place[0], half), max(size[0] - half, half))
+        inside = np.maximum(1 - np.abs(gap).max(-1), 0)  # above 0 where two pills touch
+        np.fill_diagonal(inside, 0)
+        push = inside[..., None] * np.sign(gap) * np.array([0.25, 1.0]) * room
+        places = np.clip(places + 0.35 * push.sum(1), low, high)
     return list(places)
 
 

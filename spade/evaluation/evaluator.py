@@ -43,37 +43,47 @@ class Evaluator:
         """Whether annotated masks are looked at: boxes and given segments do without."""
         return self.mode == "sgdet" and not self.rules.boxes
 
-    def figures(self, strict: bool = False) -> dict[str, Any]:
-        """R, mR, ngR, ng-mR, PR, InstR, A@K and PQ as fractions; ``strict``: a missing prediction counts 0 everywhere."""
+    def figures(self, strict: bool = False, zero_shot: Triples | None = None) -> dict[str, Any]:
+        """R, mR, ngR, ng-mR, zR, ng-zR, PR, InstR, A@K and PQ as fractions; ``strict``: missing images count 0 everywhere."""
         recalls = self._recalls(strict)
-        accuracy = recalls.accuracy() if self.mode == "predcls" else dict.fromkeys(recalls.accuracy())
-        return {**recalls.figures(), **recalls.others(), **accuracy, **self._quality(strict).figures()}
+        zero = recalls.figures(_unseen(recalls, zero_shot), prefix="z")
+        accuracy = recalls.accuracy(strict)
+        return {
+            **recalls.figures(),
+            **(dict.fromkeys(zero) if zero_shot is None else zero),
+            **recalls.others(),
+            **(accuracy if self.mode == "predcls" else dict.fromkeys(accuracy)),
+            **self._quality(strict).figures(),
+        }
 
-    def summary(self, split: Split | None = None, zero_shot: Triples | None = None, seed: int = 0) -> dict[str, Any]:
-        """Everything that ``spade eval --json`` prints."""
+    def summary(
+        self, split: Split | None = None, zero_shot: Triples | None = None, seed: int = 0, drawn: Replicates | None = None
+    ) -> dict[str, Any]:
+        """Everything that ``spade eval --json`` prints; ``drawn`` are the bootstrap draws, where they are at hand."""
         recalls, quality = self._recalls(), self._quality()
         corrected = Recalls(recalls.judged, self.rules, recalls.predicates, self.at, corrected=True)
         facts = Facts.of(recalls)
         with_relations = sum(bool(j.record.relations) for j in self.judged)
         per_predicate = self._per_predicate(recalls)
-        unseen = None if zero_shot is None else np.array([t in zero_shot for t in _labels(facts)], bool)
-        zero = recalls.figures(unseen, prefix="z") if unseen is not None else dict.fromkeys(recalls.figures(prefix="z"))
+        present = sum(row["images"] > 0 for row in per_predicate.values())
+        figures = self.figures(zero_shot=zero_shot)
+        unseen = _unseen(recalls, zero_shot)
+        spans = intervals(self.replicates(seed) if drawn is None else drawn)
         return {
             "protocol": self.rules.name,
             "mode": self.mode,
             "images": len(recalls.judged),
             "skipped": with_relations - len(recalls.judged),
             "without_relations": len(self.judged) - with_relations,
-            **self.figures(),
-            **zero,
-            "ci95": intervals(self.replicates(seed)),
-            "strict": self.figures(strict=True) | {"images": with_relations},
+            **figures,
+            "ci95": {name: spans.get(name) for name in (*(f"{n}@{k}" for k in self.at for n in ("R", "mR")), "PQ")},
+            "strict": self.figures(strict=True, zero_shot=zero_shot) | {"images": with_relations},
             "corrected": corrected.figures(),
             "denominators": {
                 "R": len(recalls.judged),
-                "mR": sum(row["images"] > 0 for row in per_predicate.values()) if recalls.absent != "zero" else recalls.predicates,
+                "mR": recalls.predicates if recalls.absent == "zero" else present if present == recalls.predicates else None,
                 "triplets": len(recalls.triples),
-                "zR": None if unseen is None else len(np.unique(recalls.image[unseen])),
+                "zR": None if zero_shot is None else len(np.unique(recalls.image[unseen])),
                 "PR": sum(len(j.pairs) for j in recalls.judged),
                 "InstR": sum(len(j.found) for j in recalls.judged),
                 "PQ": sum(row is not None for row in quality.per_class()) if self.needs_masks else None,
@@ -129,5 +139,8 @@ class Evaluator:
         return dict(zip(self.dataset.predicates, rows, strict=True))
 
 
-def _labels(facts: Facts) -> list[tuple[int, int, int]]:
-    return list(zip(facts.subject.tolist(), facts.object.tolist(), facts.predicate.tolist(), strict=True))
+def _unseen(recalls: Recalls, zero_shot: Triples | None) -> np.ndarray:
+    """Which triplets (T,) have a label triple of the list."""
+    facts = Facts.of(recalls)
+    labels = zip(facts.subject.tolist(), facts.object.tolist(), facts.predicate.tolist(), strict=True)
+    return np.array([triple in (zero_shot or ()) for triple in labels], bool)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 from PIL import Image
@@ -21,6 +20,7 @@ from spade.evaluation.predictions import PredictedImage, Predictions
 from spade.evaluation.protocols import Judgement
 
 COUNT = 4  # of each kind
+DRAWN = 8  # arrows in a picture
 PIXELS = 420  # longest side of a picture in the page
 
 
@@ -29,8 +29,10 @@ def examples(evaluator: Evaluator, predictions: Predictions) -> str:
     k = evaluator.at[-1]
     answered = [j for j in evaluator.judged if j.answered and len(j.hits.triples)]
     order = sorted(range(len(answered)), key=lambda i: (_recall(answered[i], k), -len(answered[i].hits.triples), i))
-    worst = order[:COUNT]
-    best = sorted((i for i in order if i not in worst), key=lambda i: (-_recall(answered[i], k), -len(answered[i].hits.triples), i))[:COUNT]
+    count = min(COUNT, -(-len(order) // 2))
+    worst = order[:count]
+    others = [i for i in order if i not in worst]
+    best = sorted(others, key=lambda i: (-_recall(answered[i], k), -len(answered[i].hits.triples), i))[:count]
     if not order:
         return "<p>No image has both relations and rows.</p>"
     out = []
@@ -59,12 +61,14 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
         words = " ".join(shown(w) for w in (classes[record.segments[s].category], predicates[p], classes[record.segments[o].category]))
         lines.append(f'<li class="{kind}">{words}: {f"row {rank + 1}" if rank >= 0 else "not found"}</li>')
     boxes = np.array([record.segments[n].bbox for n in used], np.float64)
-    true = graph(size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), edges, picture, "annotated graph")
-    said = _said(evaluator, predictions.get(record), record, picture, max(3, min(8, len(edges))))
+    # Of many arrows the first few are drawn, half found and half missed if there are both; the list has them all.
+    drawn = sorted(edges, key=lambda edge: [e for e in edges if e.kind == edge.kind].index(edge))[:DRAWN]
+    true = graph(size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, picture, "annotated graph")
+    said = _said(evaluator, predictions.get(record), record, picture, max(3, min(DRAWN, len(edges))))
     figures = (
         f"<figure>{true}<figcaption>annotated</figcaption></figure><figure>{said}<figcaption>predicted, first rows</figcaption></figure>"
     )
-    head = f"<h3>{escape(record.image_id)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
+    head = f"<h3>{shown(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
     return f'<div class="card">{head}<div class="pair">{figures}</div><ul>{"".join(lines)}</ul></div>'
 
 

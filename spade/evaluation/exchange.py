@@ -11,7 +11,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -20,7 +20,18 @@ from spade.data.codecs import read_planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
-from spade.evaluation.predictions import ImageError, PredictedImage, as_annotated, checked, fits, known_images, same_names
+from spade.evaluation.predictions import (
+    LARGEST,
+    ImageError,
+    PredictedImage,
+    as_annotated,
+    checked,
+    checked_boxes,
+    checked_count,
+    fits,
+    known_images,
+    same_names,
+)
 from spade.evaluation.rows import ranked
 from spade.files import canonical_hash, inside, sha256_file
 from spade.scene_graph import Prediction
@@ -31,10 +42,10 @@ SEE = "see docs/formats.md"
 
 class _Segment(msgspec.Struct):
     category_id: int
-    id: int = 0
+    id: int = 1
     layer: int = 0
-    score: float = 1.0
-    bbox: tuple[float, float, float, float] | None = None
+    score: Annotated[float, msgspec.Meta(ge=0, le=LARGEST)] = 1.0
+    bbox: list[float] | None = None
 
 
 class _Relation(msgspec.Struct):
@@ -52,12 +63,17 @@ class _Image(msgspec.Struct):
     pan_seg_file_names: list[str] = []
 
 
+class _Identity(msgspec.Struct):
+    image_id: str | int
+
+
 class _Name(msgspec.Struct):
     image_id: str | int
     pan_seg_file_names: Any = None
 
 
-_IMAGE, _NAME = msgspec.json.Decoder(_Image), msgspec.json.Decoder(_Name)
+IMAGE, NAME = msgspec.json.Decoder(_Image), msgspec.json.Decoder(_Name)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder raises for bytes that are not json
 
 
 def exchange_header(classes: Sequence[str], predicates: Sequence[str], model: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,8 +128,8 @@ class Exchange:
         """All images as (where, json, offset in the file if it has one), not yet read."""
         first = self._file.readline()
         try:
-            head = msgspec.json.decode(first)
-        except (msgspec.DecodeError, RecursionError):
+            head = msgspec.json.decode(first.removeprefix(b"\xef\xbb\xbf"))  # tools on Windows begin files so
+        except UNREADABLE:
             head = None
         if not (isinstance(head, dict) and "format" in head):
             yield from self._document(first + self._file.read())
@@ -133,12 +149,13 @@ class Exchange:
         same_names(self.path, "predicate_classes", head.get("predicate_classes"), self.dataset.predicates, self.dataset)
 
     def _document(self, text: bytes) -> Iterator[tuple[str, bytes, None]]:
+        text = text.removeprefix(b"\xef\xbb\xbf")
         try:
             top = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
             rows: list[Any] = msgspec.json.decode(top.get("predictions", b"null"), type=list[msgspec.Raw])
         except msgspec.ValidationError:
             raise SpadeError(f"{self.path}: has no header line and no list under predictions; {SEE}.") from None
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             try:  # a NaN, which json does not know, would hide which image it is in
                 rows = [json.dumps(row).encode() for row in json.loads(text)["predictions"]]
             except (ValueError, TypeError, KeyError, RecursionError):
@@ -151,10 +168,10 @@ class Exchange:
         """Take one image into the index."""
         bad = None
         try:
-            name = _NAME.decode(row)
+            name = NAME.decode(row)
         except msgspec.ValidationError:
             raise SpadeError(f"{self.path}: {place} has no image_id; {SEE}.") from None
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             name, bad = self._unreadable(place, row, str(error))
         image_id = str(name.image_id)
         if image_id in self._rows or image_id in self._bad:
@@ -167,10 +184,15 @@ class Exchange:
             self._pngs.update(map(str, name.pan_seg_file_names))
 
     def _unreadable(self, place: str, row: bytes, why: str) -> tuple[_Name, str]:
-        """What can be said of an image that is not valid json: NaN and infinities are, to Python."""
+        """Which image it is whose line cannot be read, and what is wrong with it. Raises SpadeError where even that is lost."""
         try:
+            return _Name(msgspec.json.decode(row, type=_Identity).image_id), why  # bytes that are no text, elsewhere
+        except (msgspec.ValidationError, *UNREADABLE):
+            pass
+        try:  # NaN and infinities are json to Python
             data = json.loads(row)
-            return _Name(data["image_id"]), f"{_not_finite(data) or why} is not a finite number"
+            found = _not_finite(data)
+            return _Name(data["image_id"]), why if found is None else f"{found} is not a finite number"
         except (ValueError, TypeError, KeyError, RecursionError):
             reason = "it ends too early" if "truncated" in why else why
             raise SpadeError(f"{self.path}: {place} is not valid json ({reason}); write it again, {SEE}.") from None
@@ -199,8 +221,8 @@ class Exchange:
                 self._file.seek(row[0])
                 row = self._file.read(row[1])
         try:
-            return self._read(_IMAGE.decode(row), record)
-        except msgspec.ValidationError as error:
+            return self._read(IMAGE.decode(row), record)
+        except (msgspec.ValidationError, UnicodeDecodeError) as error:
             raise SpadeError(f"{here}: {str(error).replace('$.', '')}; {SEE}.") from None
         except ImageError as error:
             raise SpadeError(f"{here}: {error}; {SEE}.") from None
@@ -211,7 +233,7 @@ class Exchange:
         for field, given, true in (("height", image.height, record.height), ("width", image.width, record.width)):
             if given is not None and given != true:
                 raise ImageError(f"{field} is {given}, that of the picture {true}")
-        count = len(image.segments_info)
+        count = checked_count(len(image.segments_info), "segments_info")
         categories = checked(
             [s.category_id for s in image.segments_info], len(self.dataset.classes), "segments_info[{}].category_id", "classes"
         )
@@ -228,17 +250,19 @@ class Exchange:
             if len(relation.scores) != predicates:
                 raise ImageError(f"relations[{index}].scores has {len(relation.scores)} numbers, the data set {predicates} predicates")
         scores = np.array([r.scores for r in image.relations], np.float64).reshape(len(pairs), predicates)
+        if len(scores) and np.abs(scores).max() > LARGEST:
+            row, column = np.unravel_index(np.abs(scores).argmax(), scores.shape)
+            raise ImageError(f"relations[{row}].scores[{column}] is {scores[row, column]:g}; scores lie within {LARGEST:g} of 0")
         strengths = np.array([s.score for s in image.segments_info], np.float64)
         layers = None if self.predcls or not (image.pan_seg_file_names or not count) else self._layers(image, record)
-        boxes = None
-        if count and all(s.bbox is not None for s in image.segments_info):
-            boxes = np.array([s.bbox for s in image.segments_info], np.float64)
+        boxes = checked_boxes([s.bbox for s in image.segments_info], "segments_info[{}].bbox")
         return PredictedImage(record.image_id, categories, strengths, ranked(pairs, scores, strengths), layers, boxes)
 
     def _layers(self, image: _Image, record: Record) -> Layers:
         names = image.pan_seg_file_names
-        layer = checked([s.layer for s in image.segments_info], len(names), "segments_info[{}].layer", "pngs")
-        ids = checked([s.id for s in image.segments_info], 1 << 24, "segments_info[{}].id", "ids")
+        pngs = checked_count(len(names), "pan_seg_file_names")
+        layer = checked([s.layer for s in image.segments_info], pngs, "segments_info[{}].layer", "pngs")
+        ids = checked([s.id for s in image.segments_info], (1 << 24) - 1, "segments_info[{}].id", "ids", first=1) + 1
         keys = layer << 24 | ids
         if len(np.unique(keys)) < len(keys):
             raise ImageError("segments_info: one id of one layer occurs twice")

@@ -68,7 +68,10 @@ def read_split(name: str, dataset: Dataset) -> Split:
             raise SpadeError(f"--split-list ovsgtr: is a list for VG150; {dataset.source} has other names, so give a file.")
         return Split(name, objects & classes, words & predicates)
     data = read_json(Path(name), "split list", "write json with novel_objects, novel_predicates (or base_...), or use pgsg or ovsgtr.")
-    return Split(Path(name).name, _novel(name, data, "objects", classes), _novel(name, data, "predicates", predicates))
+    split = Split(Path(name).name, _novel(name, data, "objects", classes), _novel(name, data, "predicates", predicates))
+    if split.novel_objects is split.novel_predicates is None:
+        raise SpadeError(f"{name}: has none of novel_objects, base_objects, novel_predicates, base_predicates.")
+    return split
 
 
 def _novel(source: str, data: Any, kind: str, all_names: frozenset[str]) -> frozenset[str] | None:
@@ -181,10 +184,11 @@ def _objects(recalls: Recalls, facts: Facts, dataset: Dataset, novel: frozenset[
 
 def part(recalls: Recalls, chosen: np.ndarray, predicates: Sequence[int] | None = None) -> dict[str, Any]:
     """R@K and ngR@K of the ``chosen`` triplets (T,), top K over all rows; mR@K where the part is a list of ``predicates``."""
-    figures: dict[str, Any] = {name: value for name, value in recalls.figures(chosen).items() if "m" not in name}
+    every = recalls.figures(chosen)
+    figures: dict[str, Any] = {f"{name}@{k}": every[f"{name}@{k}"] for name in ("R", "ngR") for k in recalls.at}
     for k in recalls.at:
-        every = recalls.ranked.part(chosen).predicate_recalls(k, recalls.predicates)
-        figures[f"mR@{k}"] = None if predicates is None else mean_recall([every[p] for p in predicates], recalls.absent)
+        known = recalls.ranked.part(chosen).predicate_recalls(k, recalls.predicates)
+        figures[f"mR@{k}"] = None if predicates is None else mean_recall([known[p] for p in predicates], recalls.absent)
     table = recalls.ranked.part(chosen)
     counts = {"images": len(np.unique(table.image)), "triplets": len(table.image)}
     return figures | counts | {"predicates": None if predicates is None else len(predicates)}

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,21 @@ from spade.data.codecs import read_planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
-from spade.evaluation.predictions import ImageError, PredictedImage, as_annotated, checked, fits, known_images
+from spade.evaluation.predictions import (
+    ImageError,
+    PredictedImage,
+    as_annotated,
+    checked,
+    checked_boxes,
+    checked_count,
+    fits,
+    known_images,
+    shortened,
+)
 from spade.evaluation.rows import Rows
 from spade.files import canonical_hash, inside, sha256_file
 
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by us
 NO_MASKS = Layers((), np.zeros(0, np.int64), np.zeros(0, np.int64))
 LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
 
@@ -62,15 +74,38 @@ class Files:
         return canonical_hash([[name, sha256_file(self.path / name) if name in self else None] for name in sorted(set(names))])
 
 
+class _Note(msgspec.Struct):
+    category: int
+    bbox: list[float] | None = None
+
+
+class _SgbenchImage(msgspec.Struct):
+    triplets: list[tuple[int, int, int]]
+    annotation: list[_Note]
+    ng_triplets: list[tuple[int, int, int]] | None = None
+    seg_filename: str | None = None
+
+
+class _Part(msgspec.Struct):
+    id: int
+    category_id: int
+
+
+class _Entry(msgspec.Struct):
+    segments_info: list[_Part]
+    relations: list[list[int]]
+    pan_seg_file_name: str
+
+
 class Imported:
     """What the importers share: the index by image, and one sentence for whatever is wrong with an image."""
 
     def __init__(self, path: Path, dataset: Dataset, predcls: bool, lenient: bool) -> None:
         self.path, self.dataset, self.predcls, self.lenient = path, dataset, predcls, lenient
         self.problems: list[str] = []
-        self.images: dict[str, Mapping[str, Any]] = {}
+        self.images: dict[str, Any] = {}
 
-    def enter(self, image_id: str, image: Mapping[str, Any]) -> None:
+    def enter(self, image_id: str, image: Any) -> None:
         """Take an image into the index."""
         if image_id in self.images:
             problem = f"{self.path}: image {image_id} occurs twice; keep one prediction an image."
@@ -91,27 +126,29 @@ class Imported:
             if self.predcls:
                 as_annotated(record, found.categories)
             return found
+        except msgspec.ValidationError as error:
+            raise SpadeError(f"{here}: {str(error).replace('$.', '')}; see docs/formats.md.") from None
         except ImageError as error:
             raise SpadeError(f"{here}: {error}; see docs/formats.md.") from None
         except SpadeError as error:  # from a member of the archive
             raise SpadeError(f"{here}: {error}") from None
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SpadeError(f"{here}: {type(error).__name__} {error}; see docs/formats.md.") from None
 
-    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+    def read(self, image: Any, record: Record) -> PredictedImage:
         """One image of the format."""
         raise NotImplementedError
 
-    def triples(self, values: Any, segments: int, field: str, first_predicate: int = 0) -> np.ndarray:
-        """(R, 3) checked triples with predicates from 0."""
-        array = np.asarray(values if len(values) else np.zeros((0, 3)))
-        if array.ndim != 2 or array.shape[1] != 3 or (array.dtype.kind not in "iu" and len(array)):
-            raise ImageError(f"{field}: is no list of [subject, object, predicate] in whole numbers")
-        array = array.astype(np.int64) - [0, 0, first_predicate]
-        checked(array[:, 0], segments, f"{field}[{{}}]: subject", "segments")
-        checked(array[:, 1], segments, f"{field}[{{}}]: object", "segments")
-        checked(array[:, 2], len(self.dataset.predicates), f"{field}[{{}}]: predicate (counted from 0)", "predicates")
-        return array
+    def triples(self, rows: Sequence[Sequence[int]], segments: int, field: str, first: int = 0) -> np.ndarray:
+        """(R, 3) checked triples; predicates are counted from ``first`` in the file, from 0 here."""
+        columns = zip(*rows, strict=True) if rows else ((), (), ())
+        subject, target, predicate = (list(column) for column in columns)
+        predicates = len(self.dataset.predicates)
+        return np.column_stack(
+            [
+                checked(subject, segments, f"{field}[{{}}]: subject", "segments"),
+                checked(target, segments, f"{field}[{{}}]: object", "segments"),
+                checked(predicate, predicates, f"{field}[{{}}]: predicate", "predicates", first),
+            ]
+        )
 
 
 class Sgbench(Imported):
@@ -127,7 +164,7 @@ class Sgbench(Imported):
         if not isinstance(document, dict) or document.get("version") != 1 or not isinstance(document.get("images"), list):
             raise SpadeError(f"{path}: is no sgbench file of version 1 (an object with version and images).")
         for index, image in enumerate(document["images"]):
-            if not isinstance(image, dict) or "id" not in image:
+            if not isinstance(image, dict) or not isinstance(image.get("id"), (str, int)):
                 raise SpadeError(f"{path}: images[{index}] has no id; write it again with sgbench.")
             self.enter(str(image["id"]), image)
         self.problems += known_images(path, dataset, list(self.images), lenient)
@@ -136,33 +173,32 @@ class Sgbench(Imported):
         """Hash of the file."""
         return sha256_file(self.path)
 
-    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+    def read(self, image: Any, record: Record) -> PredictedImage:
         """One image: its TIFF holds a mask (H, W) for each entry of annotation."""
-        notes = image["annotation"]
-        categories = checked([int(a["category"]) for a in notes], len(self.dataset.classes), "annotation[{}].category", "classes")
-        triples = self.triples(image["triplets"], len(notes), "triplets")
-        free = image.get("ng_triplets")
-        rows = Rows(triples[:, :2], triples[:, 2], free=self.triples(free, len(notes), "ng_triplets") if free else None)
-        boxes = np.array([a["bbox"][:4] for a in notes], np.float64).reshape(-1, 4) if all("bbox" in a for a in notes) else None
+        found = msgspec.convert(image, _SgbenchImage)
+        count = checked_count(len(found.annotation), "annotation")
+        categories = checked([n.category for n in found.annotation], len(self.dataset.classes), "annotation[{}].category", "classes")
+        ranked = self.triples(found.triplets, count, "triplets")
+        free = self.triples(found.ng_triplets, count, "ng_triplets") if found.ng_triplets else None
+        boxes = checked_boxes([n.bbox for n in found.annotation], "annotation[{}].bbox")
         layers = None
         if self.files is not None and not self.predcls:
-            layers = self._masks(str(image["seg_filename"]), len(notes), record) if notes else NO_MASKS
-        return PredictedImage(record.image_id, categories, np.ones(len(notes)), rows, layers, boxes)
+            layers = self._masks(self.files, found.seg_filename or "", count, record) if count else NO_MASKS
+        return PredictedImage(record.image_id, categories, np.ones(count), Rows(ranked[:, :2], ranked[:, 2], free=free), layers, boxes)
 
-    def _masks(self, name: str, count: int, record: Record) -> Layers:
-        assert self.files is not None
+    def _masks(self, files: Files, name: str, count: int, record: Record) -> Layers:
+        expected = (count, record.height, record.width)
         try:
-            with tifffile.TiffFile(io.BytesIO(self.files.read(name))) as tiff:
-                shape = tiff.series[0].shape
-                if int(np.prod(shape)) != count * record.height * record.width:
-                    raise ImageError(
-                        f'seg_filename: "{name}" has shape {shape}, not {count} masks of {record.height} rows and {record.width} columns'
-                    )
-                masks = tiff.asarray().reshape(count, record.height, record.width)
+            with tifffile.TiffFile(io.BytesIO(files.read(name))) as tiff:
+                shape = tuple(tiff.series[0].shape)
+                if shape != expected and not (count == 1 and shape == expected[1:]):
+                    what = f"{count} masks of {record.height} rows and {record.width} columns"
+                    raise ImageError(f'seg_filename: "{name}" has shape {shape}, not {what}')
+                masks = tiff.asarray().reshape(expected)
         except (tifffile.TiffFileError, IndexError, ValueError) as error:
             if isinstance(error, ImageError):
                 raise
-            raise ImageError(f'seg_filename: "{name}" is no readable TIFF ({error})') from None
+            raise ImageError(f'seg_filename: "{name}" is no readable TIFF ({shortened(error)})') from None
         maps = tuple((mask != 0).astype(np.uint32) for mask in masks)
         return Layers(maps, np.arange(count), np.ones(count, np.int64))
 
@@ -178,7 +214,7 @@ class Submission(Imported):
         super().__init__(path, dataset, predcls, lenient)
         self.files = Files(path.parent if path.name == "relation.json" else path)
         document = _document(path, self.files.read("relation.json"))
-        if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+        if not isinstance(document, list):
             raise SpadeError(f"{path}: relation.json is no list of objects, one an image.")
         records = [record for record in dataset.split("test") if record.relations]
         if len(records) != len(document):
@@ -191,33 +227,38 @@ class Submission(Imported):
 
     def fingerprint(self) -> str:
         """Hash of the list and its pngs."""
-        pngs = [self._png(str(entry.get("pan_seg_file_name"))) for entry in self.images.values()]
-        return self.files.fingerprint(["relation.json", *pngs])
+        names = [entry.get("pan_seg_file_name") for entry in self.images.values() if isinstance(entry, dict)]
+        return self.files.fingerprint(["relation.json", *(self._png(name) for name in names if isinstance(name, str))])
 
     def _png(self, name: str) -> str:
         return f"panseg/{name}" if f"panseg/{name}" in self.files or name not in self.files else name
 
-    def read(self, image: Mapping[str, Any], record: Record) -> PredictedImage:
+    def read(self, image: Any, record: Record) -> PredictedImage:
         """One image: its png holds the segments' ids as colours."""
-        notes = image["segments_info"]
-        counted = np.array([int(s["category_id"]) for s in notes], np.int64) - 1
-        categories = checked(
-            counted, len(self.dataset.classes), "segments_info[{}].category_id (less 1: submissions count from 1)", "classes"
-        )
-        triples = self.triples([row[:3] for row in image["relations"]], len(notes), "relations", first_predicate=1)
+        found = msgspec.convert(image, _Entry)
+        count = checked_count(len(found.segments_info), "segments_info")
+        for place, row in enumerate(found.relations):
+            if len(row) < 3:
+                raise ImageError(f"relations[{place}]: {row} is no [subject, object, predicate]")
+        classes = len(self.dataset.classes)
+        categories = checked([s.category_id for s in found.segments_info], classes, "segments_info[{}].category_id", "classes", first=1)
+        triples = self.triples([row[:3] for row in found.relations], count, "relations", first=1)
         layers = None
         if not self.predcls:
-            name = self._png(str(image["pan_seg_file_name"]))
+            name = self._png(found.pan_seg_file_name)
             planes = fits(read_planes(Path(name), self.files.read(name)), record, "pan_seg_file_name", name)
-            layers = Layers((planes,), np.zeros(len(notes), np.int64), np.array([int(s["id"]) for s in notes], np.int64))
-        return PredictedImage(record.image_id, categories, np.ones(len(notes)), Rows(triples[:, :2], triples[:, 2]), layers)
+            ids = checked([s.id for s in found.segments_info], (1 << 24) - 1, "segments_info[{}].id", "ids", first=1) + 1
+            if len(np.unique(ids)) < count:
+                raise ImageError("segments_info: one id occurs twice")
+            layers = Layers((planes,), np.zeros(count, np.int64), ids)
+        return PredictedImage(record.image_id, categories, np.ones(count), Rows(triples[:, :2], triples[:, 2]), layers)
 
 
 def _document(path: Path, text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
-        try:  # other tools write with Python, which allows NaN; whole numbers are checked where they are needed
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:  # other tools write with Python, which allows NaN; numbers are checked where they are needed
             return json.loads(text)
         except (ValueError, RecursionError):
             reason = str(error).splitlines()[0][:100]

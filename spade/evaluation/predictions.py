@@ -16,6 +16,9 @@ from spade.evaluation.masks import Layers
 from spade.evaluation.rows import Rows, ranked
 from spade.scene_graph import Prediction
 
+MOST_SEGMENTS = 2000  # of an image: every mask is compared with every other
+LARGEST = 1e6  # of a score or a coordinate: products of three stay far from overflow
+
 
 @dataclass(frozen=True)
 class PredictedImage:
@@ -62,13 +65,42 @@ class ImageError(ValueError):
     """What is wrong with one image's prediction: the field and its value."""
 
 
-def checked(values: Sequence[int] | np.ndarray, limit: int, what: str, of: str) -> np.ndarray:
-    """Indices as an array. Raises ImageError for one outside 0 .. limit - 1; ``what`` names the field with {} for its place."""
-    array = np.asarray(values, np.int64).reshape(-1)
-    bad = np.flatnonzero((array < 0) | (array >= limit))
-    if len(bad):
-        raise ImageError(f"{what.format(bad[0])} {array[bad[0]]} is out of range, there are {limit} {of}")
-    return array
+def checked(values: Sequence[int], limit: int, what: str, of: str, first: int = 0) -> np.ndarray:
+    """Indices from 0, as an array, of numbers that a file counts from ``first``.
+
+    Raises ImageError for one out of range; ``what`` names the field with {} for its place.
+    """
+    for place, value in enumerate(values):
+        if not first <= value < first + limit:
+            counted = " counted from 1" if first else ""
+            raise ImageError(f"{what.format(place)} {shortened(value)} is out of range, there are {limit} {of}{counted}")
+    return np.asarray(values, np.int64).reshape(-1) - first
+
+
+def checked_count(count: int, field: str) -> int:
+    """The number of an image's segments. Raises ImageError for more than can be compared with each other."""
+    if count > MOST_SEGMENTS:
+        raise ImageError(f"{field}: has {count} entries; at most {MOST_SEGMENTS} segments an image can be evaluated")
+    return count
+
+
+def checked_boxes(boxes: Sequence[Sequence[float] | None], field: str) -> np.ndarray | None:
+    """Boxes (N, 4) xyxy where all segments have one, None where none has. Raises ImageError for anything between, or a bad box."""
+    there = [box for box in boxes if box is not None]
+    if not there:
+        return None
+    if len(there) < len(boxes):
+        raise ImageError(f"{field.format(boxes.index(None))}: is missing, other segments have one; give all segments a box, or none")
+    for place, box in enumerate(there):
+        if len(box) < 4 or not all(abs(v) < LARGEST for v in box[:4]) or box[2] < box[0] or box[3] < box[1]:
+            raise ImageError(f"{field.format(place)}: {list(box)[:6]} is no box x1, y1, x2, y2")
+    return np.array([box[:4] for box in there], np.float64)
+
+
+def shortened(value: object) -> str:
+    """A value for a message, not longer than a line has room for."""
+    text = str(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def as_annotated(record: Record, categories: np.ndarray) -> None:
@@ -106,7 +138,7 @@ def known_images(path: Path, dataset: Dataset, names: Sequence[str], lenient: bo
 
 def same_names(path: Path, field: str, given: Any, expected: Sequence[str], dataset: Dataset) -> None:
     """Raise SpadeError where a list of names in a header is not the data set's."""
-    if given is None or list(given) == list(expected):
+    if given is None or given == list(expected):
         return
     if not isinstance(given, list) or len(given) != len(expected):
         count = len(given) if isinstance(given, list) else "no"

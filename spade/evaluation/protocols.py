@@ -11,10 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from spade.data.psg import Record
-from spade.errors import SpadeError
 from spade.evaluation.masks import IdMap, Runs, pixel_runs
 from spade.evaluation.matching import MATCHINGS, box_iou
-from spade.evaluation.predictions import PredictedImage
+from spade.evaluation.predictions import ImageError, PredictedImage
 from spade.evaluation.quality import ImageQuality, judge_quality
 from spade.evaluation.rows import Rows, first_hits, first_pairs, on_true_pairs
 
@@ -51,6 +50,7 @@ PROTOCOLS = {
     )
 }
 MODES = ("sgdet", "predcls")
+NO_ROWS = Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -70,12 +70,13 @@ class Hits:
 class Judgement:
     """All that an image adds to the sums.
 
-    ``record`` is what was annotated; ``answered`` is False without a prediction or without rows. ``hits`` by the
+    ``record`` is what was annotated; ``predicted`` is False without a prediction, ``answered`` also without rows. ``hits`` by the
     protocol, ``corrected`` without its known defects (docs/evaluation.md), ``pairs`` (Q,) the rank of the first row on each
-    annotated pair, ``found`` of the M annotated segments (bool); ``quality`` None where masks play no part.
+    annotated pair, repeated rows not counted, ``found`` of the M annotated segments (bool); ``quality`` None where masks play no part.
     """
 
     record: Record
+    predicted: bool
     answered: bool
     hits: Hits
     corrected: Hits
@@ -95,7 +96,7 @@ def judge(rules: Rules, mode: str, record: Record, true_ids: IdMap | None, predi
     if predicted is None:
         missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
         nothing = np.zeros((0, len(classes)), bool)
-        return _judgement(rules, record, Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64)), nothing, every, once, None, missed)
+        return _judgement(rules, record, None, nothing, every, once, None, missed)
     rows, quality = predicted.rows, None
     same = predicted.categories[:, None] == classes[None]
     if mode == "predcls":
@@ -118,13 +119,14 @@ def judge(rules: Rules, mode: str, record: Record, true_ids: IdMap | None, predi
 def _judgement(
     rules: Rules,
     record: Record,
-    rows: Rows,
+    predicted: Rows | None,
     found: np.ndarray,
     every: np.ndarray,
     once: np.ndarray,
     quality: ImageQuality | None,
     missed: ImageQuality | None,
 ) -> Judgement:
+    rows = NO_ROWS if predicted is None else predicted
     triples = every if rules.copies else once
     distinct = rows.distinct()
     counted = {"all": rows, "distinct": distinct, "one a pair": rows.one_a_pair()}[rules.rows]
@@ -135,8 +137,8 @@ def _judgement(
         corrected = _hits(distinct, rows.candidates(distinct=True), found, once)
     elif len(triples) > len(once):
         corrected = _hits(counted, free, found, once)
-    pairs = first_pairs(counted.triples, found, np.unique(once[:, :2], axis=0))
-    return Judgement(record, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed)
+    pairs = first_pairs((distinct if rules.rows == "all" else counted).triples, found, np.unique(once[:, :2], axis=0))
+    return Judgement(record, predicted is not None, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed)
 
 
 def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.ndarray) -> Hits:
@@ -148,7 +150,7 @@ def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.nd
 
 def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> Runs:
     if predicted.layers is None:
-        raise SpadeError(f"image {predicted.image_id}: has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names.")
+        raise ImageError("has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names")
     return pixel_runs(true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width))
 
 

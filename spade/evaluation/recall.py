@@ -108,9 +108,9 @@ class Recalls:
         out["InstR"] = mean(np.array([j.found.mean() for j in self.judged]))
         return out
 
-    def accuracy(self) -> dict[str, float | None]:
-        """A@K: of all triplets together, the share that the first K rows on annotated pairs hit; over images with rows."""
-        answered = np.array([j.answered for j in self.judged], bool)[self.given.image]
+    def accuracy(self, strict: bool = False) -> dict[str, float | None]:
+        """A@K: of all triplets together, the share that the first K rows on annotated pairs hit; over images with rows, or all."""
+        answered = np.array([j.answered or strict for j in self.judged], bool)[self.given.image]
         rank = self.given.rank[answered]
         return {f"A@{k}": float(((rank >= 0) & (rank < k)).sum() / len(rank)) if len(rank) else None for k in self.at}
 

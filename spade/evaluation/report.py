@@ -11,9 +11,9 @@ from typing import Any
 from spade.evaluation.charts import bars, curve, intervals_chart, percent, shown
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.examples import examples
+from spade.evaluation.names import RANKED
 from spade.evaluation.predictions import Predictions
 
-RANKED = ("R", "mR", "ngR", "ng-mR", "zR", "ng-zR", "PR", "A")
 WORDS = {
     "R": "recall of triplets",
     "mR": "the same, mean over predicates",
@@ -125,16 +125,30 @@ def _headline(result: Mapping[str, Any], at: Sequence[int]) -> str:
     for name in RANKED:
         if any(result.get(f"{name}@{k}") is not None for k in at):
             cells = [_with_interval(result[f"{name}@{k}"], result["ci95"].get(f"{name}@{k}")) for k in at]
-            rows.append([f"<b>{name}@K</b> <span class=faint>{WORDS[name]}</span>", *cells])
+            rows.append([f"<b>{name}@K</b> <span class=faint>{WORDS[name]}</span>", *cells, _over(result, name)])
     for label, part in (("missing images as 0", "strict"), ("known defects mended", "corrected")):
-        rows += [[f"{name}@K, {label}", *(percent(result[part].get(f"{name}@{k}")) for k in at)] for name in ("R", "mR")]
-    out = _table(["percent", *(f"K = {k}" for k in at)], rows)
+        rows += [[f"{name}@K, {label}", *(percent(result[part].get(f"{name}@{k}")) for k in at), ""] for name in ("R", "mR")]
+    out = _table(["percent", *(f"K = {k}" for k in at), "over"], rows)
+    out += '<p class="faint">Small: 95 % intervals by resampling images; those of mR and PQ mean little below some hundred images.</p>'
     if result["PQ"] is not None:
         parts = [("all", ""), ("things", "_things"), ("stuff", "_stuff")]
         quality = [[n, *(percent(result[f"{q}{s}"]) for q in ("PQ", "SQ", "RQ"))] for n, s in parts]
         quality[0][1] = _with_interval(result["PQ"], result["ci95"].get("PQ"))
+        counts = result["denominators"]
         out += "<h2>Masks</h2>" + _table(["percent", "PQ", "SQ", "RQ"], quality)
-    return out + f"<p>Annotated segments found (InstR): <b>{percent(result['InstR'])}</b></p>"
+        out += f'<p class="faint">Over {counts["PQ"]} classes in {counts["PQ_images"]} predicted images.</p>'
+    found = f"<b>{percent(result['InstR'])}</b> of {result['denominators']['InstR']}"
+    return out + f"<p>Annotated segments found (InstR): {found}</p>"
+
+
+def _over(result: Mapping[str, Any], name: str) -> str:
+    """The denominator of a figure."""
+    counts = result["denominators"]
+    if name.endswith("mR"):
+        return f"{counts['mR']} predicates" if counts["mR"] is not None else "–"
+    if name == "A":
+        return f"{counts['triplets']} triplets"
+    return f"{counts['zR'] if 'z' in name else counts['R']} images" + (f", {counts['PR']} pairs" if name == "PR" else "")
 
 
 def _predicates(result: Mapping[str, Any], at: Sequence[int]) -> str:

@@ -29,9 +29,9 @@ def run(config: EvalConfig, dataset: Dataset, records: list[Record], lists: List
     for name, system in zip(names, systems, strict=True):
         evaluator, unusable, problems = score(config, dataset, records, system, run)
         skipped |= set(unusable)
-        summary = evaluator.summary(lists.split, lists.zero_shot, config.seed)
-        rows.append({"name": name, "predictions": str(system.path.resolve()), **summary, "problems": system.problems + problems})
         drawn.append(evaluator.replicates(config.seed))
+        summary = evaluator.summary(lists.split, lists.zero_shot, drawn=drawn[-1])
+        rows.append({"name": name, "predictions": str(system.path.resolve()), **summary, "problems": system.problems + problems})
     result: dict[str, Any] = {
         "data": str(dataset.source.resolve()),
         "protocol": config.protocol,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ STEP, VERSION = "eval", 2
 def run(config: EvalConfig, run: Run) -> StepResult:
     """Evaluate by one of the field's protocols, or find it done."""
     _known(config)
+    began = time.perf_counter()
     dataset = _dataset(config, run)
     records = choose_records(dataset, config.split, config.limit, with_relations=False)
     lists = Lists(
@@ -63,7 +65,8 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         write_json(draft.file("report.json"), result)
         write_json_lines(draft.file("per_image.jsonl"), evaluator.per_image())
         write_text(draft.file("report.html"), page(result, evaluator, predictions))
-        return just_made(draft.finish(result))
+        done = just_made(draft.finish(result))
+        return replace(done, seconds=round(time.perf_counter() - began, 3))  # our model's predictions included
     finally:
         draft.release()
 

@@ -17,12 +17,12 @@ from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
-from spade.model import describe, find_model, load, model_fingerprint, pick_device
+from spade.model import Model, describe, find_model, load, model_fingerprint, pick_device
 from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture, true_numbers
 from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
-from spade.workspace import Artifact, keyed
+from spade.workspace import Artifact, Draft, keyed
 
 STEP, VERSION = "predict", 2
 
@@ -36,47 +36,20 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     description = describe(folder)
     dataset = _whole_dataset(config)
     vocabulary = _vocabulary(config, description.vocabulary if dataset is None else dataset.vocabulary)
-    by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
     prints = {
         "model": model_fingerprint(folder),
         "images": canonical_hash([[path.name, sha256_file(path)] for path in paths]),
         "vocabulary": canonical_hash(vocabulary.to_json()),
     }
+    prints |= {"exchange": "1"} if dataset is not None else {}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
         done = already_there(draft, config.strict)
     else:
-        model = load(folder, str(device), config.dtype)
-        exchange = None if dataset is None else ExchangeWriter(draft, dataset, model.facts)
-        pictures, problems = [], []
-        started = False
         try:
-            for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
-                try:
-                    picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
-                except SpadeError as error:
-                    problems.append(str(error))
-                    continue
-                if not started:
-                    draft.begin()
-                    started = True
-                pictures.append(name)
-                if draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name)):
-                    continue
-                prediction = model.predict(picture, vocabulary, config.top, config.min_score)
-                graph = replace(prediction.graph, file_name=path.name)
-                write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
-                write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
-                if exchange is not None:
-                    exchange.add(name, by_path[path], prediction, f"{name}.png")
-                write_json(draft.file(f"{name}.json"), graph.to_json(f"{name}.png"))
-            if not pictures:
-                raise SpadeError(problems[0])
-            tell_skipped(problems, "pictures", run.report, config.strict)
-            if exchange is not None:
-                exchange.finish()
+            pictures, problems = _predict(config, draft, load(folder, str(device), config.dtype), paths, vocabulary, dataset, run)
             result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(folder)}
-            result |= {"predictions": str(draft.file(OWN).resolve())} if exchange is not None else {}
+            result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
             done = just_made(draft.finish(result))
         finally:
             draft.release()
@@ -85,6 +58,40 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     if description.backbone == "tiny":
         run.report.say("note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses")
     return done
+
+
+def _predict(
+    config: PredictConfig, draft: Draft, model: Model, paths: Sequence[Path], vocabulary: Vocabulary, dataset: Dataset | None, run: Run
+) -> tuple[list[str], list[str]]:
+    """Write each picture's files, unless a killed run wrote them; the names of the pictures, and what was wrong with others."""
+    by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
+    exchange = None if dataset is None else ExchangeWriter(draft, dataset, model.facts)
+    pictures: list[str] = []
+    problems: list[str] = []
+    for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
+        try:
+            picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
+        except SpadeError as error:
+            problems.append(str(error))
+            continue
+        if not pictures:
+            draft.begin()
+        pictures.append(name)
+        if draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name)):
+            continue
+        prediction = model.predict(picture, vocabulary, config.top, config.min_score)
+        graph = replace(prediction.graph, file_name=path.name)
+        write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
+        write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
+        if exchange is not None:
+            exchange.add(name, by_path[path], prediction, f"{name}.png")
+        write_json(draft.file(f"{name}.json"), graph.to_json(f"{name}.png"))
+    if not pictures:
+        raise SpadeError(problems[0])
+    tell_skipped(problems, "pictures", run.report, config.strict)
+    if exchange is not None:
+        exchange.finish()
+    return pictures, problems
 
 
 def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:

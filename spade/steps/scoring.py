@@ -14,7 +14,7 @@ from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.groups import Split
-from spade.evaluation.predictions import Predictions
+from spade.evaluation.predictions import ImageError, Predictions
 from spade.evaluation.protocols import Judgement
 from spade.files import sha256_file
 from spade.steps.common import Run, tell_skipped
@@ -64,6 +64,10 @@ def score(
         evaluator.judged.append(judged)
     if not evaluator.judged:
         raise SpadeError(f"{skipped[0]} (nor can any other image of this split be compared with its annotation)")
+    if not any(judged.predicted for judged in evaluator.judged):
+        why = f" ({problems[0]})" if problems else ""
+        count = f"none of the {len(records)} images of this split"
+        raise SpadeError(f"{predictions.path}: has a prediction for {count}{why}; try another --split.")
     tell_skipped(skipped, "images", run.report, config.strict)
     tell_skipped(predictions.problems + problems, "predicted images", run.report, strict=False)
     return evaluator, skipped, problems
@@ -104,5 +108,8 @@ def _one(evaluator: Evaluator, record: Record, predictions: Predictions) -> tupl
         return None, error
     try:
         return evaluator.judge(record, ids, predictions.get(record)), None
+    except ImageError as error:
+        trouble = SpadeError(f"{predictions.path}: image {record.image_id}: {error}.")
     except SpadeError as error:
-        return evaluator.judge(record, ids, None), error
+        trouble = error
+    return evaluator.judge(record, ids, None), trouble

@@ -31,8 +31,8 @@ def document(records, **changes):
 
 def write(folder, data, name="psg.json"):
     folder.mkdir(exist_ok=True, parents=True)
-    text = data if isinstance(data, str) else json.dumps(data)
-    (folder / name).write_text(text)
+    text = data if isinstance(data, (str, bytes)) else json.dumps(data)
+    (folder / name).write_bytes(text.encode() if isinstance(text, str) else text)
     return folder
 
 
@@ -92,6 +92,7 @@ def test_a_bad_record_is_left_out_and_named(tmp_path, changes, why):
         ("[]", "is not PSG.s object"),
         ("[" * 100_000, "is not PSG's object"),
         ('{"data": [{"width": NaN}]}', "is not valid json"),
+        (json.dumps(document([])).encode().replace(b'"dog"', b'"\xff"'), "thing_classes cannot be read|is not valid json"),
         (json.dumps(document([], thing_classes="x")), "no list of names under thing_classes"),
         (json.dumps(document([], thing_classes=["a", " "])), "no list of names under thing_classes"),
         (json.dumps(document({})), "no list under data"),

@@ -133,6 +133,23 @@ def test_the_schema_refuses_what_the_reader_refuses():
         ),
         ({"segments_info": [{"id": 5, "category_id": 0, "score": float("nan")}]}, r"segments_info\[0\].score nan is not a finite number"),
         ({"relations": None}, "image 1: Expected `array`, got `null` - at `relations`"),
+        ({"segments_info": [{"id": 0, "category_id": 0}], "relations": []}, r"segments_info\[0\].id 0 is out of range, .* counted from 1"),
+        ({"segments_info": [{"id": 1, "category_id": 10**30}]}, r"segments_info\[0\].category_id"),
+        ({"segments_info": [{"id": 1, "category_id": 2**63}]}, r"segments_info\[0\].category_id 9223372036854775808 is out of range"),
+        ({"relations": [{"subject": 2**63, "object": 1, "scores": [1, 0]}]}, r"relations\[0\].subject"),
+        (
+            {"segments_info": [{"id": 1, "category_id": 0, "score": 1e308}]},
+            r"Expected `float` <= 1000000.0 - at `segments_info",
+        ),
+        ({"segments_info": [{"id": 1, "category_id": 0, "score": -1}]}, r"Expected `float` >= 0.0 - at `segments_info\[0\].score`"),
+        ({"relations": [{"subject": 0, "object": 1, "scores": [1, -1e300]}]}, r"relations\[0\].scores\[1\] is -1e\+300; scores lie within"),
+        ({"segments_info": [{"id": 5, "category_id": 0}] * 2001, "relations": []}, "segments_info: has 2001 entries; at most 2000"),
+        (
+            {"segments_info": [{"id": 5, "category_id": 0, "bbox": [0, 0, 1, 1]}, {"id": 6, "category_id": 0}]},
+            r"segments_info\[1\].bbox: is missing, other segments have one",
+        ),
+        ({"segments_info": [{"id": 5, "category_id": 0, "bbox": [4, 0, 1, 1]}], "relations": []}, r"segments_info\[0\].bbox: .* is no box"),
+        ({"image_id": "1", "pan_seg_file_names": ["\ud800.png"]}, "image 1: .*(malformed|surrogate|escape|UTF-8|utf-8)"),
     ],
 )
 @pytest.mark.parametrize("form", ["lines", "document"])
@@ -183,6 +200,7 @@ def test_bad_lines(data, rows, message, lenient):
             '{"format": "spade-predictions", "version": 1, "predicate_classes": ["p", "r"]}',
             r'made for another data set: predicate_classes\[1\] is "r", in .* "q"',
         ),
+        ('{"format": "spade-predictions", "version": 1, "object_classes": 5}', "object_classes has no names"),
         ("[" * 100_000, "no header line and no list under predictions|not valid json"),
     ],
 )
@@ -194,6 +212,32 @@ def test_unusable_files_are_one_sentence(data, text, message):
             continue  # passed over, with all others
         with pytest.raises(SpadeError, match=message):
             open_predictions(path, data, lenient=lenient)
+
+
+def test_bytes_that_are_no_text(data):
+    """One bad line or image is named; with --lenient the others count."""
+    path = lines(data, image(), image(image_id="2"))
+    good = path.read_bytes()
+    path.write_bytes(good.replace(b'["m.png"]', b'["\xff.png"]', 1))
+    predictions = open_predictions(path, data)
+    with pytest.raises(SpadeError, match=r"image 1: .*utf-8"):
+        predictions.get(data.records[0])
+    assert predictions.get(data.records[1]) is not None
+    path.write_bytes(good.replace(b'"image_id": "1"', b'"image_id": "\xff"'))
+    with pytest.raises(SpadeError, match="line 2 is not valid json"):
+        open_predictions(path, data)
+    assert open_predictions(path, data, lenient=True).get(data.records[1]) is not None
+    path.write_bytes(b'{"predictions": [], "\xff": 1}')
+    with pytest.raises(SpadeError, match="is not valid json"):
+        open_predictions(path, data)
+
+
+def test_files_that_begin_with_a_byte_order_mark(data):
+    path = lines(data, image())
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert open_predictions(path, data).get(data.records[0]) is not None
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"predictions": [image()]}).encode())
+    assert open_predictions(path, data).get(data.records[0]) is not None
 
 
 def test_given_segments_are_not_opened_and_must_be_the_annotated_ones(data):

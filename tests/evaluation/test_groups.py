@@ -53,6 +53,7 @@ def test_visual_genome_lists():
         ({"novel_predicates": ["flies"]}, 'novel_predicates has "flies", which is not among'),
         ({"novel_objects": "a"}, "novel_objects is no list of names"),
         ({"novel_objects": ["a"], "base_objects": ["a"]}, '"a" is both base and novel'),
+        ({"data": []}, "has none of novel_objects, base_objects"),
     ],
 )
 def test_bad_split_files(tmp_path, content, message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,6 +155,6 @@ def test_shards_merge_to_the_same_digits(protocol, seeds, cut):
     scenes = [scene(seed, str(i)) for i, seed in enumerate(seeds)]
     whole, first, second = summary(protocol, scenes), summary(protocol, scenes[:cut]), summary(protocol, scenes[cut:])
     first.dataset = second.dataset = whole.dataset
-    first.merge(second)
+    first.merge(pickle.loads(pickle.dumps(second)))  # as it comes back from another process
     assert first.summary() == whole.summary()
     assert first.per_image() == whole.per_image()

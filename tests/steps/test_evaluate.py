@@ -142,6 +142,17 @@ def test_a_model_told_the_segments(pipeline, world):
     assert row["pan_seg_file_names"] == []
 
 
+def test_predictions_of_another_part_of_the_data(pipeline, world, tmp_path):
+    run = Run(Workspace(tmp_path / "w"))
+    with pytest.raises(SpadeError, match="has a prediction for none of the 16 images of this split"):
+        evaluate.run(EvalConfig(data=world, predictions=own(pipeline), split="train"), run)
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text(own(pipeline).read_text().splitlines()[0] + "\n")
+    with pytest.raises(SpadeError, match="has a prediction for none of the 4 images"):
+        evaluate.run(EvalConfig(data=world, predictions=empty), run)
+    assert not (tmp_path / "w").exists()
+
+
 def test_what_cannot_be_asked(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path / "w"))
     for change, message in (

@@ -13,13 +13,17 @@ from spade.data.codecs import png_bytes, spread_id, write_panoptic
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json
 from spade.world.drawing import draw
-from spade.world.layout import STUFF, THINGS, Scene, Thing, sample_scene
-from spade.world.rules import PREDICATES, nodes_of, relations
+from spade.world.layout import STUFF, THINGS, Scene, Thing
+from spade.world.rules import PREDICATES, needs_context, nodes_of, relations
+from spade.world.situations import sample_scene
 
-VERSION = 1
+VERSION = 2
 CLASSES = THINGS + STUFF
 MIN_PIXELS = 12  # at 128 x 128; a segment that shows less is not annotated
-MAX_RELATIONS = 8
+MIN_RELATIONS, MAX_RELATIONS = 3, 12
+MIN_SEGMENTS, MAX_SEGMENTS = 3, 9
+ATTEMPTS = 30
+TELLING = 0.74  # salience from which a relation is annotated even if three others are
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class WorldSample:
     """A scene with its picture and its annotation.
 
     ``ids`` (H, W) uint32 panoptic ids; ``segments`` one (id, class index, area, box xyxy exclusive) each;
-    ``relations`` (subject index, object index, predicate index) into ``segments`` and ``PREDICATES``.
+    ``relations`` (subject index, object index, predicate index) into ``segments`` and ``PREDICATES``; ``needs_context``
+    says of each whether it changes or vanishes when some third segment is taken away.
     """
 
     scene: Scene
@@ -35,6 +40,8 @@ class WorldSample:
     ids: np.ndarray
     segments: tuple[tuple[int, int, int, tuple[int, int, int, int]], ...]
     relations: tuple[tuple[int, int, int], ...]
+    needs_context: tuple[bool, ...]
+    node_numbers: tuple[int, ...]  # of each segment, as in ``nodes_of(scene)``
 
     @property
     def labels(self) -> list[str]:
@@ -49,8 +56,19 @@ class WorldSample:
 
 
 def make_sample(seed: int, index: int, width: int = 128, height: int = 128) -> WorldSample:
-    """The index-th scene of a world; the same for one seed, version and size on every machine."""
-    scene = sample_scene(np.random.default_rng([seed, index]), width, height)
+    """The index-th scene of a world; the same for one seed, version and size on every machine.
+
+    Scenes with too few or too many segments, or with too little to tell, are drawn again.
+    """
+    for attempt in range(ATTEMPTS):
+        sample = _sample(sample_scene(np.random.default_rng([seed, index, attempt]), width, height))
+        if len(sample.relations) >= MIN_RELATIONS and MIN_SEGMENTS <= len(sample.segments) <= MAX_SEGMENTS:
+            break
+    return sample
+
+
+def _sample(scene: Scene) -> WorldSample:
+    """A scene drawn and annotated."""
     drawing = draw(scene)
     nodes = nodes_of(scene)
     ids = np.zeros(drawing.segments.shape, np.uint32)
@@ -59,7 +77,7 @@ def make_sample(seed: int, index: int, width: int = 128, height: int = 128) -> W
     for number, node in enumerate(nodes):
         mask = drawing.segments == number + 1
         area = int(mask.sum())
-        if area < max(4, MIN_PIXELS * width * height // 128**2):
+        if area < max(4, MIN_PIXELS * scene.width * scene.height // 128**2):
             continue
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         identity = spread_id(number)
@@ -69,15 +87,28 @@ def make_sample(seed: int, index: int, width: int = 128, height: int = 128) -> W
         segments.append((identity, CLASSES.index(node.label), area, box))
     visible = [(s, p, o) for s, p, o in relations(scene) if s in place and o in place]
     visible.sort(key=lambda triple: -_salience(scene, triple))
-    kept = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in visible[:MAX_RELATIONS])
-    return WorldSample(scene, drawing.image, ids, tuple(segments), kept)
+    telling = sum(_salience(scene, triple) >= TELLING for triple in visible)
+    told = visible[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]
+    kept = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in told)
+    context = tuple(needs_context(scene, triple) for triple in told)
+    return WorldSample(scene, drawing.image, ids, tuple(segments), kept, context, tuple(place))
+
+
+# What people speak of first; position and ground come last.
+_TELLING = {name: 1.0 for name in ("riding", "feeding", "kicking", "chasing", "playing with", "talking to", "crossing")}
+_TELLING |= {"driving": 0.5, "carrying": 0.7, "holding": 0.5, "driving on": 0.8, "flying over": 0.6, "looking at": 0.4, "sitting on": 0.5, "lying on": 0.9}
+_TELLING |= {"running on": 0.54, "walking on": 0.56, "parked on": 0.6, "on": 0.42, "standing on": 0.46, "in front of": 0.41, "beside": 0.3}
 
 
 def _salience(scene: Scene, triple: tuple[int, str, int]) -> float:
-    """How much a relation catches the eye: near things first, then things on stuff, stuff on stuff last."""
+    """How much a relation catches the eye: what is done before where it is, near things before far ones."""
     nodes = nodes_of(scene)
-    subject, _, target = (nodes[triple[0]], triple[1], nodes[triple[2]])
-    return sum(node.depth if isinstance(node, Thing) else 0.2 for node in (subject, target))
+    subject, predicate, target = (nodes[triple[0]], triple[1], nodes[triple[2]])
+    near = sum(node.depth if isinstance(node, Thing) else 0.4 for node in (subject, target)) / 2
+    telling = _TELLING.get(predicate, 0.75 if isinstance(subject, Thing) else 0.05)
+    if predicate == "on" and not isinstance(target, Thing):
+        telling = 0.2  # a ball on the ground
+    return telling + 0.5 * near
 
 
 def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
@@ -97,6 +128,7 @@ def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
             {"bbox": list(map(float, box)), "bbox_mode": 0, "category_id": category} for _, category, _, box in sample.segments
         ],
         "relations": [list(triple) for triple in sample.relations],
+        "needs_context": list(sample.needs_context),
     }
 
 

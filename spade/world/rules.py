@@ -105,6 +105,17 @@ def _driven(scene: Scene, car: Node) -> bool:
     return isinstance(car, Thing) and any(thing.inside == scene.index(car) for thing in scene.things)
 
 
+def crossing(scene: Scene, subject: Node, target: Node) -> bool:
+    """On foot on a road on which a car with a driver comes towards the walker."""
+    if not (isinstance(subject, Thing) and isinstance(target, Region)) or target.label != "road" or subject.pose not in MOVING:
+        return False
+    if subject.label == "car" or not _on_ground(subject) or scene.ground_of(subject) != "road":
+        return False
+    return any(
+        car.label == "car" and _driven(scene, car) and scene.ground_of(car) == "road" and scene.ahead(car, subject) > 0 for car in scene.things
+    )
+
+
 @_things
 def riding(scene: Scene, subject: Thing, target: Thing) -> bool:
     """Astride a horse or a bicycle, or in a boat that floats on the sea."""
@@ -265,6 +276,7 @@ RULES: dict[str, Rule] = {
     "talking to": talking_to,
     "driving on": driving_on,
     "parked on": parked_on,
+    "crossing": crossing,
     "running on": _upon("running"),
     "walking on": _upon("walking"),
     "standing on": _upon("standing"),

@@ -9,7 +9,7 @@ import numpy as np
 
 from spade.world.layout import SEAT, SIZE, Band, Scene, Thing
 
-MOST_THINGS = 7  # with the stuff regions at most nine or so segments
+MOST_THINGS = 6  # with the stuff regions at most nine or so segments
 
 
 def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
@@ -33,7 +33,9 @@ def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
     for _ in range(int(rng.integers(2, 5))):
         situation = _SITUATIONS[str(rng.choice(names, p=np.array(weights) / sum(weights)))]
         for _ in range(6):
-            stage = _Stage(rng, scene, len(things), float(rng.uniform(0.1, 0.9)), int(rng.choice([-1, 1])))
+            facing = int(rng.choice([-1, 1]))
+            x = 0.5 - facing * float(rng.uniform(-0.25, 0.42))  # most situations reach forward
+            stage = _Stage(rng, scene, len(things), x, facing)
             stage.depth = float(rng.uniform(*_ground(scene)))
             added = situation(stage)
             if added and len(things) + len(added) <= MOST_THINGS and _fits(scene, things, added):
@@ -108,6 +110,10 @@ class _Stage:
         own: dict[str, object] = {"x": carrier.x, "depth": carrier.depth, "on": number, "altitude": SEAT[carrier.label] * height}
         return self.make(label, pose, **{**own, **facts})
 
+    def pick_side(self) -> int:
+        """Left or right."""
+        return int(self.rng.choice([-1, 1]))
+
     def pick_facing(self) -> int:
         """Left, right or towards the viewer."""
         return int(self.rng.choice([-1, 0, 1]))
@@ -124,7 +130,7 @@ class _Stage:
 
 
 def _walker(s: _Stage) -> list[Thing]:
-    pose = str(s.rng.choice(["standing", "walking", "running", "sitting", "lying"], p=[0.26, 0.24, 0.18, 0.14, 0.18]))
+    pose = str(s.rng.choice(["standing", "walking", "running", "sitting", "lying"], p=[0.10, 0.17, 0.17, 0.10, 0.46]))
     facing = 0 if pose in ("standing", "sitting") and s.chance(0.35) else s.facing
     return [s.make("person", pose, facing=facing)]
 
@@ -136,27 +142,27 @@ def _animal(s: _Stage) -> list[Thing]:
 
 def _pair(s: _Stage) -> list[Thing]:
     """Two people, often turned to each other: talking, looking, playing across a ball, or neither."""
-    other_x = s.beside(float(s.rng.uniform(0.45, 1.0)))
-    turned = s.chance(0.75)
-    one = s.make("person", s.pick("standing", "standing", "sitting"), act="talking" if turned and s.chance(0.4) else "")
+    other_x = s.beside(float(s.rng.uniform(0.45, 0.85)))
+    turned = s.chance(0.82)
+    one = s.make("person", s.pick("standing", "walking", "sitting"), act="talking" if turned and s.chance(0.38) else "")
     label = s.pick("person", "person", "dog") if one.act == "" else "person"
     back = -s.facing if turned else int(s.rng.choice([s.facing, -s.facing]))
-    other = s.make(label, s.pick("standing", "sitting"), x=other_x, facing=back, depth=s.jitter())
+    other = s.make(label, s.pick("standing", "walking", "sitting"), x=other_x, facing=back, depth=s.jitter())
     if label == "person" and back == -s.facing and s.chance(0.35):
         other = replace(other, act="talking")
     found = [one, other]
-    if one.act == other.act == "" and s.chance(0.55):
+    if one.act == other.act == "" and s.chance(0.72):
         middle = (one.x + other.x) / 2
-        found.append(s.make("sports ball", "resting", x=middle if s.chance(0.75) else s.beside(-0.3), depth=one.depth, facing=1))
+        found.append(s.make("sports ball", "resting", x=middle if s.chance(0.85) else s.beside(-0.3), depth=one.depth, facing=1))
     return found
 
 
 def _row(s: _Stage) -> list[Thing]:
     """Three in a row: the one in the middle stands in the way of a gaze."""
-    far = s.beside(float(s.rng.uniform(0.8, 1.1)))
+    far = s.beside(float(s.rng.uniform(0.65, 0.9)))
     middle = s.make(s.pick("person", "dog", "horse" if s.scene.back == "sky-other-merged" else "chair", "cat"), "standing", x=(s.x + far) / 2)
     middle = replace(middle, facing=int(s.rng.choice([-1, 0, 1])) if middle.label == "person" else s.facing, depth=s.jitter())
-    return [s.make("person", "standing"), middle, s.make("person", "standing", x=far, facing=s.pick_facing(), depth=s.jitter())]
+    return [s.make("person", s.pick("standing", "walking", "running")), middle, s.make("person", s.pick("standing", "walking", "running"), x=far, facing=s.pick_facing(), depth=s.jitter())]
 
 
 def _kick(s: _Stage) -> list[Thing]:
@@ -167,15 +173,15 @@ def _kick(s: _Stage) -> list[Thing]:
 
 def _chase(s: _Stage) -> list[Thing]:
     hunter, prey = s.pick("dog", "person", "cat"), s.pick("cat", "dog", "person")
-    running = s.chance(0.65)
-    away = s.facing if s.chance(0.8) else -s.facing
+    running = s.chance(0.8)
+    away = s.facing if s.chance(0.88) else -s.facing
     first = s.make(hunter, "running" if running else s.pick("standing", "walking"))
-    second = s.make(prey, "running" if s.chance(0.75) else "walking", x=s.beside(float(s.rng.uniform(0.5, 1.0))), facing=away, depth=s.jitter())
+    second = s.make(prey, "running" if s.chance(0.88) else "walking", x=s.beside(float(s.rng.uniform(0.5, 0.9))), facing=away, depth=s.jitter())
     return [first, second]
 
 
 def _ride(s: _Stage) -> list[Thing]:
-    label = s.pick("horse", "bicycle")
+    label = s.pick("horse", "bicycle", "bicycle")
     mount = s.make(label, s.pick("standing", "walking", "running") if label == "horse" else "standing")
     if s.chance(0.25):
         return [mount]
@@ -185,20 +191,20 @@ def _ride(s: _Stage) -> list[Thing]:
 
 
 def _feed(s: _Stage) -> list[Thing]:
-    reach = float(s.rng.uniform(0.4, 0.68) if s.chance(0.75) else s.rng.uniform(0.9, 1.2))
+    reach = float(s.rng.uniform(0.4, 0.68) if s.chance(0.85) else s.rng.uniform(0.9, 1.2))
     animal = s.make(s.pick("horse", "dog", "cat") if s.scene.back == "sky-other-merged" else s.pick("dog", "cat"), "standing", x=s.beside(reach))
     animal = replace(animal, facing=-s.facing if s.chance(0.8) else s.facing)
-    if s.chance(0.25):
-        return [animal, s.make("person", "standing")]
-    banana = s.held_thing("banana")
-    return [animal, banana, s.make("person", "standing", holds=s.base + 1)]
+    if s.chance(0.15):
+        return [animal, s.make("person", s.pick("standing", "walking"))]
+    banana = s.held_thing("banana" if s.chance(0.66) else s.pick("cup", "sports ball"))
+    return [animal, banana, s.make("person", s.pick("standing", "walking", "sitting"), holds=s.base + 1)]
 
 
 def _umbrella(s: _Stage) -> list[Thing]:
     holder = s.make("person", s.pick("standing", "walking"), holds=s.base)
     umbrella = replace(s.held_thing("umbrella"), scale=1.15)
     found = [umbrella, holder]
-    if s.chance(0.55):
+    if s.chance(0.8):
         found.append(s.make("person", holder.pose, x=s.beside(0.2), scale=0.8 * holder.scale, facing=s.facing, depth=s.depth - 0.01))
     return found
 
@@ -211,7 +217,7 @@ def _carry(s: _Stage) -> list[Thing]:
 def _kite(s: _Stage) -> list[Thing]:
     kite_x = float(np.clip(s.beside(float(s.rng.uniform(0.3, 0.6))), 0.06, 0.94))
     kite = s.make("kite", "flying", x=kite_x, depth=max(s.depth, 0.65), altitude=_in_the_sky(s, s.depth))
-    return [kite, s.make("person", s.pick("standing", "running"), holds=s.base)]
+    return [kite, s.make("person", s.pick("standing", "running", "walking"), holds=s.base)]
 
 
 def _bird(s: _Stage) -> list[Thing]:
@@ -234,7 +240,7 @@ def _seat(s: _Stage, label: str) -> list[Thing]:
         return [seat]
     if s.chance(0.25):
         return [seat, s.upon(seat, s.base, "cat", s.pick("sitting", "lying", "standing"), scale=1.0)]
-    pose = s.pick("sitting", "sitting", "lying")
+    pose = s.pick("sitting", "sitting", "lying", "standing")
     return [seat, s.upon(seat, s.base, "person", pose, scale=0.8 * seat.scale if pose == "lying" else seat.scale)]
 
 
@@ -258,7 +264,14 @@ def _car(s: _Stage) -> list[Thing]:
     if road is not None and s.chance(0.8):
         s.depth = float(s.rng.uniform(s.scene.bands[road - 1].near_edge + 0.08, s.scene.bands[road].near_edge - 0.02))
     car = s.make("car", "standing")
-    return [car, s.make("person", "sitting", inside=s.base, altitude=0.0, scale=car.scale)] if s.chance(0.55) else [car]
+    found = [car]
+    if s.chance(0.6):
+        seat = SIZE["car"][0] * car.depth * car.scale * 0.52
+        found.append(s.make("person", "sitting", x=s.beside(0.05), inside=s.base, altitude=seat, scale=0.58 * car.scale))
+    if road is not None and s.chance(0.75) and s.scene.bands[road].near_edge >= s.depth:  # somebody on the road, too
+        ahead = float(s.rng.uniform(0.55, 0.85)) * (1 if s.chance(0.8) else -1)
+        found.append(s.make("person", s.pick("walking", "running", "walking", "standing"), x=s.beside(ahead), facing=s.pick_side()))
+    return found
 
 
 def _boat(s: _Stage) -> list[Thing]:
@@ -301,11 +314,11 @@ _SITUATIONS: dict[str, Situation] = {
     "boat": _boat,
     "play": _play,
 }
-_OUTDOORS = {"walker": 5, "animal": 3, "pair": 8, "row": 6, "kick": 4, "chase": 6, "ride": 6, "feed": 7, "umbrella": 5, "carry": 5}
-_OUTDOORS |= {"kite": 4, "bird": 4, "bench": 6, "play": 3}
+_OUTDOORS = {"walker": 8, "animal": 2, "pair": 27, "row": 3, "kick": 13, "chase": 15, "ride": 6, "feed": 24, "umbrella": 20, "carry": 2}
+_OUTDOORS |= {"kite": 9, "bird": 3, "bench": 5, "play": 2}
 _PLACES: dict[str, dict[str, float]] = {
     "field": _OUTDOORS,
-    "street": _OUTDOORS | {"car": 26},
-    "beach": _OUTDOORS | {"boat": 20, "ride": 2},
-    "room": {"walker": 4, "animal": 4, "pair": 9, "row": 5, "chase": 3, "feed": 5, "carry": 6, "couch": 12, "table": 16, "play": 5},
+    "street": _OUTDOORS | {"car": 150},
+    "beach": _OUTDOORS | {"boat": 40, "ride": 1},
+    "room": {"walker": 6, "animal": 2, "pair": 24, "row": 4, "chase": 12, "feed": 24, "carry": 5, "couch": 9, "table": 12, "play": 3},
 }

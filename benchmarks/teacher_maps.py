@@ -14,7 +14,7 @@ from spade.diffusion.backbone import Backbone, load_backbone
 from spade.diffusion.inversion import invert
 from spade.diffusion.prompts import Prompt, span_tokens, split_prompts
 from spade.segmentation.mask_generator import shrink_masks
-from spade.world.dataset import WorldSample, make_sample
+from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import THINGS
 from spade.world.rules import PREDICATES
 

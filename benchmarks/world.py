@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 from spade.evaluation.groups import FAR
-from spade.world.dataset import CLASSES, WorldSample, make_sample
+from spade.world.annotation import CLASSES, WorldSample, make_sample
 from spade.world.layout import Scene, Thing
 from spade.world.rules import PREDICATES, Node, nodes_of
 
@@ -197,7 +198,7 @@ def _boosting(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarr
 
 def _tower(channels: int) -> nn.Sequential:
     widths = (channels, 32, 64, 96)
-    layers = [[nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()] for a, b in zip(widths[:-1], widths[1:], strict=True)]
+    layers = [[nn.Conv2d(a, b, 3, 2, 1), nn.BatchNorm2d(b), nn.ReLU()] for a, b in pairwise(widths)]
     return nn.Sequential(*(layer for group in layers for layer in group), nn.Flatten())
 
 

@@ -34,7 +34,7 @@ def world(tmp_path_factory) -> Path:
     from spade.steps.world import run
 
     out = tmp_path_factory.mktemp("world") / "psg"
-    run(out, 20, 128, 128, 7, Run(Workspace(out.parent / "unused")))
+    run(out, 20, (128, 128), 7, Run(Workspace(out.parent / "unused")))
     return out
 
 

@@ -14,7 +14,7 @@ from spade.files import sha256_file
 from spade.model import describe, find_model, model_fingerprint, pick_device
 from spade.scene_graph import segment_geometry
 from spade.vocabulary import Label, Vocabulary
-from spade.world.dataset import make_sample
+from spade.world.annotation import make_sample
 
 
 def scene(index, seed=99):

@@ -37,8 +37,8 @@ def test_it_knows_the_world_better_than_chance(clip):
     """16 held-out scenes against their captions: chance is 1/16."""
     import numpy as np
 
+    from spade.world.annotation import make_sample
     from spade.world.captions import web_caption
-    from spade.world.dataset import make_sample
 
     samples = [make_sample(77, i) for i in range(128)]
     images = clip.embed_images([Image.fromarray(s.image) for s in samples])

@@ -18,8 +18,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from spade.diffusion.prompts import relation_text
 from spade.files import write_json
 from spade.vocabulary import psg_lists
+from spade.world.annotation import WorldSample
 from spade.world.captions import web_caption
-from spade.world.dataset import WorldSample
 
 BATCH, WIDTH, LAYERS, HEADS, CONTEXT = 128, 128, 4, 4, 77
 

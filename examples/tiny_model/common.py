@@ -15,7 +15,7 @@ import torch
 
 from spade.files import write_json_lines
 from spade.training import Optimisation, Row, fit
-from spade.world.dataset import WorldSample, make_sample
+from spade.world.annotation import WorldSample, make_sample
 from spade_cli.console import Console
 
 TRAIN_SEED, WATCH_SEED = 1_000, 2_000  # worlds for training and for watching; tests and examples use others

@@ -19,7 +19,7 @@ def main() -> None:
     run = Run(Workspace(options.output / "workspace"), Console())
     data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
     with recorded(options, "adapter") as figures:
-        world.run(data, options.samples, 128, 128, WORLD_SEED, run)
+        world.run(data, options.samples, (128, 128), WORLD_SEED, run, setting="ovdr")
         config = InvertConfig(data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers)
         invert.run(config, run)
         figures |= calibrate.run(CalibrateConfig(epochs=3, init="scratch", **numbers), run).result

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from spade.diffusion.prompts import relation_text
-from spade.world.dataset import WorldSample
+from spade.world.annotation import WorldSample
 
 BATCH = 16
 

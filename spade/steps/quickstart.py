@@ -46,7 +46,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult:
         report.say(f"{name}: {'cached' if result.cached else f'{result.seconds:.1f} s'}")
         return result
 
-    finish("world", world.run(data, config.images, 128, 128, config.seed, run))
+    finish("world", world.run(data, config.images, (128, 128), config.seed, run))
     at = EvalConfig(data=data, at=(20, 50), **numbers)
     before = finish("eval packaged", evaluate.run(replace(at, model=embedded_model()), run))
     finish("invert", invert.run(InvertConfig(data=data, **numbers), run))

@@ -4,111 +4,52 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cache
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 
-from spade.data.codecs import png_bytes, spread_id, write_panoptic
+from spade.data.codecs import png_bytes, write_panoptic
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json
-from spade.world.drawing import draw
-from spade.world.layout import STUFF, THINGS, Scene, Thing
-from spade.world.rules import PREDICATES, needs_context, nodes_of, relations
-from spade.world.situations import sample_scene
+from spade.world.annotation import WorldSample, make_sample
+from spade.world.layout import STUFF, THINGS
+from spade.world.rules import PREDICATES
 
 VERSION = 2
-CLASSES = THINGS + STUFF
-MIN_PIXELS = 12  # at 128 x 128; a segment that shows less is not annotated
-MIN_RELATIONS, MAX_RELATIONS = 3, 12
-MIN_SEGMENTS, MAX_SEGMENTS = 3, 9
-ATTEMPTS = 30
-TELLING = 0.74  # salience from which a relation is annotated even if three others are
+SETTINGS = ("closed", "ovr", "ovdr")
 
 
-@dataclass(frozen=True)
-class WorldSample:
-    """A scene with its picture and its annotation.
-
-    ``ids`` (H, W) uint32 panoptic ids; ``segments`` one (id, class index, area, box xyxy exclusive) each;
-    ``relations`` (subject index, object index, predicate index) into ``segments`` and ``PREDICATES``; ``needs_context``
-    says of each whether it changes or vanishes when some third segment is taken away.
-    """
-
-    scene: Scene
-    image: np.ndarray
-    ids: np.ndarray
-    segments: tuple[tuple[int, int, int, tuple[int, int, int, int]], ...]
-    relations: tuple[tuple[int, int, int], ...]
-    needs_context: tuple[bool, ...]
-    node_numbers: tuple[int, ...]  # of each segment, as in ``nodes_of(scene)``
-
-    @property
-    def labels(self) -> list[str]:
-        """The label of each segment."""
-        return [CLASSES[category] for _, category, _, _ in self.segments]
-
-    @property
-    def triples(self) -> list[tuple[str, str, str]]:
-        """Relations as (subject label, predicate, object label)."""
-        labels = self.labels
-        return [(labels[s], PREDICATES[p], labels[o]) for s, o, p in self.relations]
+@cache
+def novel_names(setting: str) -> tuple[frozenset[str], frozenset[str]]:
+    """(objects, predicates) that training annotations of this setting leave out."""
+    lists = json.loads(resources.files("spade").joinpath("assets/lists/world.json").read_text("utf-8"))
+    objects = frozenset(lists["novel_objects"]) if setting == "ovdr" else frozenset()
+    return objects, frozenset(lists["novel_predicates"]) if setting != "closed" else frozenset()
 
 
-def make_sample(seed: int, index: int, width: int = 128, height: int = 128) -> WorldSample:
-    """The index-th scene of a world; the same for one seed, version and size on every machine.
-
-    Scenes with too few or too many segments, or with too little to tell, are drawn again.
-    """
-    for attempt in range(ATTEMPTS):
-        sample = _sample(sample_scene(np.random.default_rng([seed, index, attempt]), width, height))
-        if len(sample.relations) >= MIN_RELATIONS and MIN_SEGMENTS <= len(sample.segments) <= MAX_SEGMENTS:
-            break
-    return sample
-
-
-def _sample(scene: Scene) -> WorldSample:
-    """A scene drawn and annotated."""
-    drawing = draw(scene)
-    nodes = nodes_of(scene)
-    ids = np.zeros(drawing.segments.shape, np.uint32)
-    segments: list[tuple[int, int, int, tuple[int, int, int, int]]] = []
-    place: dict[int, int] = {}
-    for number, node in enumerate(nodes):
-        mask = drawing.segments == number + 1
-        area = int(mask.sum())
-        if area < max(4, MIN_PIXELS * scene.width * scene.height // 128**2):
-            continue
-        ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        identity = spread_id(number)
-        ids[mask] = identity
-        place[number] = len(segments)
-        box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
-        segments.append((identity, CLASSES.index(node.label), area, box))
-    visible = [(s, p, o) for s, p, o in relations(scene) if s in place and o in place]
-    visible.sort(key=lambda triple: -_salience(scene, triple))
-    telling = sum(_salience(scene, triple) >= TELLING for triple in visible)
-    told = visible[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]
-    kept = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in told)
-    context = tuple(needs_context(scene, triple) for triple in told)
-    return WorldSample(scene, drawing.image, ids, tuple(segments), kept, context, tuple(place))
-
-
-# What people speak of first; position and ground come last.
-_TELLING = {name: 1.0 for name in ("riding", "feeding", "kicking", "chasing", "playing with", "talking to", "crossing")}
-_TELLING |= {"driving": 0.5, "carrying": 0.7, "holding": 0.5, "driving on": 0.8, "flying over": 0.6, "looking at": 0.4, "sitting on": 0.5, "lying on": 0.9}
-_TELLING |= {"running on": 0.54, "walking on": 0.56, "parked on": 0.6, "on": 0.42, "standing on": 0.46, "in front of": 0.41, "beside": 0.3}
-
-
-def _salience(scene: Scene, triple: tuple[int, str, int]) -> float:
-    """How much a relation catches the eye: what is done before where it is, near things before far ones."""
-    nodes = nodes_of(scene)
-    subject, predicate, target = (nodes[triple[0]], triple[1], nodes[triple[2]])
-    near = sum(node.depth if isinstance(node, Thing) else 0.4 for node in (subject, target)) / 2
-    telling = _TELLING.get(predicate, 0.75 if isinstance(subject, Thing) else 0.05)
-    if predicate == "on" and not isinstance(target, Thing):
-        telling = 0.2  # a ball on the ground
-    return telling + 0.5 * near
+def trained(sample: WorldSample, setting: str) -> WorldSample:
+    """A sample as training annotations of this setting have it: novel things void, novel predicates not said."""
+    objects, predicates = novel_names(setting)
+    kept = [i for i, label in enumerate(sample.labels) if label not in objects]
+    place = {old: new for new, old in enumerate(kept)}
+    told = [
+        ((place[s], place[o], p), context)
+        for (s, o, p), context in zip(sample.relations, sample.needs_context, strict=True)
+        if s in place and o in place and PREDICATES[p] not in predicates
+    ]
+    segments = tuple(sample.segments[i] for i in kept)
+    ids = np.where(np.isin(sample.ids, [identity for identity, *_ in segments]), sample.ids, 0).astype(np.uint32)
+    return replace(
+        sample,
+        ids=ids,
+        segments=segments,
+        relations=tuple(triple for triple, _ in told),
+        needs_context=tuple(context for _, context in told),
+        node_numbers=tuple(sample.node_numbers[i] for i in kept),
+    )
 
 
 def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
@@ -133,14 +74,17 @@ def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
 
 
 def write_world(
-    out: Path, images: int, width: int, height: int, seed: int, force: bool, progress: Callable[[range], Iterable[int]]
+    out: Path, images: int, size: tuple[int, int], seed: int, setting: str, force: bool, progress: Callable[[range], Iterable[int]]
 ) -> bool:
-    """Write a world of ``images`` scenes into the folder ``out``; every fifth from the end is a test image.
+    """Write a world of ``images`` scenes of ``size`` (width, height) into the folder ``out``; every fifth is a test image.
+
+    Test images are annotated in full, training images as the ``setting`` has it.
 
     psg.json comes last, so it stands only beside a whole data set. Returns False where the very same world was
     there already. Raises SpadeError where ``out`` holds something else.
     """
-    made = {"world_version": VERSION, "images": images, "width": width, "height": height, "seed": seed}
+    width, height = size
+    made = {"world_version": VERSION, "images": images, "width": width, "height": height, "seed": seed, "setting": setting}
     index_file, begun = out / "psg.json", out / ".world.json"
     if not all(place.is_dir() for place in (out, *out.parents) if place.exists()):
         raise SpadeError(f"{out}: a file stands where a folder is needed; name another folder.")
@@ -155,6 +99,8 @@ def write_world(
     records = []
     for index in progress(range(images)):
         sample = make_sample(seed, index, width, height)
+        if index % 5 != 4:
+            sample = trained(sample, setting)
         name = f"{index:06d}"
         write_bytes(out / "images" / f"{name}.png", png_bytes(sample.image))
         write_panoptic(out / "panoptic" / f"{name}.png", sample.ids)

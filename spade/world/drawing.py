@@ -88,7 +88,8 @@ def _draw_stuff(brush: Brush, scene: Scene) -> None:
         outline = [(x * width, y * height) for x, y in zip(xs, ys, strict=True)]
         ridge = [*outline, (width * 1.05, scene.horizon * height + 2), (-width * 0.05, scene.horizon * height + 2)]
         brush.shape_px(ridge, colour("mountain-merged"), number["mountain-merged"])
-    top, painted = 0.0, {}
+    top = 0.0
+    painted: dict[str, Colour] = {}
     for band in scene.bands:
         painted.setdefault(band.label, colour(band.label))
         box = (0.0, scene.ground_y(top) * height, float(width), scene.ground_y(band.near_edge) * height)

@@ -111,9 +111,8 @@ def crossing(scene: Scene, subject: Node, target: Node) -> bool:
         return False
     if subject.label == "car" or not _on_ground(subject) or scene.ground_of(subject) != "road":
         return False
-    return any(
-        car.label == "car" and _driven(scene, car) and scene.ground_of(car) == "road" and scene.ahead(car, subject) > 0 for car in scene.things
-    )
+    cars = [thing for thing in scene.things if thing.label == "car" and scene.ground_of(thing) == "road"]
+    return any(_driven(scene, car) and scene.ahead(car, subject) > 0 for car in cars)
 
 
 @_things
@@ -310,18 +309,12 @@ def relations(scene: Scene) -> list[tuple[int, str, int]]:
 def needs_context(scene: Scene, relation: tuple[int, str, int]) -> bool:
     """Whether the relation changes or vanishes when some third segment is taken away."""
     s, name, o = relation
-    nodes = nodes_of(scene)
-    labels = (nodes[s].label, nodes[o].label)
-    for third, node in enumerate(nodes):
+    for third, node in enumerate(nodes_of(scene)):
         if third in (s, o):
             continue
         smaller = without(scene, third) if isinstance(node, Thing) else without_stuff(scene, node.label)
-        found = [
-            predicate_of(smaller, a, b)
-            for a, b in [(_same(scene, smaller, third, s), _same(scene, smaller, third, o))]
-            if a is not None and b is not None
-        ]
-        if labels and found != [name]:
+        subject, target = _same(scene, smaller, third, s), _same(scene, smaller, third, o)
+        if subject is None or target is None or predicate_of(smaller, subject, target) != name:
             return True
     return False
 

@@ -88,6 +88,11 @@ class _Stage:
     facing: int
     depth: float = 0.7
 
+    @property
+    def indoors(self) -> bool:
+        """Whether there is a wall instead of a sky."""
+        return self.scene.back == "wall-other-merged"
+
     def chance(self, share: float) -> bool:
         return bool(self.rng.random() < share)
 
@@ -136,8 +141,9 @@ def _walker(s: _Stage) -> list[Thing]:
 
 
 def _animal(s: _Stage) -> list[Thing]:
-    label = s.pick("dog", "horse", "cat") if s.scene.back != "wall-other-merged" else s.pick("dog", "cat")
-    return [s.make(label, s.pick("standing", "sitting", "lying", "walking", "running") if label != "horse" else s.pick("standing", "walking", "running"))]
+    label = s.pick("dog", "cat") if s.indoors else s.pick("dog", "horse", "cat")
+    poses = ("standing", "walking", "running") if label == "horse" else ("standing", "sitting", "lying", "walking", "running")
+    return [s.make(label, s.pick(*poses))]
 
 
 def _pair(s: _Stage) -> list[Thing]:
@@ -160,9 +166,15 @@ def _pair(s: _Stage) -> list[Thing]:
 def _row(s: _Stage) -> list[Thing]:
     """Three in a row: the one in the middle stands in the way of a gaze."""
     far = s.beside(float(s.rng.uniform(0.65, 0.9)))
-    middle = s.make(s.pick("person", "dog", "horse" if s.scene.back == "sky-other-merged" else "chair", "cat"), "standing", x=(s.x + far) / 2)
+    middle = s.make(
+        s.pick("person", "dog", "horse" if s.scene.back == "sky-other-merged" else "chair", "cat"), "standing", x=(s.x + far) / 2
+    )
     middle = replace(middle, facing=int(s.rng.choice([-1, 0, 1])) if middle.label == "person" else s.facing, depth=s.jitter())
-    return [s.make("person", s.pick("standing", "walking", "running")), middle, s.make("person", s.pick("standing", "walking", "running"), x=far, facing=s.pick_facing(), depth=s.jitter())]
+    return [
+        s.make("person", s.pick("standing", "walking", "running")),
+        middle,
+        s.make("person", s.pick("standing", "walking", "running"), x=far, facing=s.pick_facing(), depth=s.jitter()),
+    ]
 
 
 def _kick(s: _Stage) -> list[Thing]:
@@ -176,7 +188,9 @@ def _chase(s: _Stage) -> list[Thing]:
     running = s.chance(0.8)
     away = s.facing if s.chance(0.88) else -s.facing
     first = s.make(hunter, "running" if running else s.pick("standing", "walking"))
-    second = s.make(prey, "running" if s.chance(0.88) else "walking", x=s.beside(float(s.rng.uniform(0.5, 0.9))), facing=away, depth=s.jitter())
+    second = s.make(
+        prey, "running" if s.chance(0.88) else "walking", x=s.beside(float(s.rng.uniform(0.5, 0.9))), facing=away, depth=s.jitter()
+    )
     return [first, second]
 
 
@@ -192,8 +206,8 @@ def _ride(s: _Stage) -> list[Thing]:
 
 def _feed(s: _Stage) -> list[Thing]:
     reach = float(s.rng.uniform(0.4, 0.68) if s.chance(0.85) else s.rng.uniform(0.9, 1.2))
-    animal = s.make(s.pick("horse", "dog", "cat") if s.scene.back == "sky-other-merged" else s.pick("dog", "cat"), "standing", x=s.beside(reach))
-    animal = replace(animal, facing=-s.facing if s.chance(0.8) else s.facing)
+    label = s.pick("dog", "cat") if s.indoors else s.pick("horse", "dog", "cat")
+    animal = s.make(label, "standing", x=s.beside(reach), facing=-s.facing if s.chance(0.8) else s.facing)
     if s.chance(0.15):
         return [animal, s.make("person", s.pick("standing", "walking"))]
     banana = s.held_thing("banana" if s.chance(0.66) else s.pick("cup", "sports ball"))
@@ -314,7 +328,18 @@ _SITUATIONS: dict[str, Situation] = {
     "boat": _boat,
     "play": _play,
 }
-_OUTDOORS = {"walker": 8, "animal": 2, "pair": 27, "row": 3, "kick": 13, "chase": 15, "ride": 6, "feed": 24, "umbrella": 20, "carry": 2}
+_OUTDOORS: dict[str, float] = {
+    "walker": 8,
+    "animal": 2,
+    "pair": 27,
+    "row": 3,
+    "kick": 13,
+    "chase": 15,
+    "ride": 6,
+    "feed": 24,
+    "umbrella": 20,
+    "carry": 2,
+}
 _OUTDOORS |= {"kite": 9, "bird": 3, "bench": 5, "play": 2}
 _PLACES: dict[str, dict[str, float]] = {
     "field": _OUTDOORS,

@@ -38,7 +38,7 @@ def test_the_error_of_a_v_prediction_falls_with_the_steps(backbone):
 
 
 def test_the_round_trip_gets_better_with_more_steps(backbone):
-    from spade.world.dataset import make_sample
+    from spade.world.annotation import make_sample
 
     image = torch.from_numpy(make_sample(5, 1).image).permute(2, 0, 1)[None] / 127.5 - 1
     latents = backbone.encode_image(image)

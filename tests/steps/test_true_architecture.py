@@ -35,7 +35,7 @@ def directory(tmp_path_factory):
 @pytest.mark.slow
 def test_every_step_runs_on_pictures_that_are_not_square(directory, tmp_path):
     run, data = Run(Workspace(tmp_path / "w")), tmp_path / "data"
-    world.run(data, 5, 160, 128, 0, run)
+    world.run(data, 5, (160, 128), 0, run)
     own = {"backbone": str(directory), "clip": str(embedded_model() / "clip")}
     inverted = invert.run(InvertConfig(data=data, limit=2, batch_size=2, **own), run)
     row = json.loads((inverted.path / "index.jsonl").read_text().splitlines()[0])

@@ -10,14 +10,15 @@ from spade.data.codecs import read_panoptic
 from spade.data.images import read_image
 from spade.data.psg import load_psg
 from spade.errors import SpadeError
+from spade.world.annotation import CLASSES, MAX_RELATIONS, MAX_SEGMENTS, MIN_RELATIONS, MIN_SEGMENTS, make_sample
 from spade.world.captions import SYNONYMS, web_caption
-from spade.world.dataset import CLASSES, MAX_RELATIONS, make_sample, write_world
+from spade.world.dataset import novel_names, trained, write_world
 from spade.world.layout import THINGS
 from spade.world.rules import PREDICATES
 
 
-def write(out, images=6, seed=1, force=False):
-    return write_world(out, images, 128, 96, seed, force, iter)
+def write(out, images=6, seed=1, force=False, setting="closed"):
+    return write_world(out, images, (128, 96), seed, setting, force, iter)
 
 
 def test_a_world_is_a_psg_data_set(tmp_path):
@@ -71,7 +72,7 @@ def test_files_of_others_are_not_touched_and_a_killed_world_goes_on(tmp_path, mo
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_world(tmp_path / "w", 6, 128, 96, 1, False, killed)
+        write_world(tmp_path / "w", 6, (128, 96), 1, "closed", False, killed)
     with pytest.raises(SpadeError, match="holds other files"):
         write(tmp_path / "w", seed=2)
     assert write(tmp_path / "w")
@@ -84,9 +85,44 @@ def test_what_scenes_hold():
     labels = Counter(label for s in samples for label in s.labels)
     assert set(predicates) == set(PREDICATES)
     assert set(labels) == set(CLASSES)
-    assert all(len(s.relations) <= MAX_RELATIONS for s in samples)
+    assert all(MIN_RELATIONS <= len(s.relations) <= MAX_RELATIONS for s in samples)
+    assert all(MIN_SEGMENTS <= len(s.segments) <= MAX_SEGMENTS for s in samples)
     assert all(any(label in THINGS for label in s.labels) for s in samples)
+    context = [flag for s in samples for flag in s.needs_context]
+    assert sum(context) / len(context) > 0.15
+    shares = [count / len(context) for count in predicates.values()]
+    assert max(shares) < 0.25
     assert all(len({(a, b) for a, b, _ in s.relations}) == len(s.relations) for s in samples)
+
+
+@pytest.mark.parametrize("setting", ["closed", "ovr", "ovdr"])
+def test_novel_names_are_in_no_training_annotation_and_in_every_test(setting):
+    objects, predicates = novel_names(setting)
+    assert (bool(objects), bool(predicates)) == (setting == "ovdr", setting != "closed")
+    assert objects <= set(CLASSES)
+    assert predicates <= set(PREDICATES)
+    dropped = 0
+    for index in range(120):
+        whole = make_sample(11, index)
+        seen = trained(whole, setting)
+        assert not objects & set(seen.labels)
+        assert not predicates & {predicate for _, predicate, _ in seen.triples}
+        assert set(np.unique(seen.ids)) - {0} == {identity for identity, *_ in seen.segments}
+        assert set(seen.triples) <= set(whole.triples)
+        assert seen.image is whole.image, "pixels stay"
+        dropped += len(whole.relations) - len(seen.relations)
+    assert (dropped > 0) == (setting != "closed")
+
+
+def test_settings_on_disk(tmp_path):
+    write(tmp_path, images=20, setting="ovdr")
+    dataset = load_psg(tmp_path)
+    assert dataset.classes == CLASSES, "test images need all names"
+    objects, predicates = novel_names("ovdr")
+    train = {dataset.classes[s.category] for r in dataset.split("train") for s in r.segments}
+    assert not objects & train
+    assert objects & {dataset.classes[s.category] for r in dataset.split("test") for s in r.segments}
+    assert not predicates & {dataset.predicates[p] for r in dataset.split("train") for _, _, p in r.relations}
 
 
 def test_pixels_of_one_seed_are_pinned():

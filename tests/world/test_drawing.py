@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from spade.world.drawing import draw
-from spade.world.layout import Band, Scene, Thing, sample_scene
+from spade.world.layout import Band, Scene, Thing
 from spade.world.rules import nodes_of
+from spade.world.situations import sample_scene
 
 
 @pytest.mark.parametrize(("width", "height"), [(64, 64), (128, 128), (200, 100), (96, 256), (1024, 768)])
@@ -23,10 +24,10 @@ def test_one_seed_one_picture():
 
 
 def test_the_nearer_thing_hides_the_farther_and_feet_stand_where_the_layout_says():
-    near, far = Thing("car", 0.5, 0.9, "parked", 1, 0.0), Thing("horse", 0.5, 0.6, "standing", 1, 0.5)
-    scene = Scene(128, 128, 0.3, False, (Band("grass-merged", 1.0),), (far, near), 1.0, 0.0, 1)
+    near, far = Thing("car", 0.5, 0.9, "standing", 1, 0.0), Thing("horse", 0.5, 0.6, "standing", 1, 0.5)
+    scene = Scene(128, 128, 0.3, "sky-other-merged", False, (Band("grass-merged", 1.0),), (far, near), 1.0, 0.0, 1)
     segments = draw(scene).segments
-    alone = draw(Scene(128, 128, 0.3, False, (Band("grass-merged", 1.0),), (far,), 1.0, 0.0, 1)).segments
+    alone = draw(Scene(128, 128, 0.3, "sky-other-merged", False, (Band("grass-merged", 1.0),), (far,), 1.0, 0.0, 1)).segments
     hidden, whole = segments == 1, alone == 1
     assert 0 < hidden.sum() < whole.sum()
     assert not (hidden & ~whole).any()
@@ -34,6 +35,27 @@ def test_the_nearer_thing_hides_the_farther_and_feet_stand_where_the_layout_says
     assert feet == pytest.approx(scene.ground_y(0.6) * 128, abs=2)
     height = feet - np.flatnonzero(whole.any(1))[0]
     assert height == pytest.approx(0.52 * 0.6 * 128, rel=0.25)
+
+
+def test_a_driver_shows_in_the_window_and_a_rider_above_the_horse():
+    car = Thing("car", 0.5, 0.9, "standing", 1, 0.0)
+    driver = Thing("person", 0.52, 0.9, "sitting", 1, 0.4, scale=0.58, altitude=0.52 * 0.36 * 0.9, inside=0)
+    bands = (Band("grass-merged", 1.0),)
+    segments = draw(Scene(128, 128, 0.3, "sky-other-merged", False, bands, (car, driver), 1.0, 0.0, 1)).segments
+    assert (segments == 2).sum() > 20
+    ys, xs = np.nonzero(segments == 2)
+    inside = np.nonzero(segments == 1)
+    assert inside[1].min() < xs.min()
+    assert xs.max() < inside[1].max()
+    assert ys.max() < inside[0].max()
+
+
+def test_what_is_held_is_drawn_before_the_holder():
+    banana = Thing("banana", 0.6, 0.9, "resting", 1, 0.4, altitude=0.27)
+    person = Thing("person", 0.5, 0.9, "standing", 1, 0.2, holds=0)
+    bands = (Band("grass-merged", 1.0),)
+    segments = draw(Scene(128, 128, 0.3, "sky-other-merged", False, bands, (banana, person), 1.0, 0.0, 1)).segments
+    assert (segments == 1).sum() > 30
 
 
 def test_every_thing_in_sight_has_pixels():

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from spade.world.layout import SEAT, SIZE, Band, Scene, Thing
+from spade.world.layout import SIZE, Band, Scene, Thing
+from spade.world.stage import Stage, ground
 
 MOST_THINGS = 6  # with the stuff regions at most nine or so segments
 
@@ -35,8 +36,8 @@ def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
         for _ in range(6):
             facing = int(rng.choice([-1, 1]))
             x = 0.5 - facing * float(rng.uniform(-0.25, 0.42))  # most situations reach forward
-            stage = _Stage(rng, scene, len(things), x, facing)
-            stage.depth = float(rng.uniform(*_ground(scene)))
+            stage = Stage(rng, scene, len(things), x, facing)
+            stage.depth = float(rng.uniform(*ground(scene)))
             added = situation(stage)
             if added and len(things) + len(added) <= MOST_THINGS and _fits(scene, things, added):
                 things.extend(added)
@@ -56,11 +57,6 @@ def _bands(rng: np.random.Generator, place: str) -> tuple[Band, ...]:
     return (Band("grass-merged", 1.0),)
 
 
-def _ground(scene: Scene) -> tuple[float, float]:
-    """Depths at which feet can stand."""
-    return (scene.bands[0].near_edge + 0.06 if scene.bands[0].label == "sea" else 0.42), 0.95
-
-
 def _fits(scene: Scene, placed: list[Thing], added: list[Thing]) -> bool:
     """Whether nothing leaves the picture by more than a third, and nothing hides much of what is there already."""
     whole = replace(scene, things=tuple(placed + added))
@@ -77,76 +73,19 @@ def _fits(scene: Scene, placed: list[Thing], added: list[Thing]) -> bool:
     return True
 
 
-@dataclass
-class _Stage:
-    """Where a situation takes place: ``base`` is the number that its first thing will get."""
-
-    rng: np.random.Generator
-    scene: Scene
-    base: int
-    x: float
-    facing: int
-    depth: float = 0.7
-
-    @property
-    def indoors(self) -> bool:
-        """Whether there is a wall instead of a sky."""
-        return self.scene.back == "wall-other-merged"
-
-    def chance(self, share: float) -> bool:
-        return bool(self.rng.random() < share)
-
-    def pick(self, *names: str) -> str:
-        return str(self.rng.choice(names))
-
-    def beside(self, distance: float) -> float:
-        """The x that lies so many shorter sides (at depth 1) ahead of the stage's."""
-        return self.x + self.facing * distance * self.depth * self.scene.unit / self.scene.width
-
-    def make(self, label: str, pose: str, **facts: object) -> Thing:
-        """A thing at the stage's place, unless ``facts`` say otherwise."""
-        own: dict[str, object] = {"x": self.x, "depth": self.depth, "facing": self.facing, "tint": float(self.rng.random())}
-        own["scale"] = float(self.rng.uniform(0.82, 1.12))
-        return Thing(label=label, pose=pose, **{**own, **facts})  # type: ignore[arg-type]
-
-    def upon(self, carrier: Thing, number: int, label: str, pose: str, **facts: object) -> Thing:
-        """A thing on the seat or the top of another."""
-        height = SIZE[carrier.label][0] * carrier.depth * carrier.scale
-        own: dict[str, object] = {"x": carrier.x, "depth": carrier.depth, "on": number, "altitude": SEAT[carrier.label] * height}
-        return self.make(label, pose, **{**own, **facts})
-
-    def pick_side(self) -> int:
-        """Left or right."""
-        return int(self.rng.choice([-1, 1]))
-
-    def pick_facing(self) -> int:
-        """Left, right or towards the viewer."""
-        return int(self.rng.choice([-1, 0, 1]))
-
-    def held_thing(self, label: str) -> Thing:
-        """A thing in the hand of a person who stands at the stage's place: before the chest, an umbrella above the head."""
-        ahead, up = (0.03, 0.5) if label == "umbrella" else (0.15, 0.3)
-        return self.make(label, "resting", x=self.beside(ahead), altitude=up * self.depth)
-
-    def jitter(self, depth: float = 0.06) -> float:
-        """A depth near the stage's."""
-        low, high = _ground(self.scene)
-        return float(np.clip(self.depth + self.rng.uniform(-depth, depth), low, high))
-
-
-def _walker(s: _Stage) -> list[Thing]:
+def _walker(s: Stage) -> list[Thing]:
     pose = str(s.rng.choice(["standing", "walking", "running", "sitting", "lying"], p=[0.10, 0.17, 0.17, 0.10, 0.46]))
     facing = 0 if pose in ("standing", "sitting") and s.chance(0.35) else s.facing
     return [s.make("person", pose, facing=facing)]
 
 
-def _animal(s: _Stage) -> list[Thing]:
+def _animal(s: Stage) -> list[Thing]:
     label = s.pick("dog", "cat") if s.indoors else s.pick("dog", "horse", "cat")
     poses = ("standing", "walking", "running") if label == "horse" else ("standing", "sitting", "lying", "walking", "running")
     return [s.make(label, s.pick(*poses))]
 
 
-def _pair(s: _Stage) -> list[Thing]:
+def _pair(s: Stage) -> list[Thing]:
     """Two people, often turned to each other: talking, looking, playing across a ball, or neither."""
     other_x = s.beside(float(s.rng.uniform(0.45, 0.85)))
     turned = s.chance(0.82)
@@ -157,13 +96,13 @@ def _pair(s: _Stage) -> list[Thing]:
     if label == "person" and back == -s.facing and s.chance(0.35):
         other = replace(other, act="talking")
     found = [one, other]
-    if one.act == other.act == "" and s.chance(0.72):
+    if one.act == other.act == "" and s.chance(0.8):
         middle = (one.x + other.x) / 2
         found.append(s.make("sports ball", "resting", x=middle if s.chance(0.85) else s.beside(-0.3), depth=one.depth, facing=1))
     return found
 
 
-def _row(s: _Stage) -> list[Thing]:
+def _row(s: Stage) -> list[Thing]:
     """Three in a row: the one in the middle stands in the way of a gaze."""
     far = s.beside(float(s.rng.uniform(0.65, 0.9)))
     middle = s.make(
@@ -177,13 +116,13 @@ def _row(s: _Stage) -> list[Thing]:
     ]
 
 
-def _kick(s: _Stage) -> list[Thing]:
+def _kick(s: Stage) -> list[Thing]:
     kicking = s.chance(0.6)
     person = s.make("person", "standing" if kicking else s.pick("standing", "running"), act="kicking" if kicking else "")
     return [person, s.make("sports ball", "resting", x=s.beside(float(s.rng.uniform(0.24, 0.4))), facing=1)]
 
 
-def _chase(s: _Stage) -> list[Thing]:
+def _chase(s: Stage) -> list[Thing]:
     hunter, prey = s.pick("dog", "person", "cat"), s.pick("cat", "dog", "person")
     running = s.chance(0.8)
     away = s.facing if s.chance(0.88) else -s.facing
@@ -194,7 +133,7 @@ def _chase(s: _Stage) -> list[Thing]:
     return [first, second]
 
 
-def _ride(s: _Stage) -> list[Thing]:
+def _ride(s: Stage) -> list[Thing]:
     label = s.pick("horse", "bicycle", "bicycle")
     mount = s.make(label, s.pick("standing", "walking", "running") if label == "horse" else "standing")
     if s.chance(0.25):
@@ -204,17 +143,17 @@ def _ride(s: _Stage) -> list[Thing]:
     return [mount, s.upon(mount, s.base, "person", "riding", scale=mount.scale)]
 
 
-def _feed(s: _Stage) -> list[Thing]:
+def _feed(s: Stage) -> list[Thing]:
     reach = float(s.rng.uniform(0.4, 0.68) if s.chance(0.85) else s.rng.uniform(0.9, 1.2))
     label = s.pick("dog", "cat") if s.indoors else s.pick("horse", "dog", "cat")
     animal = s.make(label, "standing", x=s.beside(reach), facing=-s.facing if s.chance(0.8) else s.facing)
     if s.chance(0.15):
         return [animal, s.make("person", s.pick("standing", "walking"))]
-    banana = s.held_thing("banana" if s.chance(0.66) else s.pick("cup", "sports ball"))
+    banana = s.held_thing("banana" if s.chance(0.7) else s.pick("cup", "sports ball"))
     return [animal, banana, s.make("person", s.pick("standing", "walking", "sitting"), holds=s.base + 1)]
 
 
-def _umbrella(s: _Stage) -> list[Thing]:
+def _umbrella(s: Stage) -> list[Thing]:
     holder = s.make("person", s.pick("standing", "walking"), holds=s.base)
     umbrella = replace(s.held_thing("umbrella"), scale=1.15)
     found = [umbrella, holder]
@@ -223,32 +162,32 @@ def _umbrella(s: _Stage) -> list[Thing]:
     return found
 
 
-def _carry(s: _Stage) -> list[Thing]:
+def _carry(s: Stage) -> list[Thing]:
     held = s.held_thing(s.pick("sports ball", "cup", "banana"))
     return [held, s.make("person", s.pick("standing", "walking", "running", "sitting"), holds=s.base)]
 
 
-def _kite(s: _Stage) -> list[Thing]:
+def _kite(s: Stage) -> list[Thing]:
     kite_x = float(np.clip(s.beside(float(s.rng.uniform(0.3, 0.6))), 0.06, 0.94))
     kite = s.make("kite", "flying", x=kite_x, depth=max(s.depth, 0.65), altitude=_in_the_sky(s, s.depth))
     return [kite, s.make("person", s.pick("standing", "running", "walking"), holds=s.base)]
 
 
-def _bird(s: _Stage) -> list[Thing]:
+def _bird(s: Stage) -> list[Thing]:
     if s.chance(0.6):
         return [s.make("bird", "flying", depth=max(s.depth, 0.65), altitude=_in_the_sky(s, s.depth))]
     return [s.make("bird", "standing", depth=max(s.depth, 0.65))]
 
 
-def _bench(s: _Stage) -> list[Thing]:
+def _bench(s: Stage) -> list[Thing]:
     return _seat(s, "bench")
 
 
-def _couch(s: _Stage) -> list[Thing]:
+def _couch(s: Stage) -> list[Thing]:
     return _seat(s, "couch")
 
 
-def _seat(s: _Stage, label: str) -> list[Thing]:
+def _seat(s: Stage, label: str) -> list[Thing]:
     seat = s.make(label, "resting")
     if s.chance(0.2):
         return [seat]
@@ -258,7 +197,7 @@ def _seat(s: _Stage, label: str) -> list[Thing]:
     return [seat, s.upon(seat, s.base, "person", pose, scale=0.8 * seat.scale if pose == "lying" else seat.scale)]
 
 
-def _table(s: _Stage) -> list[Thing]:
+def _table(s: Stage) -> list[Thing]:
     table = s.make("dining table", "resting")
     found = [table]
     for label in ("cup", "banana"):
@@ -273,7 +212,7 @@ def _table(s: _Stage) -> list[Thing]:
     return found
 
 
-def _car(s: _Stage) -> list[Thing]:
+def _car(s: Stage) -> list[Thing]:
     road = next((i for i, band in enumerate(s.scene.bands) if band.label == "road"), None)
     if road is not None and s.chance(0.8):
         s.depth = float(s.rng.uniform(s.scene.bands[road - 1].near_edge + 0.08, s.scene.bands[road].near_edge - 0.02))
@@ -284,11 +223,11 @@ def _car(s: _Stage) -> list[Thing]:
         found.append(s.make("person", "sitting", x=s.beside(0.05), inside=s.base, altitude=seat, scale=0.58 * car.scale))
     if road is not None and s.chance(0.75) and s.scene.bands[road].near_edge >= s.depth:  # somebody on the road, too
         ahead = float(s.rng.uniform(0.55, 0.85)) * (1 if s.chance(0.8) else -1)
-        found.append(s.make("person", s.pick("walking", "running", "walking", "standing"), x=s.beside(ahead), facing=s.pick_side()))
+        found.append(s.make("person", s.pick("walking", "running", "walking"), x=s.beside(ahead), facing=s.pick_side()))
     return found
 
 
-def _boat(s: _Stage) -> list[Thing]:
+def _boat(s: Stage) -> list[Thing]:
     if s.scene.bands[0].label == "sea" and s.chance(0.65):
         s.depth = float(s.rng.uniform(0.6, 0.95)) * s.scene.bands[0].near_edge
     floating = s.scene.bands[0].label == "sea" and s.depth <= s.scene.bands[0].near_edge
@@ -296,18 +235,18 @@ def _boat(s: _Stage) -> list[Thing]:
     return [boat, s.upon(boat, s.base, "person", "sitting", scale=boat.scale)] if s.chance(0.7) else [boat]
 
 
-def _play(s: _Stage) -> list[Thing]:
+def _play(s: Stage) -> list[Thing]:
     dog = s.make(s.pick("dog", "cat"), s.pick("standing", "sitting", "walking"))
     return [dog, s.make("sports ball", "resting", x=s.beside(float(s.rng.uniform(0.3, 0.42))), facing=1)]
 
 
-def _in_the_sky(s: _Stage, depth: float) -> float:
+def _in_the_sky(s: Stage, depth: float) -> float:
     """An altitude that puts the thing's lower end above the horizon."""
     top = s.scene.ground_y(max(depth, 0.65)) * s.scene.height / s.scene.unit
     return float(top - s.scene.horizon * s.rng.uniform(0.55, 0.95) * s.scene.height / s.scene.unit)
 
 
-Situation = Callable[[_Stage], list[Thing]]
+Situation = Callable[[Stage], list[Thing]]
 _SITUATIONS: dict[str, Situation] = {
     "walker": _walker,
     "animal": _animal,
@@ -334,8 +273,8 @@ _OUTDOORS: dict[str, float] = {
     "pair": 27,
     "row": 3,
     "kick": 13,
-    "chase": 15,
-    "ride": 6,
+    "chase": 17,
+    "ride": 8,
     "feed": 24,
     "umbrella": 20,
     "carry": 2,
@@ -343,7 +282,7 @@ _OUTDOORS: dict[str, float] = {
 _OUTDOORS |= {"kite": 9, "bird": 3, "bench": 5, "play": 2}
 _PLACES: dict[str, dict[str, float]] = {
     "field": _OUTDOORS,
-    "street": _OUTDOORS | {"car": 150},
+    "street": _OUTDOORS | {"car": 175},
     "beach": _OUTDOORS | {"boat": 40, "ride": 1},
-    "room": {"walker": 6, "animal": 2, "pair": 24, "row": 4, "chase": 12, "feed": 24, "carry": 5, "couch": 9, "table": 12, "play": 3},
+    "room": {"walker": 6, "animal": 2, "pair": 24, "row": 4, "chase": 13, "feed": 27, "carry": 5, "couch": 9, "table": 12, "play": 3},
 }

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from spade.world.context import needs_context
 from spade.world.layout import Band, Scene, Thing
-from spade.world.rules import PREDICATES, RULES, needs_context, nodes_of, predicate_of, relations, stuff_of
+from spade.world.rules import PREDICATES, RULES, nodes_of, predicate_of, relations, stuff_of
 
 FIELD = (Band("grass-merged", 1.0),)
 STREET = (Band("grass-merged", 0.35), Band("road", 0.75), Band("grass-merged", 1.0))

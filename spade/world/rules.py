@@ -145,8 +145,8 @@ def holding(scene: Scene, subject: Thing, target: Thing) -> bool:
 
 @_things
 def kicking(scene: Scene, subject: Thing, target: Thing) -> bool:
-    """A leg swung at the ball right before it."""
-    return subject.act == "kicking" and target.label == "sports ball" and _close_ahead(scene, subject, target, REACH)
+    """A leg swung at the nearest ball right before it."""
+    return subject.act == "kicking" and _ball_ahead(scene, subject, REACH) is target
 
 
 @_things
@@ -162,7 +162,7 @@ def playing_with(scene: Scene, subject: Thing, target: Thing) -> bool:
     if subject.label not in ("person", "dog", "cat") or subject.pose == "lying" or subject.facing == 0:
         return False
     if target.label == "sports ball":
-        return subject.label != "person" and _close_ahead(scene, subject, target, 0.9 * REACH)
+        return subject.label != "person" and _ball_ahead(scene, subject, 0.9 * REACH) is target
     facing = target.label in ("person", "dog", "cat") and target.facing == -subject.facing and target.pose != "lying"
     return facing and _level(subject, target) and _ball_between(scene, subject, target)
 
@@ -171,7 +171,18 @@ def _ball_between(scene: Scene, one: Thing, other: Thing) -> bool:
     left, right = sorted((one.x, other.x))
     if (other.x - one.x) * one.facing <= 0:
         return False
-    return any(t.label == "sports ball" and left < t.x < right and abs(t.depth - one.depth) < SAME_DEPTH for t in scene.things)
+    return any(left < ball.x < right and _level(ball, one) for ball in _balls(scene))
+
+
+def _balls(scene: Scene) -> list[Thing]:
+    """Balls on the ground; one in a hand is not played with."""
+    return [thing for thing in scene.things if thing.label == "sports ball" and thing.altitude == 0]
+
+
+def _ball_ahead(scene: Scene, subject: Thing, reach: float) -> Thing | None:
+    """The nearest ball right before the subject."""
+    near = [ball for ball in _balls(scene) if _close_ahead(scene, subject, ball, reach)]
+    return min(near, key=lambda ball: scene.ahead(subject, ball), default=None)
 
 
 @_things

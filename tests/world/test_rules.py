@@ -105,6 +105,8 @@ def test_kicking():
     assert predicate(scene(thing("person"), ball), 0, 1) != "kicking"
     assert predicate(scene(thing("person", act="kicking", facing=-1), ball), 0, 1) != "kicking"
     assert predicate(scene(thing("person", act="kicking"), replace(ball, x=0.98)), 0, 1) != "kicking"
+    two = scene(thing("person", act="kicking"), ball, replace(ball, x=0.8))
+    assert (predicate(two, 0, 1), predicate(two, 0, 2) == "kicking") == ("kicking", False), "the nearest of two"
 
 
 def test_chasing_the_first_that_runs_the_same_way():
@@ -125,6 +127,7 @@ def test_playing_across_a_ball():
     assert predicate(scene(one, other), 0, 1) == "looking at"
     assert predicate(scene(one, replace(other, facing=1), ball), 0, 1) == "looking at"
     assert predicate(scene(one, other, replace(ball, x=0.95)), 0, 1) == "looking at"
+    assert predicate(scene(one, other, replace(ball, altitude=0.2)), 0, 1) == "looking at", "a ball in a hand"
     assert predicate(scene(thing("dog", x=0.2), other, ball), 0, 1) == "playing with"
 
 

@@ -78,7 +78,7 @@ def spread(values: Sequence[float | None]) -> dict[str, float | int] | None:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, dict):
+    if isinstance(value, dict) and "sd" in value:
         return f"{value['mean']:.1f} ± {value['sd']:.1f}"
     return "-" if value is None else str(value)
 

@@ -128,8 +128,8 @@ def test_settings_on_disk(tmp_path):
 def test_pixels_of_one_seed_are_pinned():
     """Equal pixels for equal seeds: a change of the world must raise its VERSION and this digest with it."""
     sample = make_sample(0, 0)
-    assert hashlib.sha256(sample.image.tobytes()).hexdigest()[:16] == "b7883f33a6f73a14"
-    assert hashlib.sha256(sample.ids.tobytes()).hexdigest()[:16] == "0029112bc6ca9ca3"
+    assert hashlib.sha256(sample.image.tobytes()).hexdigest()[:16] == "2ab0d42a6702d148"
+    assert hashlib.sha256(sample.ids.tobytes()).hexdigest()[:16] == "193ec594ae740033"
 
 
 def test_captions_speak_of_what_is_there():

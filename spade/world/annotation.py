@@ -98,11 +98,13 @@ _TELLING = {
     **dict.fromkeys(("flying over", "parked on"), 0.6),
     "walking on": 0.5,
     "running on": 0.5,
-    **dict.fromkeys(("driving", "holding", "sitting on"), 0.5),
-    "standing on": 0.46,
+    "sitting on": 0.45,
+    "holding": 0.42,
+    "driving": 0.42,
+    "standing on": 0.45,
     "on": 0.42,
     "in front of": 0.41,
-    "looking at": 0.4,
+    "looking at": 0.37,
     "beside": 0.3,
 }
 

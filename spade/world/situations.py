@@ -96,7 +96,7 @@ def _pair(s: Stage) -> list[Thing]:
     if label == "person" and back == -s.facing and s.chance(0.35):
         other = replace(other, act="talking")
     found = [one, other]
-    if one.act == other.act == "" and s.chance(0.8):
+    if one.act == other.act == "" and s.chance(0.85):
         middle = (one.x + other.x) / 2
         found.append(s.make("sports ball", "resting", x=middle if s.chance(0.85) else s.beside(-0.3), depth=one.depth, facing=1))
     return found
@@ -282,7 +282,7 @@ _OUTDOORS: dict[str, float] = {
 _OUTDOORS |= {"kite": 9, "bird": 3, "bench": 5, "play": 2}
 _PLACES: dict[str, dict[str, float]] = {
     "field": _OUTDOORS,
-    "street": _OUTDOORS | {"car": 175},
+    "street": _OUTDOORS | {"car": 190},
     "beach": _OUTDOORS | {"boat": 40, "ride": 1},
-    "room": {"walker": 6, "animal": 2, "pair": 24, "row": 4, "chase": 13, "feed": 27, "carry": 5, "couch": 9, "table": 12, "play": 3},
+    "room": {"walker": 6, "animal": 2, "pair": 24, "row": 4, "chase": 13, "feed": 30, "carry": 5, "couch": 9, "table": 12, "play": 3},
 }

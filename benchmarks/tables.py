@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md")
+DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md")
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -101,6 +101,26 @@ def evaluation() -> str:
     return "\n\n".join([note, _table(head, beside), _table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({_origin(data)})."])
 
 
+def world() -> str:
+    """What the world's check found."""
+    data = results("world")
+    words = {
+        "far_share": "relations whose box centres lie more than a third of the width apart",
+        "context_share": "relations that change or vanish without some third segment",
+        "frequency_top1": "top-1 of the most frequent predicate of the label pair",
+        "boxes_top1": "top-1 of gradient boosting on labels and boxes",
+        "pixels_top1": "top-1 of a small convolutional network on the pair's crops",
+        "layout_top1": "top-1 of gradient boosting on the layout's state",
+    }
+    body = [[text, f"{data[name]:.1f}"] for name, text in words.items()]
+    counts = next(row["metrics"] for row in data["rows"] if row["setting"]["what"] == "counts")
+    body += [["largest and smallest share of a predicate", f"{counts['largest_share']:.1f}, {counts['smallest_share']:.1f}"]]
+    span = counts["relations_an_image"]
+    speed = f"{data['scenes_per_second']:.0f} scenes a second on one core"
+    note = f"{span['min']} to {span['max']} relations an image, {span['mean']} on average; {speed}."
+    return _table(["", "percent"], body) + f"\n\n{note} {data['machine']} ({_origin(data)})."
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "seconds": seconds,
@@ -108,6 +128,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "training": training,
     "teacher": teacher,
     "evaluation": evaluation,
+    "world": world,
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from spade.diffusion.prompts import relation_text
@@ -20,20 +21,35 @@ from spade.files import write_json
 from spade.vocabulary import psg_lists
 from spade.world.annotation import WorldSample
 from spade.world.captions import web_caption
+from spade.world.rules import PREDICATES, SYMMETRIC
 
 BATCH, WIDTH, LAYERS, HEADS, CONTEXT = 128, 128, 4, 4, 77
+Triples = list[tuple[str, str, str]]
 
 
-def caption(sample: WorldSample, rng: np.random.Generator) -> str:
-    """A web caption, or one time in four the full relation prompt in random order."""
-    triples = [sample.triples[i] for i in rng.permutation(len(sample.triples))]
-    return relation_text(triples) if triples and rng.random() < 0.25 else web_caption(triples, sample.labels, rng)
+def caption(triples: Triples, labels: list[str], rng: np.random.Generator) -> str:
+    """A web caption, or one time in two a relation prompt in random order: mostly of all relations, else of some."""
+    if not triples or rng.random() < 0.5:
+        return web_caption(triples, labels, rng)
+    count = len(triples) if rng.random() < 0.6 else int(rng.integers(1, len(triples) + 1))
+    return relation_text([triples[i] for i in rng.permutation(len(triples))[:count]])
+
+
+def altered(triples: Triples, rng: np.random.Generator) -> Triples:
+    """The relations with one of them made wrong: its roles swapped, or another predicate (as NegCLIP: Yuksekgonul et al., 2023)."""
+    place = int(rng.integers(len(triples)))
+    subject, predicate, target = triples[place]
+    if rng.random() < 0.5 and predicate not in SYMMETRIC and subject != target:
+        wrong = (target, predicate, subject)
+    else:
+        wrong = (subject, str(rng.choice([other for other in PREDICATES if other != predicate])), target)
+    return [wrong if i == place else triple for i, triple in enumerate(triples)]
 
 
 def make_tokenizer(folder: Path) -> CLIPTokenizer:
     """A byte-pair vocabulary learned from captions and the official names; 512 byte symbols are kept."""
     lists, rng = psg_lists(), np.random.default_rng(0)
-    corpus = [caption(sample, rng) for sample in scenes(TRAIN_SEED, range(3000))]
+    corpus = [caption(sample.triples, sample.labels, rng) for sample in scenes(TRAIN_SEED, range(3000))]
     corpus += (lists["plain_names"] + lists["predicate_classes"]) * 3
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
@@ -102,7 +118,7 @@ def main() -> None:
     tokenizer = make_tokenizer(folder)
     config = {
         "embed_dim": WIDTH,
-        "vision_cfg": {"image_size": 64, "layers": LAYERS, "width": WIDTH, "head_width": WIDTH // HEADS, "patch_size": 8},
+        "vision_cfg": {"image_size": 128, "layers": [1, 2, 2, 1], "width": 16, "head_width": 16},
         "text_cfg": {
             "context_length": CONTEXT,
             "vocab_size": len(tokenizer),
@@ -120,36 +136,61 @@ def main() -> None:
     model = open_clip.CLIP(**config).to(options.device)
     print(len(tokenizer), "tokens")
 
-    def pairs(samples: list[WorldSample], seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-        rng = np.random.default_rng(seed)
-        texts = [caption(sample, rng) for sample in samples]
-        ids = tokenizer(texts, padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids
-        return interpolate(pixels(samples), size=64, mode="area").to(options.device), ids.to(options.device)
+    def texts(samples: list[WorldSample], seed: int) -> tuple[list[str], list[str]]:
+        """A caption of each scene, and the same caption of its relations with one made wrong."""
+        true, wrong = [], []
+        for place, sample in enumerate(samples):
+            relations = altered(sample.triples, np.random.default_rng([seed, place, 0]))
+            for found, triples in ((true, sample.triples), (wrong, relations)):
+                found.append(caption(triples, sample.labels, np.random.default_rng([seed, place, 1])))
+        return true, wrong
 
-    watched = [pairs(scenes(WATCH_SEED, range(i, i + 64)), i) for i in range(0, 256, 64)]
+    def encode(captions: list[str]) -> torch.Tensor:
+        """``encode_text`` on no more tokens than the longest caption has; the tower is causal, so nothing else changes."""
+        ids = tokenizer(captions, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids.to(options.device)
+        length = ids.shape[1]
+        hidden = model.token_embedding(ids) + model.positional_embedding[:length]
+        hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
+        return normalize(hidden[torch.arange(len(ids)), ids.argmax(1)] @ model.text_projection, dim=-1)
+
+    def settle() -> None:
+        """Batch statistics of the image tower for the weights as they are, from a fixed part of the training scenes."""
+        torch.optim.swa_utils.update_bn(settling, model.visual)
+        model.eval()
+
+    settling = pixels(scenes(TRAIN_SEED, range(512))).to(options.device).split(BATCH)
+    watched = [pixels(scenes(WATCH_SEED, range(i, i + 64))).to(options.device) for i in range(0, 256, 64)]
+    watched_texts = [[relation_text(sample.triples) for sample in scenes(WATCH_SEED, range(i, i + 64))] for i in range(0, 256, 64)]
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
-        images, ids = pairs(scenes(TRAIN_SEED, indices), indices[0])
+        model.train()
+        samples = scenes(TRAIN_SEED, indices)
+        true, wrong = texts(samples, indices[0])
         with torch.autocast(options.device, torch.bfloat16):
-            image, text = model.encode_image(images, normalize=True), model.encode_text(ids, normalize=True)
+            image = model.encode_image(pixels(samples).to(options.device), normalize=True)
+            text = encode(true + wrong)
         logits = model.logit_scale.exp().clamp(max=100) * image.float() @ text.float().T
-        target = torch.arange(len(logits), device=logits.device)
-        return {"image": cross_entropy(logits, target) / 2, "text": cross_entropy(logits.T, target) / 2}
+        target = torch.arange(len(samples), device=logits.device)
+        told = torch.tensor([one != other for one, other in zip(true, wrong, strict=True)], device=logits.device)
+        logits[:, len(samples) :].masked_fill_(~told, -math.inf)  # wrong where the caption does not tell
+        return {"image": cross_entropy(logits, target) / 2, "text": cross_entropy(logits[:, : len(samples)].T, target) / 2}
 
     def watch() -> dict[str, float]:
+        settle()
         hits = []
-        for images, ids in watched:
-            similarity = model.encode_image(images, normalize=True) @ model.encode_text(ids, normalize=True).T
-            hits.append((similarity.argmax(1) == torch.arange(len(ids), device=similarity.device)).float().mean())
+        for images, captions in zip(watched, watched_texts, strict=True):
+            similarity = model.encode_image(images, normalize=True) @ encode(captions).T
+            hits.append((similarity.argmax(1) == torch.arange(len(images), device=similarity.device)).float().mean())
         return {"top1": float(torch.stack(hits).mean())}
 
     train_part(options, "clip", model, BATCH, losses, watch, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99)
+    settle()
     encoder = to_text_encoder(model.float(), tokenizer)
-    ids = watched[0][1]
+    ids = tokenizer(watched_texts[0], padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids
     pooled = encoder(ids).pooler_output @ model.text_projection
     assert torch.allclose(pooled, model.encode_text(ids), atol=1e-4), "the two forms of the text tower differ"
     save_file(
-        {k: v.half().contiguous() for k, v in model.state_dict().items() if v.is_floating_point()}, folder / "open_clip_model.safetensors"
+        {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors"
     )
     encoder.half().save_pretrained(backbone / "text_encoder", safe_serialization=True)
     shutil.copytree(folder, backbone / "tokenizer", ignore=shutil.ignore_patterns("open_clip*"), dirs_exist_ok=True)

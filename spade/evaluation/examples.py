@@ -17,6 +17,7 @@ from spade.evaluation.charts import Edge, Node, graph, percent, shown
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import PredictedImage, Predictions
 from spade.evaluation.protocols import Judgement, predicted_boxes
+from spade.evaluation.rows import among
 
 COUNT = 4  # of each kind
 DRAWN = 8  # arrows in a picture
@@ -42,8 +43,7 @@ def examples(evaluator: Evaluator, predictions: Predictions) -> str:
 
 
 def _recall(judgement: Judgement, k: int) -> float:
-    rank = judgement.hits.first
-    return float(((rank >= 0) & (rank < k)).mean())
+    return float(among(judgement.hits.first, k).mean())
 
 
 def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, k: int) -> str:

@@ -14,10 +14,15 @@ from spade.files import write_bytes
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # red, green, blue
 
 
+def planes_to_ids(planes: Planes) -> np.ndarray:
+    """Three uint8 planes of any shape to uint32 segment ids."""
+    red, green, blue = (plane.astype(np.uint32) for plane in planes)
+    return red | green << 8 | blue << 16
+
+
 def rgb_to_ids(rgb: np.ndarray) -> np.ndarray:
     """(H, W, 3) uint8 colours to (H, W) uint32 segment ids."""
-    wide = rgb.astype(np.uint32)
-    return wide[..., 0] + (wide[..., 1] << 8) + (wide[..., 2] << 16)
+    return planes_to_ids((rgb[..., 0], rgb[..., 1], rgb[..., 2]))
 
 
 def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
@@ -28,8 +33,7 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
 
 def read_panoptic(path: Path) -> np.ndarray:
     """Read a panoptic png as (H, W) uint32 ids. Raises SpadeError naming the file."""
-    red, green, blue = (plane.astype(np.uint32) for plane in read_planes(path))
-    return red | green << 8 | blue << 16
+    return planes_to_ids(read_planes(path))
 
 
 def read_planes(path: Path, data: bytes | None = None) -> Planes:

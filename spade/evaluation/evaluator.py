@@ -15,6 +15,7 @@ from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.protocols import PROTOCOLS, Judgement, judge
 from spade.evaluation.quality import Quality
 from spade.evaluation.recall import Recalls
+from spade.evaluation.rows import among
 
 Triples = frozenset[tuple[int, int, int]]
 
@@ -46,11 +47,12 @@ class Evaluator:
     def figures(self, strict: bool = False, zero_shot: Triples | None = None) -> dict[str, Any]:
         """R, mR, ngR, ng-mR, zR, ng-zR, PR, InstR, A@K and PQ as fractions; ``strict``: missing images count 0 everywhere."""
         recalls = self._recalls(strict)
-        zero = recalls.figures(_unseen(recalls, zero_shot), prefix="z")
+        unseen = None if zero_shot is None else _unseen(Facts.of(recalls), zero_shot)
+        zero = dict.fromkeys(f"{name}@{k}" for name in ("zR", "ng-zR") for k in self.at)
         accuracy = recalls.accuracy(strict)
         return {
             **recalls.figures(),
-            **(dict.fromkeys(zero) if zero_shot is None else zero),
+            **(zero if unseen is None else recalls.figures(unseen, prefix="z")),
             **recalls.others(),
             **(accuracy if self.mode == "predcls" else dict.fromkeys(accuracy)),
             **self._quality(strict).figures(),
@@ -67,7 +69,7 @@ class Evaluator:
         per_predicate = self._per_predicate(recalls)
         present = sum(row["images"] > 0 for row in per_predicate.values())
         figures = self.figures(zero_shot=zero_shot)
-        unseen = _unseen(recalls, zero_shot)
+        per_class = quality.per_class()
         spans = intervals(self.replicates(seed) if drawn is None else drawn)
         return {
             "protocol": self.rules.name,
@@ -83,15 +85,15 @@ class Evaluator:
                 "R": len(recalls.judged),
                 "mR": recalls.predicates if recalls.absent == "zero" else present if present == recalls.predicates else None,
                 "triplets": len(recalls.triples),
-                "zR": None if zero_shot is None else len(np.unique(recalls.image[unseen])),
+                "zR": None if zero_shot is None else len(np.unique(recalls.image[_unseen(facts, zero_shot)])),
                 "PR": sum(len(j.pairs) for j in recalls.judged),
                 "InstR": sum(len(j.found) for j in recalls.judged),
-                "PQ": sum(row is not None for row in quality.per_class()) if self.needs_masks else None,
+                "PQ": sum(row is not None for row in per_class) if self.needs_masks else None,
                 "PQ_images": len(quality.images) if self.needs_masks else None,
             },
             "absent_predicates": [name for name, row in per_predicate.items() if not row["images"]],
             "per_predicate": per_predicate,
-            "per_class": dict(zip(self.dataset.classes, quality.per_class(), strict=True)) if self.needs_masks else None,
+            "per_class": dict(zip(self.dataset.classes, per_class, strict=True)) if self.needs_masks else None,
             "groups": breakdowns(recalls, facts, self.dataset, split),
             "distance": distance_curve(recalls, facts),
         }
@@ -110,7 +112,7 @@ class Evaluator:
         rows = []
         for judgement in self.judged:
             rank = judgement.hits.first
-            share = {f"R@{k}": float(((rank >= 0) & (rank < k)).mean()) if len(rank) else None for k in self.at}
+            share = {f"R@{k}": float(among(rank, k).mean()) if len(rank) else None for k in self.at}
             row = {"image_id": judgement.record.image_id, "answered": judgement.answered, "counted": self._counts(judgement)}
             ranks = [int(r) + 1 if r >= 0 else None for r in rank]
             rows.append(row | {"triplets": judgement.hits.triples.tolist(), "ranks": ranks, **share})
@@ -139,8 +141,7 @@ class Evaluator:
         return dict(zip(self.dataset.predicates, rows, strict=True))
 
 
-def _unseen(recalls: Recalls, zero_shot: Triples | None) -> np.ndarray:
+def _unseen(facts: Facts, zero_shot: Triples) -> np.ndarray:
     """Which triplets (T,) have a label triple of the list."""
-    facts = Facts.of(recalls)
     labels = zip(facts.subject.tolist(), facts.object.tolist(), facts.predicate.tolist(), strict=True)
-    return np.array([triple in (zero_shot or ()) for triple in labels], bool)
+    return np.array([triple in zero_shot for triple in labels], bool)

@@ -15,9 +15,9 @@ from spade.data.psg import Record
 from spade.errors import SpadeError
 from spade.evaluation.charts import Edge, Node, graph, percent, shown
 from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.masks import pixel_runs
 from spade.evaluation.predictions import PredictedImage, Predictions
-from spade.evaluation.protocols import Judgement
+from spade.evaluation.protocols import Judgement, predicted_boxes
+from spade.evaluation.rows import among
 
 COUNT = 4  # of each kind
 DRAWN = 8  # arrows in a picture
@@ -43,8 +43,7 @@ def examples(evaluator: Evaluator, predictions: Predictions) -> str:
 
 
 def _recall(judgement: Judgement, k: int) -> float:
-    rank = judgement.hits.first
-    return float(((rank >= 0) & (rank < k)).mean())
+    return float(among(judgement.hits.first, k).mean())
 
 
 def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, k: int) -> str:
@@ -81,11 +80,8 @@ def _said(evaluator: Evaluator, predicted: PredictedImage | None, record: Record
     used = sorted({n for row in rows for n in row[:2]})
     if evaluator.mode == "predcls":
         boxes = np.array([segment.bbox for segment in record.segments], np.float64)
-    elif predicted.boxes is not None:
-        boxes = predicted.boxes
     else:
-        assert predicted.layers is not None  # it was judged by its masks
-        boxes = pixel_runs(None, (), predicted.layers, (record.height, record.width)).boxes().astype(np.float64)
+        boxes = predicted_boxes(predicted, record)
     edges = [Edge(used.index(s), used.index(o), predicates[p], "said") for s, o, p in rows]
     nodes = _nodes(boxes[used], [classes[predicted.categories[n]] for n in used])
     return graph((record.width, record.height), nodes, edges, picture, "predicted graph")

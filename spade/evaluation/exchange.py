@@ -22,6 +22,8 @@ from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
 from spade.evaluation.predictions import (
     LARGEST,
+    SEE,
+    UNREADABLE,
     ImageError,
     PredictedImage,
     as_annotated,
@@ -31,13 +33,13 @@ from spade.evaluation.predictions import (
     fits,
     known_images,
     same_names,
+    told_of,
 )
 from spade.evaluation.rows import ranked
 from spade.files import canonical_hash, inside, sha256_file
 from spade.scene_graph import Prediction
 
 FORMAT, VERSION = "spade-predictions", 1
-SEE = "see docs/formats.md"
 
 
 class _Segment(msgspec.Struct):
@@ -73,7 +75,6 @@ class _Name(msgspec.Struct):
 
 
 IMAGE, NAME = msgspec.json.Decoder(_Image), msgspec.json.Decoder(_Name)
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder raises for bytes that are not json
 
 
 def exchange_header(classes: Sequence[str], predicates: Sequence[str], model: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,9 +211,8 @@ class Exchange:
 
     def get(self, record: Record) -> PredictedImage | None:
         """The prediction for a record; None if there is none. Raises SpadeError naming image and field."""
-        here = f"{self.path}: image {record.image_id}"
         if record.image_id in self._bad:
-            raise SpadeError(f"{here}: {self._bad[record.image_id]}; {SEE}.")
+            raise SpadeError(f"{self.path}: image {record.image_id}: {self._bad[record.image_id]}; {SEE}.")
         row = self._rows.get(record.image_id)
         if row is None:
             return None
@@ -220,14 +220,8 @@ class Exchange:
             with self._reading:
                 self._file.seek(row[0])
                 row = self._file.read(row[1])
-        try:
+        with told_of(self.path, record, "pan_seg_file_names: "):
             return self._read(IMAGE.decode(row), record)
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
-            raise SpadeError(f"{here}: {str(error).replace('$.', '')}; {SEE}.") from None
-        except ImageError as error:
-            raise SpadeError(f"{here}: {error}; {SEE}.") from None
-        except SpadeError as error:  # from a png
-            raise SpadeError(f"{here}: pan_seg_file_names: {error}") from None
 
     def _read(self, image: _Image, record: Record) -> PredictedImage:
         for field, given, true in (("height", image.height, record.height), ("width", image.width, record.width)):

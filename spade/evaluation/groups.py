@@ -184,12 +184,14 @@ def _objects(recalls: Recalls, facts: Facts, dataset: Dataset, novel: frozenset[
 
 def part(recalls: Recalls, chosen: np.ndarray, predicates: Sequence[int] | None = None) -> dict[str, Any]:
     """R@K and ngR@K of the ``chosen`` triplets (T,), top K over all rows; mR@K where the part is a list of ``predicates``."""
-    every = recalls.figures(chosen)
-    figures: dict[str, Any] = {f"{name}@{k}": every[f"{name}@{k}"] for name in ("R", "ngR") for k in recalls.at}
+    table, free = recalls.ranked.part(chosen), None if recalls.free is None else recalls.free.part(chosen)
+    figures: dict[str, Any] = {}
     for k in recalls.at:
-        known = recalls.ranked.part(chosen).predicate_recalls(k, recalls.predicates)
-        figures[f"mR@{k}"] = None if predicates is None else mean_recall([known[p] for p in predicates], recalls.absent)
-    table = recalls.ranked.part(chosen)
+        figures[f"R@{k}"], figures[f"ngR@{k}"] = table.recall(k), None if free is None else free.recall(k)
+        figures[f"mR@{k}"] = None
+        if predicates is not None:
+            known = table.predicate_recalls(k, recalls.predicates)
+            figures[f"mR@{k}"] = mean_recall([known[p] for p in predicates], recalls.absent)
     counts = {"images": len(np.unique(table.image)), "triplets": len(table.image)}
     return figures | counts | {"predicates": None if predicates is None else len(predicates)}
 

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import zipfile
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
 from spade.evaluation.predictions import (
+    UNREADABLE,
     ImageError,
     PredictedImage,
     as_annotated,
@@ -31,6 +33,7 @@ from spade.evaluation.predictions import (
     fits,
     known_images,
     shortened,
+    told_of,
 )
 from spade.evaluation.rows import Rows
 from spade.files import canonical_hash, inside, sha256_file
@@ -64,6 +67,7 @@ class Files:
             return self._zip.read(name)
         except (KeyError, FileNotFoundError):
             raise SpadeError(f"{self.path}: holds no {name}; pack the predictions anew.") from None
+        # zipfile raises NotImplementedError for compression that it does not know, RuntimeError for encrypted members.
         except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
             raise SpadeError(f"{self.path}: {name} cannot be read ({error}); pack the predictions anew.") from None
 
@@ -97,7 +101,7 @@ class _Entry(msgspec.Struct):
     pan_seg_file_name: str
 
 
-class Imported:
+class Imported(ABC):
     """What the importers share: the index by image, and one sentence for whatever is wrong with an image."""
 
     def __init__(self, path: Path, dataset: Dataset, predcls: bool, lenient: bool) -> None:
@@ -120,22 +124,15 @@ class Imported:
         image = self.images.get(record.image_id)
         if image is None:
             return None
-        here = f"{self.path}: image {record.image_id}"
-        try:
+        with told_of(self.path, record):
             found = self.read(image, record)
             if self.predcls:
                 as_annotated(record, found.categories)
             return found
-        except msgspec.ValidationError as error:
-            raise SpadeError(f"{here}: {str(error).replace('$.', '')}; see docs/formats.md.") from None
-        except ImageError as error:
-            raise SpadeError(f"{here}: {error}; see docs/formats.md.") from None
-        except SpadeError as error:  # from a member of the archive
-            raise SpadeError(f"{here}: {error}") from None
 
+    @abstractmethod
     def read(self, image: Any, record: Record) -> PredictedImage:
         """One image of the format."""
-        raise NotImplementedError
 
     def triples(self, rows: Sequence[Sequence[int]], segments: int, field: str, first: int = 0) -> np.ndarray:
         """(R, 3) checked triples; predicates are counted from ``first`` in the file, from 0 here."""
@@ -257,7 +254,7 @@ class Submission(Imported):
 def _document(path: Path, text: bytes) -> Any:
     try:
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         try:  # other tools write with Python, which allows NaN; numbers are checked where they are needed
             return json.loads(text)
         except (ValueError, RecursionError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spade.data.codecs import Planes
+from spade.data.codecs import Planes, planes_to_ids
 
 IdMap = np.ndarray | Planes
 
@@ -135,8 +135,9 @@ def _planes(ids: IdMap) -> list[np.ndarray]:
 
 def _ids(planes: list[np.ndarray], places: np.ndarray) -> np.ndarray:
     """Ids at some pixels."""
-    values = [plane[places].astype(np.int64) for plane in planes]
-    return values[0] if len(values) == 1 else values[0] | values[1] << 8 | values[2] << 16
+    values = [plane[places] for plane in planes]
+    ids = values[0] if len(values) == 1 else planes_to_ids((values[0], values[1], values[2]))
+    return ids.astype(np.int64)
 
 
 def _numbers(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

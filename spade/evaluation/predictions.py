@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
 from spade.data.codecs import Planes
@@ -17,6 +19,8 @@ from spade.evaluation.rows import Rows, ranked
 from spade.scene_graph import Prediction
 
 MOST_SEGMENTS = 2000  # of an image: every mask is compared with every other
+SEE = "see docs/formats.md"
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder raises for bytes that are not json
 LARGEST = 1e6  # of a score or a coordinate: products of three stay far from overflow
 
 
@@ -63,6 +67,20 @@ def from_prediction(image_id: str, prediction: Prediction) -> PredictedImage:
 
 class ImageError(ValueError):
     """What is wrong with one image's prediction: the field and its value."""
+
+
+@contextmanager
+def told_of(path: Path, record: Record, png_field: str = "") -> Iterator[None]:
+    """Turn whatever is wrong with an image into one SpadeError that names file, image and field."""
+    here = f"{path}: image {record.image_id}"
+    try:
+        yield
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        raise SpadeError(f"{here}: {str(error).replace('$.', '')}; {SEE}.") from None
+    except ImageError as error:
+        raise SpadeError(f"{here}: {error}; {SEE}.") from None
+    except SpadeError as error:  # from a png or a member of an archive
+        raise SpadeError(f"{here}: {png_field}{error}") from None
 
 
 def checked(values: Sequence[int], limit: int, what: str, of: str, first: int = 0) -> np.ndarray:

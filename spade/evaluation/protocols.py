@@ -103,7 +103,7 @@ def judge(rules: Rules, mode: str, record: Record, true_ids: IdMap | None, predi
         iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
     elif rules.boxes:
         true = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
-        iou = box_iou(_boxes(predicted, record), true)
+        iou = box_iou(predicted_boxes(predicted, record), true)
     else:
         runs = _runs(predicted, record, true_ids)
         disjoint = runs
@@ -128,16 +128,17 @@ def _judgement(
 ) -> Judgement:
     rows = NO_ROWS if predicted is None else predicted
     triples = every if rules.copies else once
-    distinct = rows.distinct()
-    counted = {"all": rows, "distinct": distinct, "one a pair": rows.one_a_pair()}[rules.rows]
-    free = {"all": rows.candidates(), "distinct": rows.candidates(distinct=True), "one a pair": counted.candidates(plain=True)}[rules.rows]
+    one_a_pair = rules.rows == "one a pair"
+    unrepeated = rows.one_a_pair() if one_a_pair else rows.distinct()
+    counted = rows if rules.rows == "all" else unrepeated
+    free = (counted if one_a_pair else rows).candidates(distinct=rules.rows == "distinct", plain=rules.plain_free)
     hits = _hits(counted, free, found, triples)
     corrected = hits
-    if rules.rows == "all" and len(distinct) < len(rows):
-        corrected = _hits(distinct, rows.candidates(distinct=True), found, once)
+    if len(unrepeated) < len(counted):
+        corrected = _hits(unrepeated, rows.candidates(distinct=True), found, once)
     elif len(triples) > len(once):
         corrected = _hits(counted, free, found, once)
-    pairs = first_pairs((distinct if rules.rows == "all" else counted).triples, found, np.unique(once[:, :2], axis=0))
+    pairs = first_pairs(unrepeated.triples, found, np.unique(once[:, :2], axis=0))
     return Judgement(record, predicted is not None, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed)
 
 
@@ -154,8 +155,8 @@ def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> 
     return pixel_runs(true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width))
 
 
-def _boxes(predicted: PredictedImage, record: Record) -> np.ndarray:
-    """Boxes as given, or those of the masks."""
+def predicted_boxes(predicted: PredictedImage, record: Record) -> np.ndarray:
+    """Boxes (N, 4) xyxy as given, or those of the masks."""
     if predicted.boxes is not None:
         return predicted.boxes
     return _runs(predicted, record, None).boxes().astype(np.float64)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spade.evaluation.protocols import Hits, Judgement, Rules
+from spade.evaluation.rows import among
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,7 @@ class Table:
 
     def by_image(self, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Hits among the first k rows and triplets of each image: two arrays (I,)."""
-        hit = (self.rank >= 0) & (self.rank < k)
-        return np.bincount(self.image, hit, self.images), np.bincount(self.image, minlength=self.images).astype(float)
+        return np.bincount(self.image, among(self.rank, k), self.images), np.bincount(self.image, minlength=self.images).astype(float)
 
     def recall(self, k: int) -> float | None:
         """Mean over the images that have a triplet of the share that is hit."""
@@ -38,8 +38,7 @@ class Table:
     def by_predicate(self, k: int, predicates: int) -> tuple[np.ndarray, np.ndarray]:
         """Share that is hit, and whether there is any, of each image and predicate: two arrays (I, P)."""
         key = self.image * predicates + self.predicate
-        hit = (self.rank >= 0) & (self.rank < k)
-        hits = np.bincount(key, hit, self.images * predicates).reshape(-1, predicates)
+        hits = np.bincount(key, among(self.rank, k), self.images * predicates).reshape(-1, predicates)
         count = np.bincount(key, minlength=self.images * predicates).reshape(-1, predicates)
         return hits / np.maximum(count, 1), count > 0
 
@@ -103,8 +102,7 @@ class Recalls:
         """PR@K, InstR."""
         out: dict[str, float | None] = {}
         for k in self.at:
-            shares = [((j.pairs >= 0) & (j.pairs < k)).mean() for j in self.judged]
-            out[f"PR@{k}"] = mean(np.array(shares))
+            out[f"PR@{k}"] = mean(np.array([among(j.pairs, k).mean() for j in self.judged]))
         out["InstR"] = mean(np.array([j.found.mean() for j in self.judged]))
         return out
 
@@ -112,7 +110,7 @@ class Recalls:
         """A@K: of all triplets together, the share that the first K rows on annotated pairs hit; over images with rows, or all."""
         answered = np.array([j.answered or strict for j in self.judged], bool)[self.given.image]
         rank = self.given.rank[answered]
-        return {f"A@{k}": float(((rank >= 0) & (rank < k)).sum() / len(rank)) if len(rank) else None for k in self.at}
+        return {f"A@{k}": float(among(rank, k).sum() / len(rank)) if len(rank) else None for k in self.at}
 
 
 def _free(hits: Hits) -> np.ndarray:

@@ -106,6 +106,11 @@ def on_true_pairs(rows: np.ndarray, found: np.ndarray, triples: np.ndarray) -> n
     return rows[_pairs_hit(rows, found, triples).any(1)]
 
 
+def among(rank: np.ndarray, k: int) -> np.ndarray:
+    """Which ranks (T,) lie among the first k; -1 does not."""
+    return (rank >= 0) & (rank < k)
+
+
 def _pairs_hit(rows: np.ndarray, found: np.ndarray, triples: np.ndarray) -> np.ndarray:
     return found[rows[:, 0]][:, triples[:, 0]] & found[rows[:, 1]][:, triples[:, 1]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from spade.data.psg import Dataset, Record
@@ -51,5 +52,5 @@ class ExchangeWriter:
         for name in self._names:
             yield self._part(name).read_bytes()
 
-    def _part(self, name: str) -> Any:
+    def _part(self, name: str) -> Path:
         return self.draft.file(f"parts/{name}.jsonl")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spade.data.codecs import Planes, read_panoptic, read_planes
+from spade.data.codecs import Planes, planes_to_ids, read_planes
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
@@ -37,10 +37,7 @@ def sized_picture(dataset: Dataset, record: Record) -> Image.Image:
 
 def true_map(dataset: Dataset, record: Record) -> np.ndarray:
     """The annotated panoptic ids (H, W) of a record. Raises SpadeError if it cannot be read or has another size."""
-    path = dataset.panoptic_path(record)
-    ids = read_panoptic(path)
-    _fits(path, (ids.shape[1], ids.shape[0]), record)
-    return ids
+    return planes_to_ids(true_planes(dataset, record))
 
 
 def true_planes(dataset: Dataset, record: Record) -> Planes:

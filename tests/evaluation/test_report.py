@@ -46,7 +46,7 @@ def html(tmp_path):
 
 
 def browse(path, *options):
-    if BROWSER is None:
+    if BROWSER is None:  # a newcomer's machine may have none; .ci/run installs one
         pytest.skip("no Chromium is installed; the page is tested in a real browser")
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND", "--window-size=1200,2600"]
     return subprocess.run([BROWSER, *flags, *options, path.as_uri()], capture_output=True, text=True, check=True, timeout=120).stdout

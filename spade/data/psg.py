@@ -11,7 +11,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,8 @@ class Dataset:
     test_ids: frozenset[str]
     problems: tuple[str, ...]  # one sentence for each record that was left out
     is_world: bool
+    novel_objects: frozenset[str] = frozenset()  # that training must not see
+    novel_predicates: frozenset[str] = frozenset()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -82,6 +84,30 @@ class Dataset:
     def vocabulary(self) -> Vocabulary:
         """The data set's own label lists."""
         return Vocabulary.of(self.things, self.stuff, self.predicates)
+
+    def for_training(self) -> Dataset:
+        """The data set without its novel names: neither in the lists nor in the annotations, indices counted anew."""
+        if not (self.novel_objects or self.novel_predicates):
+            return self
+        classes = [i for i, name in enumerate(self.classes) if name not in self.novel_objects]
+        predicates = [i for i, name in enumerate(self.predicates) if name not in self.novel_predicates]
+        new_class, new_predicate = ({old: new for new, old in enumerate(kept)} for kept in (classes, predicates))
+
+        def without(record: Record) -> Record:
+            place = {old: new for new, old in enumerate(i for i, s in enumerate(record.segments) if s.category in new_class)}
+            told = [(s, o, p) for s, o, p in record.relations if s in place and o in place and p in new_predicate]
+            segments = tuple(replace(record.segments[i], category=new_class[record.segments[i].category]) for i in place)
+            return replace(record, segments=segments, relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in told))
+
+        return replace(
+            self,
+            things=tuple(name for name in self.things if name not in self.novel_objects),
+            stuff=tuple(name for name in self.stuff if name not in self.novel_objects),
+            predicates=tuple(self.predicates[i] for i in predicates),
+            records=tuple(without(record) for record in self.records),
+            novel_objects=frozenset(),
+            novel_predicates=frozenset(),
+        )
 
     def split(self, name: str) -> list[Record]:
         """Records of "train", "test" or "all"."""
@@ -203,7 +229,24 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         test,
         tuple(problems),
         is_world,
+        *_novel(source, _value(source, document, "novel"), lists),
     )
+
+
+def _novel(source: Path, value: Any, lists: dict[str, tuple[str, ...]]) -> tuple[frozenset[str], frozenset[str]]:
+    """The names under ``novel``, as the world writes them for its open settings: objects, predicates."""
+    if value is None:
+        return frozenset(), frozenset()
+    known = {"objects": lists["thing_classes"] + lists["stuff_classes"], "predicates": lists["predicate_classes"]}
+    if not isinstance(value, dict) or not value.keys() <= known.keys() or not all(isinstance(names, list) for names in value.values()):
+        raise SpadeError(f'{source}: novel is not an object with lists; write {{"objects": [...], "predicates": [...]}} or leave it out.')
+    for kind, names in value.items():
+        for name in names:
+            if name not in known[kind]:
+                raise SpadeError(f"{source}: novel names {str(name)[:60]!r} among its {kind}, which the file's lists do not have.")
+        if set(names) == set(known[kind]):
+            raise SpadeError(f"{source}: novel names all {kind}, so there is nothing to train on; leave some of them out of it.")
+    return frozenset(value.get("objects", ())), frozenset(value.get("predicates", ()))
 
 
 def _parse(source: Path) -> dict[str, msgspec.Raw]:

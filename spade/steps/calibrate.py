@@ -25,7 +25,7 @@ from spade.errors import SpadeError
 from spade.files import write_json_lines
 from spade.model import pick_device
 from spade.open_vocabulary import load_clip, resolve_clip
-from spade.segmentation.mask_generator import shrink_masks
+from spade.segmentation.mask_generator import covered_cells
 from spade.steps.common import Memo, Run, StepResult, already_there, just_made
 from spade.steps.invert import read_maps
 from spade.steps.learning import TrainingImages, train
@@ -99,7 +99,7 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
     """The data set that was inverted and its records in the order of the index. Raises SpadeError if it changed since."""
     source = teacher.manifest["result"]
     root = Path(source["images_root"]) if source["images_root"] else None
-    dataset = load_psg(Path(source["data"]), root)
+    dataset = load_psg(Path(source["data"]), root).for_training()
     config = teacher.manifest["config"]
     all_records = [r for r in dataset.split(config["split"]) if r.training_triples()][: config["limit"]]
     if dataset.fingerprint(all_records) != teacher.manifest["fingerprints"]["data"]:
@@ -171,10 +171,9 @@ class _Job:
             if not target.segments:
                 continue
             named = [s.id for s in record.segments if self.dataset.classes[s.category] == target.label]
-            full = torch.from_numpy(np.isin(ids, named).astype(np.float32))[None]
-            cells = shrink_masks(full, (target.map.shape[0], target.map.shape[1]))[0]
-            if float(cells.max()) > 0:
-                masks[target.label] = cells >= min(0.5, float(cells.max()))
+            inside = np.isin(ids, named)
+            if inside.any():
+                masks[target.label] = covered_cells(torch.from_numpy(inside), (target.map.shape[0], target.map.shape[1]))
         return masks
 
     def _position(self, target: Target) -> int:

@@ -42,7 +42,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     folder = resolve_backbone(config.backbone)
     defaults = preset(folder)
     config = _with_preset(config, defaults, str(device))
-    dataset = open_dataset(config.data, config.images, run.report, config.strict)
+    dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
     prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder), "clip": fingerprint(resolve_clip(config.clip))}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)

@@ -48,7 +48,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     defaults = preset(resolve_backbone(source["backbone"]))
     tiny = defaults is TINY
     images_root = config.images or (Path(source["images_root"]) if source["images_root"] and config.data is None else None)
-    dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict)
+    dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict).for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
     embedded = config.init == "embedded" and _packaged_fits(source, dataset.vocabulary)
     config = replace(
@@ -104,11 +104,12 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
 
 
 def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
-    """Whether the packaged heads belong to this backbone and were trained on this very label list."""
+    """Whether the packaged heads belong to this backbone and were trained on a part of this very label list."""
     facts = embedded_model() / "model.json"
     if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
         return False
-    return Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]) == vocabulary
+    packaged = Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"])
+    return set(packaged.objects) <= set(vocabulary.objects) and set(packaged.predicates) <= set(vocabulary.predicates)
 
 
 def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Heads:
@@ -124,7 +125,7 @@ def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Hea
     if init == "scratch":
         return Heads(config)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
-    heads = Heads(HeadsConfig.from_json(facts["heads"]))
+    heads = Heads(replace(HeadsConfig.from_json(facts["heads"]), classes=config.classes))
     load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
     run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
     return heads

@@ -107,6 +107,9 @@ def write_world(
         records.append(psg_record(sample, name, str(index)))
     test = [record["image_id"] for record in records if int(record["image_id"]) % 5 == 4]
     document = {"info": made, "data": records, "thing_classes": list(THINGS), "stuff_classes": list(STUFF)}
+    if setting != "closed":
+        objects, predicates = novel_names(setting)
+        document["novel"] = {"objects": sorted(objects), "predicates": sorted(predicates)}
     write_json(index_file, document | {"predicate_classes": list(PREDICATES), "test_image_ids": test})
     begun.unlink()
     return True

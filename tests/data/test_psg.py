@@ -159,3 +159,39 @@ def test_real_records(shared):
 def test_coco_panoptic_is_recognised(shared):
     with pytest.raises(SpadeError, match=r"panoptic\.json: is a COCO annotation file; it has no relations"):
         load_psg(shared / "data" / "coco_panoptic_sample")
+
+
+def test_training_knows_nothing_of_novel_names(tmp_path):
+    whole = document([record(0, [(0, 1, 0), (0, 1, 1), (1, 0, 1)])], novel={"objects": ["dog"], "predicates": ["on"]})
+    dataset = load_psg(write(tmp_path, whole))
+    assert dataset.classes == ("person", "dog", "sky"), "evaluation needs all names"
+    seen = dataset.for_training()
+    assert (seen.classes, seen.predicates) == (("person", "sky"), ("over",))
+    assert [s.category for s in seen.records[0].segments] == [0, 1], "counted anew"
+    assert seen.records[0].relations == ((0, 1, 0), (1, 0, 0))
+    assert seen.for_training() is seen
+
+
+def test_segments_of_novel_names_are_dropped_with_their_relations(tmp_path):
+    dataset = load_psg(write(tmp_path, document([record(0, [(0, 1, 0)])], novel={"objects": ["person"]})))
+    seen = dataset.for_training().records[0]
+    assert [(s.id, s.category) for s in seen.segments] == [(6, 1)]
+    assert seen.relations == ()
+
+
+@pytest.mark.parametrize(
+    "novel",
+    [
+        ["dog"],
+        {"objects": "dog"},
+        {"objects": ["cat"]},
+        {"things": ["dog"]},
+        {"predicates": ["dog"]},
+        {"objects": [["dog"]]},
+        {"things": []},
+        {"predicates": ["on", "over"]},
+    ],
+)
+def test_novel_names_that_are_none_are_refused(tmp_path, novel):
+    with pytest.raises(SpadeError, match="novel"):
+        load_psg(write(tmp_path, document([record(0)], novel=novel)))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -127,3 +128,27 @@ def test_a_moved_data_set_is_found_again(world, tmp_path):
     data.rename(tmp_path / "elsewhere")
     assert invert.run(InvertConfig(data=tmp_path / "elsewhere", limit=4), run).cached
     assert calibrate.run(CalibrateConfig(epochs=1), run).result["data"] == str(tmp_path / "elsewhere")
+
+
+def test_novel_names_are_kept_from_every_step_of_training(world, tmp_path):
+    """The annotations still hold them; inversion, calibration and training know neither the names nor what is annotated with them."""
+    data = copied(world, tmp_path)
+    document = json.loads((data / "psg.json").read_text("utf-8"))
+    objects, predicates = ["person", "sky-other-merged"], ["standing on", "on"]
+    (data / "psg.json").write_text(json.dumps(document | {"novel": {"objects": objects, "predicates": predicates}}), "utf-8")
+    before = {document_label(document, s) for record in document["data"] for s in record["segments_info"]}
+    assert set(objects) <= before
+    run = Run(Workspace(tmp_path / "w"))
+    inverted = invert.run(InvertConfig(data=data), run)
+    words = {span["name"] for row in lines(inverted.path / "index.jsonl") for span in row["spans"]}
+    assert words
+    assert not words & {*objects, *predicates}
+    calibrate.run(CalibrateConfig(epochs=1), run)
+    trained = train_relations.run(RelationsConfig(epochs=1), run)
+    known = json.loads((trained.path / "model.json").read_text("utf-8"))["vocabulary"]
+    assert [o["name"] for o in known["objects"]] == [n for n in document["thing_classes"] + document["stuff_classes"] if n not in objects]
+    assert known["predicates"] == [name for name in document["predicate_classes"] if name not in predicates]
+
+
+def document_label(document, segment):
+    return (document["thing_classes"] + document["stuff_classes"])[segment["category_id"]]

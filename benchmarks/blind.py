@@ -1,27 +1,35 @@
 """Can a reader see the relations? 50 pairs, each a picture with the pair outlined and four predicates to choose from.
 
 ``python benchmarks/blind.py make FOLDER`` writes ten sheets of five pictures and ``questions.json`` (no answers in it).
-``python benchmarks/blind.py score`` compares benchmarks/blind/answers.json with the world and prints the agreement.
+``python benchmarks/blind.py`` compares benchmarks/blind/answers.json with the world and keeps the agreement, beside that of a
+reader who knows the two labels only and says what is most frequent between such.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from common import Results, arguments
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from spade.world.annotation import WorldSample, make_sample
+from spade.world.dataset import VERSION
+from spade.world.layout import THINGS
 from spade.world.rules import PREDICATES, RULES, nodes_of
 
-SEED, PAIRS, SIDE, SHOWN = 4_000, 50, 128, 420
+SEED, PAIRS, SIDE, SHOWN = 4_100, 50, 128, 420
+COUNTED_SEED, COUNTED = 4_101, 4_000  # the scenes in which it is counted what occurs between which labels
 ANSWERS = Path(__file__).parent / "blind" / "answers.json"
 
 
 def questions() -> list[dict]:
-    """One pair a scene, predicates drawn evenly; three others that do not hold, at best ones that the two labels can have."""
+    """One pair a scene, predicates drawn evenly; the three others do not hold and are, as far as there are such, said of these labels."""
     rng = np.random.default_rng(SEED)
     found: list[dict] = []
     wanted = [PREDICATES[i % len(PREDICATES)] for i in range(PAIRS)]
@@ -32,32 +40,39 @@ def questions() -> list[dict]:
         if told:
             s, o, name = told[int(rng.integers(len(told)))]
             options = [name, *_others(sample, s, o, rng)]
-            found.append({"scene": index, "subject": s, "object": o, "options": [options[i] for i in rng.permutation(4)], "truth": name})
+            labels = (sample.labels[s], sample.labels[o])
+            question = {"scene": index, "subject": s, "object": o, "labels": labels, "truth": name}
+            found.append(question | {"options": [options[i] for i in rng.permutation(4)]})
         index += 1
     return found
 
 
+@cache
+def _counts() -> Counter[tuple[str, str, str]]:
+    """How often each triple is annotated."""
+    return Counter(triple for index in range(COUNTED) for triple in make_sample(COUNTED_SEED, index, SIDE, SIDE).triples)
+
+
 def _others(sample: WorldSample, s: int, o: int, rng: np.random.Generator) -> list[str]:
+    """Three predicates that do not hold: at best said of this pair of labels, then of each of the two, then of such kinds."""
     nodes = nodes_of(sample.scene)
     subject, target = nodes[sample.node_numbers[s]], nodes[sample.node_numbers[o]]
     wrong = [name for name, rule in RULES.items() if not rule(sample.scene, subject, target)]
-    things = [segment[1] < 17 for segment in (sample.segments[s], sample.segments[o])]
-    near = [name for name in wrong if _apt(name, things[1], sample.labels[o])]
-    order = rng.permutation(len(near))
-    chosen = [near[i] for i in order[:3]]
-    rest = [name for name in wrong if name not in chosen]
-    return chosen + [rest[i] for i in rng.permutation(len(rest))[: 3 - len(chosen)]]
-
-
-def _apt(name: str, thing: bool, label: str) -> bool:
-    """Whether a predicate can be said of such an object at all."""
-    ground = ("standing on", "walking on", "running on", "sitting on", "lying on", "on", "parked on", "driving on", "crossing")
-    if not thing:
-        return name in (*ground, "flying over", "over")
-    if label in ("horse", "bicycle", "boat", "bench", "couch", "chair"):
-        return name not in ("driving on", "parked on", "crossing", "kicking", "flying over", "driving", "talking to")
-    between = ("looking at", "playing with", "talking to", "chasing", "beside", "in front of", "feeding", "holding", "carrying", "kicking")
-    return name in between
+    one, other = sample.labels[s], sample.labels[o]
+    kinds = (one in THINGS, other in THINGS)
+    alike = [(a, name, b) for a, name, b in _counts() if (a in THINGS, b in THINGS) == kinds]
+    tiers: tuple[Iterable[str], ...] = (
+        {name for a, name, b in alike if (a, b) == (one, other)},
+        {name for a, name, _ in alike if a == one} & {name for _, name, b in alike if b == other},
+        {name for a, name, _ in alike if a == one},
+        {name for _, name, _ in alike},
+        PREDICATES,
+    )
+    chosen: list[str] = []
+    for tier in tiers:
+        fresh = [name for name in wrong if name in tier and name not in chosen]
+        chosen += [fresh[i] for i in rng.permutation(len(fresh))[: 3 - len(chosen)]]
+    return chosen
 
 
 def make(folder: Path) -> None:
@@ -81,44 +96,34 @@ def make(folder: Path) -> None:
 
 
 def _outlined(sample: WorldSample, s: int, o: int) -> Image.Image:
-    image = Image.fromarray(sample.image).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
-    pixels = np.asarray(image).copy()
+    """The object in blue, the subject in red: outlined from outside, large segments from inside."""
+    picture = Image.fromarray(sample.image).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
     for number, colour in ((o, (20, 60, 255)), (s, (255, 20, 20))):
-        mask = np.asarray(Image.fromarray(sample.ids == sample.segments[number][0]).resize((SHOWN, SHOWN), Image.Resampling.NEAREST))
-        grown = mask.copy()
-        for _ in range(3):
-            wide = grown.copy()
-            wide[1:] |= grown[:-1]
-            wide[:-1] |= grown[1:]
-            wide[:, 1:] |= grown[:, :-1]
-            wide[:, :-1] |= grown[:, 1:]
-            grown = wide
-        edge = grown & ~mask if mask.mean() < 0.3 else _inner(mask)
-        pixels[edge] = colour
-    return Image.fromarray(pixels)
-
-
-def _inner(mask: np.ndarray) -> np.ndarray:
-    """The inner edge of a large mask, three pixels wide."""
-    core = np.pad(mask, 3)
-    shrunk = np.ones_like(mask)
-    for dy in range(7):
-        for dx in range(7):
-            shrunk &= core[dy : dy + mask.shape[0], dx : dx + mask.shape[1]]
-    return mask & ~shrunk
+        own = sample.ids == sample.segments[number][0]
+        mask = Image.fromarray(own.astype(np.uint8) * 255).resize((SHOWN, SHOWN), Image.Resampling.NEAREST)
+        large = own.mean() >= 0.3
+        other = np.asarray(mask.filter(ImageFilter.MinFilter(7) if large else ImageFilter.MaxFilter(7)))
+        picture.paste(colour, mask=Image.fromarray(np.asarray(mask) ^ other))
+    return picture
 
 
 def score() -> None:
     """Share of the reader's answers that are the world's."""
+    options = arguments(__doc__ or "")
     said = json.loads(ANSWERS.read_text("utf-8"))
+    asked = questions()
     right = []
-    for number, question in enumerate(questions(), 1):
-        letter = said["answers"][str(number)]
-        answer = question["options"]["ABCD".index(letter)]
+    for number, question in enumerate(asked, 1):
+        answer = question["options"]["ABCD".index(said["answers"][str(number)])]
         right.append(answer == question["truth"])
         if not right[-1]:
-            print(f"{number}: answered {answer}, the world says {question['truth']}")
-    print(f"blind_agreement {100 * sum(right) / len(right):.1f} % of {len(right)} ({said['reader']})")
+            print(f"{number}: answered {answer}, the world says {question['truth']}", file=sys.stderr)
+    guessed = [max(q["options"], key=lambda name, q=q: _counts()[q["labels"][0], name, q["labels"][1]]) == q["truth"] for q in asked]
+    results = Results("blind", options, [SEED], f"world {VERSION}")
+    agreement, labels_only = (round(100 * sum(hits) / PAIRS, 1) for hits in (right, guessed))
+    results.add({"world": VERSION, "reader": said["reader"], "pairs": PAIRS}, {"agreement": agreement, "labels_only": labels_only})
+    results.headline(blind_agreement=agreement)
+    results.show(options)
 
 
 if __name__ == "__main__":

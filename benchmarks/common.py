@@ -30,7 +30,8 @@ def arguments(description: str) -> argparse.Namespace:
 class Results:
     """A benchmark's result file; rows of settings already there are not measured again."""
 
-    def __init__(self, name: str, options: argparse.Namespace, seeds: Sequence[int]) -> None:
+    def __init__(self, name: str, options: argparse.Namespace, seeds: Sequence[int], of: str = "") -> None:
+        """of: what was measured (a version, a model's fingerprint); rows of something else are measured anew."""
         self.path = None if options.quick else RESULTS / f"{name}.json"
         self.data: dict[str, Any] = {
             "benchmark": name,
@@ -39,10 +40,12 @@ class Results:
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}",
             "seeds": list(seeds),
+            "of": of,
             "rows": [],
         }
         if self.path is not None and self.path.is_file():
-            self.data["rows"] = json.loads(self.path.read_text("utf-8"))["rows"]
+            kept = json.loads(self.path.read_text("utf-8"))
+            self.data["rows"] = kept["rows"] if kept.get("of", "") == of else []
 
     def headline(self, **values: float | None) -> None:
         """Figures that stand at the top of the file, too."""

@@ -1,4 +1,4 @@
-"""docs/images/world.jpg: 64 scenes of the world with their masks, the annotated relations of the first ones below."""
+"""docs/images/world.jpg: 64 scenes of the world with their masks, and below each what is annotated."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from spade.world.annotation import WorldSample, make_sample
 
-SEED, COLUMNS, ROWS, SIDE = 3_500, 8, 8, 128
+SEED, COLUMNS, ROWS, SIDE, LINES = 3_500, 8, 8, 128, 6
 OUT = Path(__file__).parents[1] / "docs" / "images" / "world.jpg"
 
 
 def main() -> None:
-    """Each scene beside its panoptic map, its three first relations below."""
+    """Each scene beside its panoptic map; of more than six relations the first ones."""
     font = ImageFont.load_default(9)
-    width, height = 2 * SIDE + 8, SIDE + 38
+    width, height = 2 * SIDE + 8, SIDE + 4 + 11 * LINES
     sheet = Image.new("RGB", (COLUMNS * width, ROWS * height), "white")
     paint = ImageDraw.Draw(sheet)
     for index in range(COLUMNS * ROWS):
@@ -24,10 +24,10 @@ def main() -> None:
         x, y = index % COLUMNS * width, index // COLUMNS * height
         sheet.paste(Image.fromarray(sample.image), (x, y))
         sheet.paste(_masks(sample), (x + SIDE + 2, y))
-        for line, triple in enumerate(sample.triples[:3]):
+        for line, triple in enumerate(sample.triples[:LINES]):
             paint.text((x, y + SIDE + 1 + 11 * line), " ".join(triple)[:52], "black", font)
     OUT.parent.mkdir(parents=True, exist_ok=True)
-    sheet.save(OUT, "JPEG", quality=80)
+    sheet.save(OUT, "JPEG", quality=75)
 
 
 def _masks(sample: WorldSample) -> Image.Image:

@@ -21,6 +21,7 @@ from torch import nn
 
 from spade.evaluation.groups import FAR
 from spade.world.annotation import CLASSES, WorldSample, make_sample
+from spade.world.dataset import VERSION
 from spade.world.layout import Scene, Thing
 from spade.world.rules import PREDICATES, Node, nodes_of
 
@@ -34,7 +35,7 @@ def main() -> None:
     """Generate, count, learn."""
     options = arguments(__doc__ or "")
     train_count, test_count, epochs = (400, 200, 1) if options.quick else (20_000, 5_000, 4)
-    results = Results("world", options, [TRAIN_SEED, HELD_OUT_SEED])
+    results = Results("world", options, [TRAIN_SEED, HELD_OUT_SEED], f"world {VERSION}")
     test = _Pairs(HELD_OUT_SEED, test_count)
     if not results.has({"what": "counts", "scenes": test_count}):
         results.add({"what": "counts", "scenes": test_count}, test.counts() | {"scenes_per_second": _speed()})

@@ -1,6 +1,6 @@
 """The rules of the world: which predicate holds between which two segments, as functions of the layout.
 
-Written once: the annotation writer and the caption writer both read ``relations``. Nodes are numbered things
+Written once: annotations are made of ``relations``, and captions of the annotated ones. Nodes are numbered things
 first (their index in ``scene.things``), then the stuff regions in the order of ``stuff_of``. Distances are in
 shorter sides of the picture, depths as in layout.py.
 """

@@ -10,12 +10,15 @@ import time
 
 from common import Results, arguments, spread
 
+from spade.diffusion.backbone import embedded_model
+from spade.model import model_fingerprint
+
 
 def main() -> None:
     """One quickstart a seed; the packaged model, and the model after the run's training, on the same held-out scenes."""
     options = arguments(__doc__ or "")
     seeds, images = ((0,), 20) if options.quick else ((0, 1, 2), 300)
-    results = Results("quickstart", options, seeds)
+    results = Results("quickstart", options, seeds, model_fingerprint(embedded_model()))
     if not results.data["rows"]:
         runs = [_run(seed, images) for seed in seeds]
         for model in ("packaged", "this run"):

@@ -65,9 +65,12 @@ def training() -> str:
         ),
         "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["watched_after"].items()),
     }
-    body = [[line["part"], f"{line['minutes']:.1f}", shown[line["part"]](line["figures"])] for line in manifest["log"]]
-    total = f"One seed; {manifest['minutes']} minutes in all on two cores. Figures on watched scenes of the training world."
-    return _table(["part", "minutes", "at its end"], body) + f"\n\n{total}"
+    body = []
+    for line in manifest["log"]:
+        seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
+        body.append([line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["figures"])])
+    total = f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
+    return _table(["part", "minutes", "threads", "pictures seen", "figures"], body) + f"\n\n{total}"
 
 
 def teacher() -> str:
@@ -75,10 +78,55 @@ def teacher() -> str:
     data = results("teacher_maps")
     names = list(data["rows"][0]["metrics"])
     body = [
-        [row["setting"]["grid"], str(row["setting"]["timestep"]), *(f"{row['metrics'][name]:.1f}" for name in names)]
+        [row["setting"]["grid"], ", ".join(map(str, row["setting"]["timesteps"])), *(f"{row['metrics'][name]:.1f}" for name in names)]
         for row in data["rows"]
     ]
-    return _table(["grid", "timestep", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({_origin(data)})."
+    return _table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({_origin(data)})."
+
+
+def tiny() -> str:
+    """What the tiny model has learned, beside what was asked of it."""
+    data = results("tiny_model")
+    words = {
+        "vae_psnr": ("autoencoder: reconstruction, dB", "at least 27"),
+        "clip_top1": ("OpenCLIP: picture to the caption of all its relations, among 64, %", "at least 50"),
+        "clip_relation": ("OpenCLIP: a relation among captions made wrong, %", "at least 60"),
+        "clip_relation_other_picture": ("the same beside another scene's picture, %", ""),
+        "clip_relation_chance": ("chance there, %", ""),
+        "round_trip_psnr": ("UNet: inverted and sampled back, 50 steps, dB", "at least 25"),
+        "pointing_base": ("maps: pointing game of things, base names, %", "at least 75"),
+        "pointing_novel": ("maps: novel names, %", "at least 55"),
+        "pointing_single": ("maps: things' names with a single segment, %", ""),
+        "pointing_chance": ("maps: chance, %", ""),
+        "mass_inside": ("maps: mass inside things, %", ""),
+        "pointing_base_stuff": ("maps: pointing game of stuff, base names, %", ""),
+        "pointing_novel_stuff": ("maps: stuff, novel names, %", ""),
+        "pointing_single_stuff": ("maps: stuff, names with a single segment, %", ""),
+        "pointing_chance_stuff": ("maps: chance for stuff, %", ""),
+        "mass_inside_stuff": ("maps: mass inside stuff, %", ""),
+        "predict_warm_s": ("one picture of 128 px, model loaded, s", "below 0.3"),
+        "predict_cold_s": ("one picture of 128 px, whole process, s", "below 15"),
+        "weights_mb": ("weights, MB", "at most 40"),
+        "largest_file_mb": ("largest file, MB", "below 16"),
+    }
+    found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
+    body = [[text, _cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar] for name, (text, bar) in words.items()]
+    scenes = 64 * data["rows"][-1]["setting"]["blocks"]
+    asked = f"Maps: {found['names_asked']} names of things, {found['names_asked_stuff']} of stuff; a name may point at any of its segments"
+    asked += ", and is asked for where one of them covers at least 4 latent cells."
+    note = f"One trained model; mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them). {asked}"
+    return _table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({_origin(data)})."
+
+
+def blind() -> str:
+    """How often a reader of pictures agrees with the world."""
+    data = results("blind")
+    setting, metrics = data["rows"][0]["setting"], data["rows"][0]["metrics"]
+    body = [
+        [setting["reader"], f"{metrics['agreement']:.0f}"],
+        ["knowing the two labels only", f"{metrics['labels_only']:.0f}"],
+    ]
+    return _table(["reader", "percent of " + str(setting["pairs"])], body) + f"\n\n({_origin(data)}.)"
 
 
 def evaluation() -> str:
@@ -127,6 +175,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "startup": startup,
     "training": training,
     "teacher": teacher,
+    "tiny": tiny,
+    "blind": blind,
     "evaluation": evaluation,
     "world": world,
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import spade
+from spade.world.dataset import VERSION
 from spade_cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -53,3 +55,20 @@ def test_version_is_one():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert settings["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "spade.__version__"}
     assert re.fullmatch(r"\d+\.\d+\.\d+", spade.__version__)
+
+
+def test_the_worlds_check_passes():
+    """The bars that benchmarks/world.py and benchmarks/blind.py are measured against, and that the world they measured is this one."""
+    found, blind = (json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8")) for name in ("world", "blind"))
+    assert found["of"] == blind["of"] == f"world {VERSION}"
+    assert found["far_share"] >= 25
+    assert found["context_share"] >= 20
+    assert found["scenes_per_second"] >= 50
+    assert found["frequency_top1"] <= 60
+    assert found["boxes_top1"] <= 80
+    assert found["pixels_top1"] >= found["boxes_top1"] + 10
+    assert found["layout_top1"] >= 95
+    assert blind["blind_agreement"] >= 90
+    counts = next(row["metrics"] for row in found["rows"] if row["setting"]["what"] == "counts")
+    assert 1 <= counts["smallest_share"] <= counts["largest_share"] <= 20
+    assert 3 <= counts["relations_an_image"]["min"] <= counts["relations_an_image"]["max"] <= 12

@@ -27,6 +27,7 @@ def arguments(description: str, epochs: int, samples: int) -> argparse.Namespace
     parser.add_argument("--output", type=Path, default=Path("tiny-model"), help="folder of the model being built")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--samples", type=int, default=samples, help="scenes an epoch")
+    parser.add_argument("--until", type=int, default=0, help="end after this epoch of the schedule, with the best so far; 0: the last")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -34,12 +35,12 @@ def arguments(description: str, epochs: int, samples: int) -> argparse.Namespace
     return options
 
 
-def progress(label: str):  # noqa: ANN201 - a closure over the console
-    """A progress bar for ``training.fit``."""
+def progress(label: str, end: int | None = None):  # noqa: ANN201 - a closure over the console
+    """A progress bar for ``training.fit``; with ``end`` no step from that number on is taken."""
     console = Console()
 
     def bar(steps: Iterable[int], done: int, total: int) -> Iterator[int]:
-        yield from console.track(steps, label, total=total, done=done)
+        yield from console.track((step for step in steps if end is None or step < end), label, total=end or total, done=done)
 
     return bar
 
@@ -56,14 +57,15 @@ def pixels(samples: list[WorldSample]) -> torch.Tensor:
 
 
 @contextmanager
-def recorded(options: argparse.Namespace, part: str) -> Iterator[dict[str, object]]:
+def recorded(options: argparse.Namespace, part: str, epochs: int = 0) -> Iterator[dict[str, object]]:
     """Append to log.jsonl what was trained, how long this run took and what came out; a resumed run adds a line."""
     began, figures = time.monotonic(), {}
     yield figures
     line = {
         "part": part,
         "minutes": round((time.monotonic() - began) / 60, 2),
-        "epochs": options.epochs,
+        "epochs": epochs or options.until or options.epochs,
+        "schedule": epochs or options.epochs,
         "samples_an_epoch": options.samples,
         "seed": options.seed,
         "device": options.device,
@@ -104,9 +106,9 @@ def train_part(
             better,
             options.output / "state" / f"{part}.safetensors",
             {"samples": options.samples},
-            progress(part),
+            progress(part, options.until * (options.samples // batch) or None),
         )
-        figures |= curves[-1]
+        figures |= max(curves, key=lambda row: row.get(better, float("-inf")))  # the epoch whose weights are kept
     write_json_lines(options.output / "curves" / f"{part}.jsonl", curves)
     print(curves[-1])
     return curves

@@ -10,19 +10,19 @@ from spade.steps.common import Run
 from spade.workspace import Workspace
 from spade_cli.console import Console
 
-WORLD_SEED = 3_000
+WORLD_SEED, ADAPTER_EPOCHS = 3_000, 3
 
 
 def main() -> None:
     """World, inversion, calibration, heads; each step resumes or is found done."""
-    options = arguments(__doc__ or "", epochs=6, samples=2000)
+    options = arguments(__doc__ or "", epochs=8, samples=2400)
     run = Run(Workspace(options.output / "workspace"), Console())
     data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
-    with recorded(options, "adapter") as figures:
+    with recorded(options, "adapter", ADAPTER_EPOCHS) as figures:
         world.run(data, options.samples, (128, 128), WORLD_SEED, run, setting="ovdr")
         config = InvertConfig(data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers)
         invert.run(config, run)
-        figures |= calibrate.run(CalibrateConfig(epochs=3, init="scratch", **numbers), run).result
+        figures |= calibrate.run(CalibrateConfig(epochs=ADAPTER_EPOCHS, init="scratch", **numbers), run).result
     print(figures)
     with recorded(options, "heads") as figures:
         figures |= train_relations.run(RelationsConfig(epochs=options.epochs, init="scratch", **numbers), run).result

@@ -37,7 +37,7 @@ class Preset:
     clip: str
 
 
-TINY = Preset(20, (51,), (2,), 51, 8, 3, 6, "tiny")
+TINY = Preset(20, (101,), (2,), 51, 8, 3, 6, "tiny")
 LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
 
 
@@ -102,7 +102,7 @@ def fingerprint(folder: Path) -> str:
 class Backbone:
     """A frozen latent diffusion model.
 
-    Frames: pictures (B, 3, H, W) in [-1, 1]; latents (B, 4, H/8, W/8) scaled to about unit variance; text hidden
+    Frames: pictures (B, 3, H, W) in [-1, 1]; latents (B, C, H/8, W/8) scaled to about unit variance; text hidden
     states (B, L, D). ``image_size`` is the shorter side the model was made for, ``multiple`` what sides must divide by.
     """
 

@@ -68,7 +68,7 @@ def _unet_taps(unet: Any, base: int) -> dict[int, Any]:
 
 @torch.no_grad()
 def encode_with_features(backbone: Backbone, pixels: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """Latents (B, 4, h, w) of pictures (B, 3, H, W) and the autoencoder's finer features by stride."""
+    """Latents (B, C, h, w) of pictures (B, 3, H, W) and the autoencoder's finer features by stride."""
     fine = [s for s in feature_strides(backbone) if s < backbone.factor]
     blocks = backbone.vae.encoder.down_blocks
     with _kept({stride: blocks[stride.bit_length() - 2] for stride in fine}) as store:
@@ -78,7 +78,7 @@ def encode_with_features(backbone: Backbone, pixels: Tensor) -> tuple[Tensor, di
 
 @torch.no_grad()
 def decoder_features(backbone: Backbone, latents: Tensor, context: Tensor, timestep: int) -> dict[int, Tensor]:
-    """The UNet's decoder features by stride in pixels: one pass on clean latents (B, 4, h, w) at ``timestep``."""
+    """The UNet's decoder features by stride in pixels: one pass on clean latents (B, C, h, w) at ``timestep``."""
     wanted = [s for s in feature_strides(backbone) if s >= backbone.factor]
     taps = _unet_taps(backbone.unet, backbone.factor)
     with _kept({stride: taps[stride] for stride in wanted}) as store:

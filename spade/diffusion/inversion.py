@@ -15,7 +15,7 @@ from spade.diffusion.attention import combine, reading
 
 @dataclass(frozen=True)
 class Inversion:
-    """``latents`` (B, 4, h, w) after the last pass; ``maps`` (B, L, h', w'), the mean over the timesteps read."""
+    """``latents`` (B, C, h, w) after the last pass; ``maps`` (B, L, h', w'), the mean over the timesteps read."""
 
     latents: Tensor
     maps: Tensor | None
@@ -56,7 +56,7 @@ def invert(
 ) -> Inversion:
     """Invert clean latents under a context, reading cross-attention at the timesteps nearest to ``read_at``.
 
-    latents (B, 4, h, w), context (B, L, D). No pass runs beyond the last timestep that is read; with an empty
+    latents (B, C, h, w), context (B, L, D). No pass runs beyond the last timestep that is read; with an empty
     ``read_at`` the inversion goes on to full noise and no map is kept. As DDIM inversion prescribes, the UNet gets the timestep it
     moves to while the latent is still at the previous one (Song et al., 2021).
     """
@@ -81,7 +81,7 @@ def invert(
 
 @torch.no_grad()
 def sample_back(unet: Any, config: Any, latents: Tensor, context: Tensor, steps: int) -> Tensor:
-    """Denoise inverted latents with as many DDIM steps, without guidance: (B, 4, h, w)."""
+    """Denoise inverted latents with as many DDIM steps, without guidance: (B, C, h, w)."""
     scheduler = sampling_scheduler(config, steps)
     sample = latents
     for t in scheduler.timesteps:

@@ -26,7 +26,7 @@ ADAPTER_FORMAT = 1
 
 @dataclass(frozen=True)
 class Observation:
-    """One picture as the frozen parts see it: latents (1, 4, h, w), the autoencoder's finer features, its CLIP embedding (1, D)."""
+    """One picture as the frozen parts see it: latents (1, C, h, w), the autoencoder's finer features, its CLIP embedding (1, D)."""
 
     latents: Tensor
     fine: dict[int, Tensor]

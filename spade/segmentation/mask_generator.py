@@ -125,3 +125,9 @@ def shrink_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     if masks.shape[0] == 0:
         return masks.new_zeros((0, *size))
     return interpolate(masks[None], size=size, mode="area")[0]
+
+
+def covered_cells(mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The cells (h, w) bool of which a mask (H, W) covers at least half; of a small one, those that it covers most."""
+    cells = shrink_masks(mask[None].float(), size)[0]
+    return cells >= min(0.5, float(cells.max()))

@@ -8,7 +8,7 @@ from spade.diffusion.attention import combine, layer_strides, normalise, reading
 
 def inputs(backbone, size=(16, 16), length=9):
     torch.manual_seed(0)
-    return torch.randn(2, 4, *size), torch.randn(2, length, backbone.context_dim)
+    return torch.randn(2, backbone.unet.config.in_channels, *size), torch.randn(2, length, backbone.context_dim)
 
 
 def test_only_cross_attention_and_its_strides(backbone):

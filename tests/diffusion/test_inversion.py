@@ -52,7 +52,7 @@ def test_the_round_trip_gets_better_with_more_steps(backbone):
 
 
 def test_no_pass_runs_beyond_the_last_timestep_read(backbone):
-    latents, context = torch.randn(1, 4, 16, 16), torch.randn(1, 5, backbone.context_dim)
+    latents, context = torch.randn(1, backbone.unet.config.in_channels, 16, 16), torch.randn(1, 5, backbone.context_dim)
     calls = []
     handle = backbone.unet.register_forward_pre_hook(lambda module, args: calls.append(int(args[1])))
     try:
@@ -66,7 +66,7 @@ def test_no_pass_runs_beyond_the_last_timestep_read(backbone):
 
 def test_maps_are_the_mean_over_the_timesteps_read(backbone):
     torch.manual_seed(1)
-    latents, context = torch.randn(1, 4, 16, 16), torch.randn(1, 5, backbone.context_dim)
+    latents, context = torch.randn(1, backbone.unet.config.in_channels, 16, 16), torch.randn(1, 5, backbone.context_dim)
     parts = [invert(backbone.unet, backbone.schedule, latents, context, 20, at, (2,)).maps for at in ((1,), (101,), (1, 101))]
     assert torch.allclose((parts[0] + parts[1]) / 2, parts[2], atol=1e-6)
 

@@ -15,7 +15,7 @@ def unet(backbone):
 
 def run(unet):
     torch.manual_seed(0)
-    latents, context = torch.randn(1, 4, 16, 16), torch.randn(1, 6, unet.config.cross_attention_dim)
+    latents, context = torch.randn(1, unet.config.in_channels, 16, 16), torch.randn(1, 6, unet.config.cross_attention_dim)
     with torch.no_grad():
         return unet(latents, 51, encoder_hidden_states=context).sample
 

@@ -1,0 +1,79 @@
+"""The pointing game of a teacher's maps on scenes of the world: shared by the benchmarks that choose and those that report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from spade.diffusion.alignment import label_targets, pointing_hit
+from spade.diffusion.backbone import Backbone
+from spade.diffusion.inversion import invert
+from spade.diffusion.prompts import relation_prompt, span_tokens
+from spade.segmentation.mask_generator import covered_cells
+from spade.world.annotation import WorldSample
+from spade.world.dataset import novel_names
+from spade.world.layout import THINGS
+from spade.world.rules import PREDICATES
+
+BATCH, LATENT_CELL = 32, 8  # pixels a side
+MIN_CELLS = 4  # of latents; a segment that covers less is not asked for
+NOVEL = novel_names("ovdr")[0]
+
+
+@dataclass(frozen=True)
+class Look:
+    """One name in one picture: its segments, is the maximum of its map on one, the map's mass inside, the share of the area (chance)."""
+
+    name: str
+    segments: int
+    hit: bool
+    inside: float
+    chance: float
+
+    @property
+    def thing(self) -> bool:
+        """Things and stuff are told apart."""
+        return self.name in THINGS
+
+    @property
+    def novel(self) -> bool:
+        """Whether training annotations of the ovdr setting leave the name out."""
+        return self.name in NOVEL
+
+
+def pictures(samples: Sequence[WorldSample]) -> torch.Tensor:
+    """(B, 3, H, W) in [-1, 1]."""
+    return torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) / 127.5 - 1 for sample in samples])
+
+
+def looks(
+    backbone: Backbone, samples: Sequence[WorldSample], steps: int, read_at: Sequence[int], strides: Sequence[int]
+) -> Iterator[list[Look]]:
+    """For each sample, every name in its relation prompt that has a mentioned segment of some size.
+
+    A name's map is the mean of its mentions' normalised maps, as calibration takes it; it may point at any segment of that name.
+    """
+    for start in range(0, len(samples), BATCH):
+        part = samples[start : start + BATCH]
+        prompts = [relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels) for sample in part]
+        context, offsets = backbone.encode_text([prompt.text for prompt in prompts])
+        maps = invert(backbone.unet, backbone.schedule, backbone.encode_image(pictures(part)), context, steps, read_at, strides).maps
+        assert maps is not None
+        for sample, prompt, own, spans in zip(part, prompts, maps, offsets, strict=True):
+            told = [(span, tokens) for span in prompt.spans if (tokens := span_tokens(span, spans))]  # what the encoder's length leaves
+            mentions = torch.stack([own[tokens].mean(0) for _, tokens in told])
+            targets = label_targets([span.name for span, _ in told], [span.segment for span, _ in told], mentions)
+            yield [_look(sample, target.label, target.map) for target in targets if _large(sample, target.segments)]
+
+
+def _large(sample: WorldSample, segments: Sequence[int]) -> bool:
+    return any(sample.segments[i][2] >= MIN_CELLS * LATENT_CELL**2 for i in segments)
+
+
+def _look(sample: WorldSample, name: str, attention: torch.Tensor) -> Look:
+    named = [segment[0] for segment, label in zip(sample.segments, sample.labels, strict=True) if label == name]
+    inside = torch.from_numpy(np.isin(sample.ids, named))
+    return Look(name, len(named), *pointing_hit(attention, covered_cells(inside, (attention.shape[0], attention.shape[1]))))

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def _wrong(sample: WorldSample, triple: Triple, rng: np.random.Generator) -> lis
     """
     subject, predicate, target = triple
     kinds = (subject in THINGS, target in THINGS)
-    false = [other for other in KINDS[kinds] if not _holds(sample, (subject, other, target))]
+    false = [other for other in _kinds()[kinds] if not _holds(sample, (subject, other, target))]
     wrong = [(subject, str(rng.choice(false)), target)] if false else []
     swapped = (target, predicate, subject)
     if predicate not in SYMMETRIC and subject != target and not _holds(sample, swapped):
@@ -138,6 +139,7 @@ def _holds(sample: WorldSample, triple: Triple) -> bool:
     return any(RULES[triple[1]](sample.scene, s, t) for s in subjects for t in targets if s is not t)
 
 
+@cache
 def _kinds() -> dict[tuple[bool, bool], list[str]]:
     """(subject is a thing, object is a thing) -> the predicates that 500 scenes have between such."""
     found: dict[tuple[bool, bool], set[str]] = {}
@@ -145,9 +147,6 @@ def _kinds() -> dict[tuple[bool, bool], list[str]]:
         for subject, predicate, target in make_sample(HELD_OUT_SEED + 1, index).triples:
             found.setdefault((subject in THINGS, target in THINGS), set()).add(predicate)
     return {kinds: [name for name in PREDICATES if name in names] for kinds, names in found.items()}
-
-
-KINDS = _kinds()
 
 
 def _maps(backbone: Backbone, blocks: Sequence[Block]) -> dict[str, Any]:

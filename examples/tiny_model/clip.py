@@ -69,8 +69,8 @@ def main() -> None:
         model.eval()
 
     settling = pixels(scenes(TRAIN_SEED, range(512))).to(options.device).split(BATCH)
-    watched = [pixels(scenes(WATCH_SEED, range(i, i + 64))).to(options.device) for i in range(0, 256, 64)]
-    watched_texts = [[relation_text(sample.triples) for sample in scenes(WATCH_SEED, range(i, i + 64))] for i in range(0, 256, 64)]
+    blocks = [scenes(WATCH_SEED, range(i, i + 64)) for i in range(0, 256, 64)]
+    watched = [(pixels(block).to(options.device), [relation_text(sample.triples) for sample in block]) for block in blocks]
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
         model.train()
@@ -88,7 +88,7 @@ def main() -> None:
     def watch() -> dict[str, float]:
         settle()
         hits = []
-        for images, captions in zip(watched, watched_texts, strict=True):
+        for images, captions in watched:
             similarity = model.encode_image(images, normalize=True) @ encode(captions).T
             hits.append((similarity.argmax(1) == torch.arange(len(images), device=similarity.device)).float().mean())
         return {"top1": float(torch.stack(hits).mean())}

@@ -10,7 +10,7 @@ from spade.data.codecs import spread_id
 from spade.world.context import needs_context
 from spade.world.drawing import draw
 from spade.world.layout import STUFF, THINGS, Scene, Thing
-from spade.world.rules import PREDICATES, nodes_of, relations
+from spade.world.rules import PREDICATES, Node, nodes_of, relations
 from spade.world.situations import sample_scene
 
 CLASSES = THINGS + STUFF
@@ -80,10 +80,10 @@ def _sample(scene: Scene) -> WorldSample:
         place[number] = len(segments)
         box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
         segments.append((identity, CLASSES.index(node.label), area, box))
-    visible = [(s, p, o) for s, p, o in relations(scene) if s in place and o in place]
-    visible.sort(key=lambda triple: -_salience(scene, triple))
-    telling = sum(_salience(scene, triple) >= TELLING for triple in visible)
-    told = visible[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]
+    rated = [(_salience(nodes, triple), triple) for triple in relations(scene) if triple[0] in place and triple[2] in place]
+    rated.sort(key=lambda pair: -pair[0])
+    telling = sum(salience >= TELLING for salience, _ in rated)
+    told = [triple for _, triple in rated[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]]
     kept = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in told)
     context = tuple(needs_context(scene, triple) for triple in told)
     return WorldSample(scene, drawing.image, ids, tuple(segments), kept, context, tuple(place))
@@ -109,9 +109,8 @@ _TELLING = {
 }
 
 
-def _salience(scene: Scene, triple: tuple[int, str, int]) -> float:
+def _salience(nodes: tuple[Node, ...], triple: tuple[int, str, int]) -> float:
     """How much a relation catches the eye: what is done before where it is, near things before far ones."""
-    nodes = nodes_of(scene)
     subject, predicate, target = (nodes[triple[0]], triple[1], nodes[triple[2]])
     near = sum(node.depth if isinstance(node, Thing) else 0.4 for node in (subject, target)) / 2
     telling = _TELLING.get(predicate, 0.75 if isinstance(subject, Thing) else 0.05)

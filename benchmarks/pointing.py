@@ -10,8 +10,9 @@ import torch
 
 from spade.diffusion.alignment import label_targets, pointing_hit
 from spade.diffusion.backbone import Backbone
-from spade.diffusion.inversion import invert
-from spade.diffusion.prompts import relation_prompt, span_tokens
+from spade.diffusion.inversion import MapPlan
+from spade.diffusion.prompts import relation_prompt
+from spade.diffusion.teacher import look
 from spade.segmentation.mask_generator import covered_cells
 from spade.world.annotation import WorldSample
 from spade.world.dataset import novel_names
@@ -59,13 +60,11 @@ def looks(
     for start in range(0, len(samples), BATCH):
         part = samples[start : start + BATCH]
         prompts = [relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels) for sample in part]
-        context, offsets = backbone.encode_text([prompt.text for prompt in prompts])
-        maps = invert(backbone.unet, backbone.schedule, backbone.encode_image(pictures(part)), context, steps, read_at, strides).maps
-        assert maps is not None
-        for sample, prompt, own, spans in zip(part, prompts, maps, offsets, strict=True):
-            told = [(span, tokens) for span in prompt.spans if (tokens := span_tokens(span, spans))]  # what the encoder's length leaves
-            mentions = torch.stack([own[tokens].mean(0) for _, tokens in told])
-            targets = label_targets([span.name for span, _ in told], [span.segment for span, _ in told], mentions)
+        seen, _ = look(backbone, pictures(part), [[prompt] for prompt in prompts], MapPlan(steps, tuple(read_at), tuple(strides)))
+        for sample, own in zip(part, seen, strict=True):
+            told = [mention.span for mention in own.mentions]  # what the encoder's length leaves
+            mentions = torch.stack([mention.map for mention in own.mentions])
+            targets = label_targets([span.name for span in told], [span.segment for span in told], mentions)
             yield [_look(sample, target.label, target.map) for target in targets if _large(sample, target.segments)]
 
 

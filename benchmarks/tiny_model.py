@@ -81,7 +81,7 @@ def _round_trip(backbone: Backbone, block: Block) -> float:
     latents = backbone.encode_image(pictures(block))
     context, _ = backbone.encode_text([relation_text(sample.triples) for sample in block])
     noise = invert(backbone.unet, backbone.schedule, latents, context, ROUND_TRIP_STEPS, (), ()).latents
-    back = sample_back(backbone.unet, backbone.schedule, noise, context, ROUND_TRIP_STEPS)
+    back = sample_back(backbone.unet, backbone.schedule, noise, context, ROUND_TRIP_STEPS).latents
     return _psnr(_decode(backbone, back), _decode(backbone, latents))
 
 

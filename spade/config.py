@@ -28,26 +28,39 @@ class InvertConfig:
     steps: int = 0
     read_at: tuple[int, ...] = ()
     batch_size: int = 0
+    read: str = "inversion"
+    latents: str = "inverted"
+    keep: str = "spans"
+    counterfactual: int = 0  # related pairs an image that are also told wrong
     split: str = "train"
     limit: int | None = None
-    seed: int = 0
+    seed: int = 0  # of the noise, where latents are not inverted
     device: str = "auto"
     dtype: str = "float32"
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
-        if self.split not in ("train", "test", "all"):
-            raise SpadeError(f"--split {self.split}: use train, test or all.")
-        _positive(steps=self.steps, batch_size=self.batch_size, limit=self.limit)
+        _one_of("--split", self.split, "train", "test", "all")
+        _one_of("--read", self.read, "inversion", "resampling")
+        _one_of("--latents", self.latents, "inverted", "noised", "random")
+        _one_of("--keep", self.keep, "spans", "tokens")
+        _positive(steps=self.steps, batch_size=self.batch_size, limit=self.limit, counterfactual=self.counterfactual)
 
 
 @dataclass(frozen=True)
 class CalibrateConfig:
     """``spade calibrate``. 0 means: the backbone's preset."""
 
+    train: str = "lora"
     rank: int = 8
     alpha: float = 0.0  # 0: the same as rank
+    targets: tuple[str, ...] = ("q", "k", "v", "out")  # of the LoRA
+    alignment: str = "vocabulary"
+    tokens: int = 0  # of the image adapter
+    counterfactual: float = 0.0  # weight of the hinge against maps of prompts made wrong
     epochs: int = 0
+    batch_size: int = 0
+    accumulate: int = 1  # batches a step
     learning_rate: float = 0.0
     init: str = "embedded"
     seed: int = 0
@@ -57,8 +70,30 @@ class CalibrateConfig:
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise SpadeError(f"--rank {self.rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
-        _positive(epochs=self.epochs)
-        _known_init(self.init)
+        _one_of("--train", self.train, "lora", "adapter", "full")
+        _one_of("--alignment", self.alignment, "vocabulary", "index", "matched")
+        for target in self.targets:
+            _one_of("--targets", target, "q", "k", "v", "out")
+        if not self.targets:
+            raise SpadeError("--targets: name one or more of q, k, v and out, with commas.")
+        if self.counterfactual and self.alignment != "vocabulary":
+            raise SpadeError(f"--alignment {self.alignment}: --counterfactual compares maps of labels; use --alignment vocabulary with it.")
+        if self.counterfactual < 0:
+            raise SpadeError(f"--counterfactual {self.counterfactual}: a weight is at least 0.")
+        if self.accumulate < 1:
+            raise SpadeError(f"--accumulate {self.accumulate}: use a number of at least 1.")
+        _positive(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens)
+        _one_of("--init", self.init, "embedded", "scratch")
+
+
+@dataclass(frozen=True)
+class MapsConfig:
+    """``spade maps``. ``images``: ids or file names; none: the first that calibration watched."""
+
+    images: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
 
 
 @dataclass(frozen=True)
@@ -79,7 +114,7 @@ class RelationsConfig:
 
     def __post_init__(self) -> None:
         _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit)
-        _known_init(self.init)
+        _one_of("--init", self.init, "embedded", "scratch")
 
 
 @dataclass(frozen=True)
@@ -131,8 +166,7 @@ class EvalConfig:
     def __post_init__(self) -> None:
         if not self.at or any(k < 1 for k in self.at) or len(set(self.at)) < len(self.at):
             raise SpadeError("--at: name one or more different numbers of at least 1, for example --at 20,50,100.")
-        if self.split not in ("train", "test", "all"):
-            raise SpadeError(f"--split {self.split}: use train, test or all.")
+        _one_of("--split", self.split, "train", "test", "all")
         if self.compare and self.predictions is not None:
             raise SpadeError("--predictions: leave it out with --compare, and name all files after DATA.")
         if self.compare and len(self.compare) < 2:
@@ -161,6 +195,6 @@ def _positive(**values: int | None) -> None:
             raise SpadeError(f"--{name.replace('_', '-')} {value}: use a number of at least 1.")
 
 
-def _known_init(init: str) -> None:
-    if init not in ("embedded", "scratch"):
-        raise SpadeError(f"--init {init}: use embedded or scratch.")
+def _one_of(option: str, value: str, *known: str) -> None:
+    if value not in known:
+        raise SpadeError(f"{option} {value}: use {', '.join(known[:-1])} or {known[-1]}.")

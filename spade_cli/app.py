@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from spade.errors import SpadeError
-from spade_cli.commands import calibrate, evaluate, export_graph, invert, predict, quickstart, status, train_relations, world
+from spade_cli.commands import calibrate, evaluate, export_graph, invert, maps, predict, quickstart, status, train_relations, world
 from spade_cli.console import printable
 
 # Threads that wait sleep instead of spinning: no slower alone, much faster where other work shares the cores.
@@ -56,5 +56,5 @@ def main(
     """Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025)."""
 
 
-for module in (quickstart, world, invert, calibrate, train_relations, predict, evaluate, export_graph, status):
+for module in (quickstart, world, invert, calibrate, maps, train_relations, predict, evaluate, export_graph, status):
     module.register(app)

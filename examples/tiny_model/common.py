@@ -21,8 +21,8 @@ from spade_cli.console import Console
 TRAIN_SEED, WATCH_SEED = 1_000, 2_000  # worlds for training and for watching; tests and examples use others
 
 
-def arguments(description: str, epochs: int, samples: int) -> argparse.Namespace:
-    """The options common to all scripts."""
+def arguments(description: str, epochs: int, samples: int, **own: str) -> argparse.Namespace:
+    """The options common to all scripts, and a script's own switches with their help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", type=Path, default=Path("tiny-model"), help="folder of the model being built")
     parser.add_argument("--epochs", type=int, default=epochs)
@@ -30,6 +30,8 @@ def arguments(description: str, epochs: int, samples: int) -> argparse.Namespace
     parser.add_argument("--until", type=int, default=0, help="end after this epoch of the schedule, with the best so far; 0: the last")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    for name, text in own.items():
+        parser.add_argument(f"--{name}", action="store_true", help=text)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     return options

@@ -73,7 +73,8 @@ class Both(torch.nn.Module):
 
 def main() -> None:
     """Train, resume where a killed run stopped, and save in diffusers' format."""
-    options = arguments(__doc__ or "", epochs=18, samples=9600)
+    again = "go on from the weights of an earlier run with a new schedule; take another --seed"
+    options = arguments(__doc__ or "", epochs=18, samples=9600, further=again)
     torch.manual_seed(options.seed)
     backbone, device = options.output / "backbone", options.device
     vae = AutoencoderKL.from_pretrained(backbone / "vae", torch_dtype=torch.float32).to(device).eval()
@@ -82,6 +83,9 @@ def main() -> None:
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
     )
     model = Both(tokenizer, vae.config.latent_channels).to(device)
+    if options.further:
+        model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(backbone / "unet", torch_dtype=torch.float32).state_dict())
+        model.text.load_state_dict(CLIPTextModel.from_pretrained(backbone / "text_encoder", torch_dtype=torch.float32).state_dict())
 
     def encode(samples: list[WorldSample]) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
@@ -97,14 +101,14 @@ def main() -> None:
     watched_words = [relation_text(sample.triples) for sample in watched_scenes]
     watched_noise = torch.randn(watched.shape, generator=torch.Generator().manual_seed(0)).to(device)
     watched_t = torch.linspace(0, 999, 256).long().to(device)
-    words, latents = pool(encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor))
+    words, latents = pool(encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor), options.seed)
     latents = latents.to(device)
 
     def losses(numbers: list[int]) -> dict[str, torch.Tensor]:
         epoch, first = divmod(numbers[0], options.samples)
         order = np.random.default_rng([options.seed, numbers[0] // POOL]).permutation(POOL)
         indices = [int(order[number % POOL]) for number in numbers]
-        rng = np.random.default_rng([epoch, first])
+        rng = np.random.default_rng([options.seed, epoch, first])
         clean = latents[indices]
         hidden = context([prompt(*words[i], rng) for i in indices])
         noise = torch.randn_like(clean)
@@ -124,14 +128,16 @@ def main() -> None:
             error.append((model.unet(noisy, watched_t[part], hidden).sample - watched_noise[part]).square().mean())
         return {"minus_mse": -float(torch.stack(error).mean())}
 
-    train_part(options, "unet", model, BATCH, losses, watch, "minus_mse", learning_rate=1e-3, ema_decay=0.998)
+    part, rate = ("unet-further", 7e-4) if options.further else ("unet", 1e-3)
+    train_part(options, part, model, BATCH, losses, watch, "minus_mse", learning_rate=rate, ema_decay=0.998)
     model.unet.half().save_pretrained(backbone / "unet", safe_serialization=True)
     model.text.half().save_pretrained(backbone / "text_encoder", safe_serialization=True)
     scheduler.save_pretrained(backbone / "scheduler")
 
 
-def pool(encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, mark: str) -> tuple[list[Words], torch.Tensor]:
-    """The relations and labels of the pool's scenes, and their latents (POOL, C, 16, 16), kept in ``file`` for a resumed run."""
+def pool(encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, autoencoder: str, seed: int) -> tuple[list[Words], torch.Tensor]:
+    """The relations and labels of a seed's scenes, and their latents (POOL, C, 16, 16), kept in ``file`` for a resumed run."""
+    mark = f"{autoencoder} {seed}"
     words: list[Words] = []
     parts = []
     try:
@@ -140,7 +146,7 @@ def pool(encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, mark: 
     except (OSError, SafetensorError):
         found = None
     for start in range(0, POOL, 500):
-        made = scenes(TRAIN_SEED + 1, range(start, start + 500))
+        made = scenes(TRAIN_SEED + 1, range(seed * POOL + start, seed * POOL + start + 500))
         words += [(sample.triples, sample.labels) for sample in made]
         if found is None:
             parts.append(encode(made).cpu())

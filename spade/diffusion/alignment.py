@@ -1,8 +1,9 @@
-"""Calibration's targets and loss: where the student's label tokens should look.
+"""Calibration's targets and losses: where the student's tokens should look.
 
-The ``vocabulary`` alignment: the student's context holds one token a label, so a teacher span and the student
-token of the same label are the same thing by construction. Maps are normalised over space first: the raw
-difference of two softmax rows over many tokens has almost no gradient.
+Nothing in SPADE says which of the student's tokens stands for which of the caption's. ``vocabulary``: the student's context holds
+one token a label, so a mention and the token of its label are the same thing by construction. ``index``: the image adapter's
+i-th token for the caption's i-th, the literal reading. ``matched``: the adapter's tokens, assigned to labels picture
+by picture. Maps are normalised over space first: the raw difference of two softmax rows over many tokens has almost no gradient.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from spade.diffusion.attention import normalise
@@ -23,6 +25,16 @@ class Target:
     label: str
     map: Tensor
     segments: tuple[int, ...]
+
+    @property
+    def key(self) -> str:
+        """Tells a predicate from an object of the same name."""
+        return label_key(self.label, bool(self.segments))
+
+
+def label_key(name: str, is_object: bool) -> str:
+    """A name that objects and predicates do not share."""
+    return name if is_object else f"predicate {name}"
 
 
 def label_targets(names: Sequence[str], segments: Sequence[int], maps: Tensor) -> list[Target]:
@@ -54,6 +66,37 @@ def map_loss(student: Tensor, targets: Sequence[Sequence[tuple[int, Tensor]]]) -
     if not terms:
         return student.sum() * 0
     return torch.stack(terms).mean()
+
+
+def hinge_loss(student: Tensor, wrong: Sequence[Sequence[tuple[int, Tensor, Tensor]]], share: float = 0.5) -> Tensor:
+    """Student maps should lie nearer to where a word looks in the true prompt than to where it looks in one made wrong.
+
+    student (B, L, h, w) raw attention; wrong: for each image (position, true map, wrong map) with maps (h, w) that sum to 1. The margin is
+    ``share`` of the L1 distance between the two maps, so that it can be kept however near they are (after SPADE++'s
+    counterfactual calibration, whose fixed margin exceeds any distance of raw maps).
+    """
+    terms = []
+    for maps, told in zip(student, wrong, strict=True):
+        for position, true, false in told:
+            own = normalise(maps[position].float())
+            right, away, apart = ((own - true).abs().sum(), (own - false).abs().sum(), (true - false).abs().sum())
+            terms.append((right + share * apart - away).clamp(min=0))
+    return torch.stack(terms).mean() if terms else student.sum() * 0
+
+
+@torch.no_grad()
+def match_maps(student: Tensor, targets: Tensor) -> list[int]:
+    """The student's map (K, h, w, raw) that stands for each of M targets (h, w): least L1 distance in all, each used once.
+
+    With more targets than maps, those left over get -1.
+    """
+    scaled = normalise(student.float()).flatten(1)
+    cost = torch.cdist(targets.float().flatten(1), scaled, p=1)
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
+    found = [-1] * len(targets)
+    for row, column in zip(rows, columns, strict=True):
+        found[row] = int(column)
+    return found
 
 
 def pointing_hit(attention: Tensor, mask: Tensor) -> tuple[bool, float, float]:

@@ -14,6 +14,21 @@ from spade.diffusion.attention import combine, reading
 
 
 @dataclass(frozen=True)
+class MapPlan:
+    """How a teacher's maps are read: DDIM ``steps``; the timesteps nearest to ``read_at``; grids of these ``strides`` in latent cells.
+
+    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with noise
+    added instead; or noise alone, which shows nothing of the picture.
+    """
+
+    steps: int
+    read_at: tuple[int, ...]
+    strides: tuple[int, ...]
+    read: str = "inversion"
+    latents: str = "inverted"
+
+
+@dataclass(frozen=True)
 class Inversion:
     """``latents`` (B, C, h, w) after the last pass; ``maps`` (B, L, h', w'), the mean over the timesteps read."""
 
@@ -60,30 +75,76 @@ def invert(
     ``read_at`` the inversion goes on to full noise and no map is kept. As DDIM inversion prescribes, the UNet gets the timestep it
     moves to while the latent is still at the previous one (Song et al., 2021).
     """
-    scheduler = inverse_scheduler(config, steps)
+    return _walk(inverse_scheduler(config, steps), unet, latents, context, read_at, strides)
+
+
+@torch.no_grad()
+def sample_back(
+    unet: Any, config: Any, latents: Tensor, context: Tensor, steps: int, read_at: Sequence[int] = (), strides: Sequence[int] = ()
+) -> Inversion:
+    """Denoise from the noisiest of ``steps`` DDIM timesteps, without guidance, reading as ``invert`` does.
+
+    No pass runs beyond the last timestep that is read.
+    """
+    return _walk(sampling_scheduler(config, steps), unet, latents, context, read_at, strides)
+
+
+@torch.no_grad()
+def read_maps(unet: Any, config: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan) -> tuple[Tensor, tuple[int, ...]]:
+    """Teacher maps (B, L, h', w') under a context, and the timesteps they were read at.
+
+    latents (B, C, h, w) clean; context (B, L, D); noise like ``latents``, used unless the plan's latents are inverted.
+    """
+    if plan.latents == "inverted" and plan.read == "inversion":
+        seen = invert(unet, config, latents, context, plan.steps, plan.read_at, plan.strides)
+    elif plan.read == "resampling":
+        if plan.latents == "inverted":
+            start = invert(unet, config, latents, context, plan.steps, (), ()).latents
+        else:
+            scheduler = sampling_scheduler(config, plan.steps)
+            start = _noisy(scheduler, latents, noise, int(scheduler.timesteps[0]), plan.latents)
+        seen = sample_back(unet, config, start, context, plan.steps, plan.read_at, plan.strides)
+    else:
+        seen = _looks(sampling_scheduler(config, plan.steps), unet, latents, context, noise, plan)
+    assert seen.maps is not None, "a plan reads at one timestep or more"
+    return seen.maps, seen.timesteps
+
+
+def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: Sequence[int], strides: Sequence[int]) -> Inversion:
+    """Follow a scheduler's timesteps, in its direction, to the last one that is read, or to its end."""
     available = [int(t) for t in scheduler.timesteps]
     chosen = nearest_timesteps(available, read_at) if read_at else ()
+    last = next((t for t in reversed(available) if t in chosen), None)
     total: Tensor | None = None
-    sample = latents
     for t in available:
         if t in chosen:
-            with reading(unet, strides) as store:
-                noise = unet(sample, t, encoder_hidden_states=context).sample
-            maps = combine(store, unet, (latents.shape[-2], latents.shape[-1])).float()
+            noise, maps = _read(unet, sample, t, context, strides)
             total = maps if total is None else total + maps
         else:
             noise = unet(sample, t, encoder_hidden_states=context).sample
-        if chosen and t == chosen[-1]:
+        if t == last:
             break
         sample = scheduler.step(noise, t, sample).prev_sample
     return Inversion(sample, None if total is None else total / len(chosen), chosen)
 
 
-@torch.no_grad()
-def sample_back(unet: Any, config: Any, latents: Tensor, context: Tensor, steps: int) -> Tensor:
-    """Denoise inverted latents with as many DDIM steps, without guidance: (B, C, h, w)."""
-    scheduler = sampling_scheduler(config, steps)
-    sample = latents
-    for t in scheduler.timesteps:
-        sample = scheduler.step(unet(sample, t, encoder_hidden_states=context).sample, t, sample).prev_sample
-    return sample
+def _looks(scheduler: Any, unet: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan) -> Inversion:
+    """One pass a timestep, each on the clean latent noised to it (or on noise alone): what is read when nothing is inverted."""
+    chosen = nearest_timesteps([int(t) for t in scheduler.timesteps], plan.read_at)
+    sample, total = latents, torch.zeros(())
+    for t in chosen:
+        sample = _noisy(scheduler, latents, noise, t, plan.latents)
+        total = total.to(latents.device) + _read(unet, sample, t, context, plan.strides)[1]
+    return Inversion(sample, total / len(chosen), chosen)
+
+
+def _noisy(scheduler: Any, latents: Tensor, noise: Tensor, t: int, kind: str) -> Tensor:
+    noised: Tensor = scheduler.add_noise(latents, noise, torch.full((len(latents),), t, device=latents.device))
+    return noise if kind == "random" else noised
+
+
+def _read(unet: Any, sample: Tensor, t: int, context: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """One pass: what the UNet predicts, and the maps (B, L, h', w') in float32."""
+    with reading(unet, strides) as store:
+        predicted = unet(sample, t, encoder_hidden_states=context).sample
+    return predicted, combine(store, unet, (sample.shape[-2], sample.shape[-1])).float()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,19 @@ from spade.weights import settled
 
 NAME = "spade"
 WEIGHTS = "pytorch_lora_weights.safetensors"
-TARGETS = r".*attn2\.(to_q|to_k|to_v|to_out\.0)"
+TARGETS = {"q": r"to_q", "k": r"to_k", "v": r"to_v", "out": r"to_out\.0"}
 
 
-def attach(unet: Any, rank: int, alpha: float) -> dict[str, torch.nn.Parameter]:
-    """Add a fresh LoRA to every cross-attention projection; returns its trainable parameters, in float32, by name.
+def attach(unet: Any, rank: int, alpha: float, targets: Collection[str] = tuple(TARGETS)) -> dict[str, torch.nn.Parameter]:
+    """Add a fresh LoRA to the cross-attention's projections; returns its trainable parameters, in float32, by name.
 
-    Raises SpadeError for a rank below 1.
+    targets: some of q, k, v and out. Raises SpadeError for a rank below 1.
     """
     if rank < 1:
         raise SpadeError(f"--rank {rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
     unet.requires_grad_(False)
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=TARGETS), adapter_name=NAME)
+    modules = rf".*attn2\.({'|'.join(TARGETS[target] for target in targets)})"
+    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=modules), adapter_name=NAME)
     return trainable(unet)
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from spade.errors import SpadeError
 from spade.vocabulary import plain_name
 
+Triple = tuple[int, int, str]  # subject segment, object segment, predicate
+
 
 @dataclass(frozen=True)
 class Span:
@@ -36,8 +38,8 @@ def relation_text(triples: Sequence[tuple[str, str, str]]) -> str:
     return ", ".join(f"{plain_name(s)} is {p} {plain_name(o)}" for s, p, o in triples)
 
 
-def relation_prompt(triples: Sequence[tuple[int, int, str]], labels: Sequence[str]) -> Prompt:
-    """The prompt of (subject segment, object segment, predicate) triples, with a span for each mention."""
+def relation_prompt(triples: Sequence[Triple], labels: Sequence[str]) -> Prompt:
+    """The prompt of triples, with a span for each mention."""
     text, spans = "", []
     for subject, target, predicate in triples:
         text += ", " if text else ""
@@ -52,27 +54,21 @@ def relation_prompt(triples: Sequence[tuple[int, int, str]], labels: Sequence[st
     return Prompt(text, tuple(spans))
 
 
-def split_prompts(
-    triples: Sequence[tuple[int, int, str]], labels: Sequence[str], token_count: Callable[[str], int], limit: int
-) -> list[Prompt]:
-    """As few prompts as needed so that each fits ``limit`` tokens and every triple is in one of them.
+def split_triples(triples: Sequence[Triple], labels: Sequence[str], token_count: Callable[[str], int], limit: int) -> list[list[Triple]]:
+    """Triples in as few runs as needed so that the prompt of each fits ``limit`` tokens; none is left out.
 
     Raises SpadeError when a single triple is longer than the text encoder.
     """
-    prompts: list[Prompt] = []
-    group: list[tuple[int, int, str]] = []
+    runs: list[list[Triple]] = []
     for triple in triples:
-        if token_count(relation_prompt([*group, triple], labels).text) <= limit:
-            group.append(triple)
+        if runs and token_count(relation_prompt([*runs[-1], triple], labels).text) <= limit:
+            runs[-1].append(triple)
             continue
-        if not group or token_count(relation_prompt([triple], labels).text) > limit:
-            text = relation_prompt([triple], labels).text
+        text = relation_prompt([triple], labels).text
+        if token_count(text) > limit:
             raise SpadeError(f'the relation "{text[:60]}..." is longer than the text encoder\'s {limit} tokens; shorten the label.')
-        prompts.append(relation_prompt(group, labels))
-        group = [triple]
-    if group:
-        prompts.append(relation_prompt(group, labels))
-    return prompts
+        runs.append([triple])
+    return runs
 
 
 def span_tokens(span: Span, offsets: Sequence[tuple[int, int]]) -> list[int]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from spade.data.images import model_size, to_array
 from spade.diffusion import lora
+from spade.diffusion.attention import combine, reading
 from spade.diffusion.backbone import Backbone, fingerprint
 from spade.diffusion.features import decoder_features, encode_with_features, ordered
 from spade.diffusion.image_adapter import ImageAdapter, student_context
@@ -21,7 +22,26 @@ from spade.open_vocabulary import OpenClip, resolve_clip
 from spade.vocabulary import Label, Vocabulary
 from spade.weights import load_weights, to_bytes
 
-ADAPTER_FORMAT = 1
+ADAPTER_FORMAT = 2
+UNET = "unet.safetensors"  # of a student whose UNet was trained as a whole
+LABEL_CONTEXT_TOKENS, MATCHED_TOKENS = 4, 32
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How a student is made: what is trained (lora, adapter, full), and which token stands for what (alignment.py)."""
+
+    train: str = "lora"
+    alignment: str = "vocabulary"
+
+    @property
+    def labels(self) -> bool:
+        """Whether the context holds a token for each label."""
+        return self.alignment == "vocabulary"
+
+    def tokens(self, backbone: Backbone) -> int:
+        """Tokens of the image adapter, where nothing else is asked for."""
+        return {"vocabulary": LABEL_CONTEXT_TOKENS, "index": backbone.token_limit - 1, "matched": MATCHED_TOKENS}[self.alignment]
 
 
 @dataclass(frozen=True)
@@ -40,18 +60,28 @@ class Observation:
 
 @dataclass(frozen=True)
 class LabelContext:
-    """What the student is told about a vocabulary: begin token (1, D) and one token a name (C + P, D), objects first."""
+    """What the student is told about a vocabulary: begin token (1, D) and one token a name (C + P, D), objects first.
+
+    Of a student that is told no labels, ``tokens`` is empty.
+    """
 
     begin: Tensor
     tokens: Tensor
 
+    def part(self, chosen: Sequence[int]) -> LabelContext:
+        """Some of the names only; the i-th of them will stand at position 1 + i."""
+        return LabelContext(self.begin, self.tokens[list(chosen)])
+
 
 class Student:
-    """Frozen backbone and CLIP, the image adapter, and (when attached or loaded) the LoRA."""
+    """Frozen backbone and CLIP, the image adapter, and (when attached or loaded) the LoRA.
 
-    def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter, timestep: int) -> None:
-        self.backbone, self.clip, self.timestep = backbone, clip, timestep
-        self.adapter = adapter.to(backbone.device)
+    Without an image adapter it is the raw UNet, told the labels and nothing of the picture.
+    """
+
+    def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter | None, timestep: int, kind: Kind = Kind()) -> None:
+        self.backbone, self.clip, self.timestep, self.kind = backbone, clip, timestep, kind
+        self.adapter = None if adapter is None else adapter.to(backbone.device)
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which a picture of this size is seen."""
@@ -65,13 +95,26 @@ class Student:
 
     def label_context(self, vocabulary: Vocabulary) -> LabelContext:
         """Tokens of a whole vocabulary, objects first."""
+        begin = self.backbone.begin_token()
+        if not self.kind.labels:
+            return LabelContext(begin, begin[:0])
         names = [*vocabulary.objects, *(Label(name, False) for name in vocabulary.predicates)]
-        return LabelContext(self.backbone.begin_token(), self.backbone.label_tokens(names))
+        return LabelContext(begin, self.backbone.label_tokens(names))
 
     def context(self, labels: LabelContext, embeddings: Tensor) -> Tensor:
         """The UNet's context (B, 1 + C + P + K, D) for a batch of CLIP image embeddings (B, D)."""
+        if self.adapter is None:
+            return torch.cat([labels.begin, labels.tokens]).expand(len(embeddings), -1, -1)
         image_tokens = self.adapter(embeddings.to(self.backbone.device))
-        return student_context(labels.begin, labels.tokens, image_tokens.to(labels.tokens.dtype))
+        return student_context(labels.begin, labels.tokens, image_tokens.to(labels.begin.dtype))
+
+    def maps(self, observations: Sequence[Observation], labels: LabelContext, strides: Sequence[int]) -> Tensor:
+        """Cross-attention (B, L, h, w) of pictures of one size, for each token of the context; gradients flow."""
+        latents = torch.cat([observation.latents for observation in observations])
+        context = self.context(labels, torch.cat([observation.embedding for observation in observations]))
+        with reading(self.backbone.unet, strides) as store:
+            self.backbone.unet(latents, self.timestep, encoder_hidden_states=context)
+        return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
     def features(self, observation: Observation, labels: LabelContext) -> Sequence[Tensor]:
@@ -81,12 +124,17 @@ class Student:
         return ordered(observation.fine | coarse)
 
     def save(self, folder: Path) -> None:
-        """Write LoRA and image adapter; adapter.json, which says what they fit, comes last."""
+        """Write what was trained; adapter.json, which says what it fits, comes last."""
+        assert self.adapter is not None, "the raw UNet is nothing to save"
         folder.mkdir(parents=True, exist_ok=True)
-        lora.save(self.backbone.unet, folder)
+        if self.kind.train == "lora":
+            lora.save(self.backbone.unet, folder)
+        elif self.kind.train == "full":
+            write_bytes(folder / UNET, to_bytes(self.backbone.unet.state_dict()))
         write_bytes(folder / "image_adapter.safetensors", to_bytes(self.adapter.state_dict()))
         facts = {
             "format": ADAPTER_FORMAT,
+            **vars(self.kind),
             "timestep": self.timestep,
             "clip_dim": self.clip.dim,
             "context_dim": self.backbone.context_dim,
@@ -97,12 +145,13 @@ class Student:
         write_json(folder / "adapter.json", facts)
 
 
-def new_adapter(backbone: Backbone, clip: OpenClip) -> ImageAdapter:
-    """A fresh image adapter that fits the two models."""
-    return ImageAdapter(clip.dim, backbone.context_dim)
+def new_student(backbone: Backbone, clip: OpenClip, timestep: int, kind: Kind, tokens: int = 0) -> Student:
+    """A student with a fresh image adapter of ``tokens`` tokens (0: as many as its kind needs); a LoRA is attached by the caller."""
+    adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens or kind.tokens(backbone))
+    return Student(backbone, clip, adapter, timestep, kind)
 
 
-def load_student(backbone: Backbone, clip: OpenClip, folder: Path, with_lora: bool = True) -> Student:
+def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
     """Load a saved adapter onto a backbone. Raises SpadeError where it was made for other models."""
     facts = read_json(folder / "adapter.json", "adapter", "make one with: spade calibrate")
     if facts.get("format") != ADAPTER_FORMAT:
@@ -116,6 +165,9 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path, with_lora: bo
     adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")
     adapter.requires_grad_(False)
-    if with_lora:
+    kind = Kind(facts["train"], facts["alignment"])
+    if kind.train == "lora":
         lora.load(backbone.unet, folder)
-    return Student(backbone, clip, adapter, int(facts["timestep"]))
+    elif kind.train == "full":
+        load_weights(backbone.unet, folder / UNET, "calibrate anew with: spade calibrate")
+    return Student(backbone, clip, adapter, int(facts["timestep"]), kind)

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from spade.config import CalibrateConfig
-from spade.data.images import read_image
 from spade.data.psg import Dataset, Record, load_psg
 from spade.diffusion import lora
-from spade.diffusion.alignment import Target, label_targets, map_loss, pointing_hit
-from spade.diffusion.attention import combine, reading
-from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, preset, resolve_backbone
-from spade.diffusion.student import LabelContext, Observation, Student, load_student, new_adapter
+from spade.diffusion.backbone import Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
+from spade.diffusion.student import Kind, Student, load_student, new_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
-from spade.files import write_json_lines
+from spade.export.plots import curves_png
+from spade.files import read_json, write_bytes, write_json_lines
 from spade.model import pick_device
-from spade.open_vocabulary import load_clip, resolve_clip
-from spade.segmentation.mask_generator import covered_cells
-from spade.steps.common import Memo, Run, StepResult, already_there, just_made
-from spade.steps.invert import read_maps
-from spade.steps.learning import TrainingImages, train
-from spade.steps.pictures import true_map
-from spade.training import Optimisation, Row
+from spade.open_vocabulary import OpenClip, load_clip, resolve_clip
+from spade.steps.calibration import Calibration, Lesson
+from spade.steps.common import Run, StepResult, already_there, just_made
+from spade.steps.learning import train
+from spade.steps.map_cache import read_maps
+from spade.training import Optimisation
 from spade.workspace import Artifact, keyed, verify
 
 STEP, VERSION = "calibrate", 1
@@ -49,10 +41,13 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         config,
         alpha=config.alpha or float(config.rank),
         epochs=config.epochs or defaults.calibrate_epochs,
-        learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3),
+        batch_size=config.batch_size or defaults.batch_size,
+        learning_rate=config.learning_rate or (1e-4 if embedded or config.train == "full" else 1e-3),
         init="embedded" if embedded else "scratch",
         device=str(device),
     )
+    if embedded:
+        _refuse_other_than_packaged(config)
     prints = {"start": fingerprint(embedded_model() / "adapter")} if embedded else {}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"invert": teacher.key}, prints, run.force)
     if draft.cached:
@@ -62,24 +57,25 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         if fingerprint(place) != teacher.manifest["fingerprints"][part]:
             raise SpadeError(f"{place}: this {part} changed since it gave the teacher maps; run spade invert again.")
     dataset, records = inverted_records(teacher)
+    taught = lessons(teacher, config)
     run.report.detail(f"teacher maps: {teacher.path}")
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     clip = load_clip(source["clip"], device)
     torch.manual_seed(config.seed)
-    student = _start(config, backbone, clip, run)
+    student, parameters = _start(config, backbone, clip, run)
     draft.begin()
     try:
-        job = _Job(student, dataset, records, _targets(teacher), defaults.map_strides)
-        parameters = lora.trainable(backbone.unet) | dict(student.adapter.named_parameters())
-        options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed)
-        batch_size = defaults.batch_size
-        curves, best = train(draft, run, job.images, batch_size, parameters, options, job.losses, job.watch, "minus_loss")
+        job = Calibration(student, dataset, records, taught, defaults.map_strides, config.counterfactual)
+        options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, accumulate=config.accumulate)
+        curves, best = train(draft, run, job.images, config.batch_size, parameters, options, job.losses, job.watch, "minus_loss")
         before = curves[0]
         student.save(draft.file("adapter"))
         write_json_lines(draft.file("curves.jsonl"), curves)
+        write_bytes(draft.file("curves.png"), curves_png(curves))
         result = {
             **{name: source[name] for name in ("data", "images_root", "backbone", "clip")},
             "init": config.init,
+            **{name: getattr(config, name) for name in ("train", "alignment")},
             "learned_from": len(job.images.learned),
             "watched": len(job.images.watched),
             "parameters": sum(p.numel() for p in parameters.values()),
@@ -105,117 +101,48 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
     if dataset.fingerprint(all_records) != teacher.manifest["fingerprints"]["data"]:
         raise SpadeError(f"{dataset.source}: the data set changed since it was inverted; run spade invert again.")
     by_id = {record.image_id: record for record in all_records}
-    return dataset, [by_id[image_id] for image_id, _, _ in read_maps(teacher)]
+    return dataset, [by_id[kept.image_id] for kept in read_maps(teacher)]
 
 
-def _targets(teacher: Artifact) -> dict[str, list[Target]]:
-    """image_id -> one target a label."""
-    return {
-        image_id: label_targets([span["name"] for span in spans], [span["segment"] for span in spans], maps)
-        for image_id, spans, maps in read_maps(teacher)
-    }
+def lessons(teacher: Artifact, config: CalibrateConfig) -> dict[str, Lesson]:
+    """image_id -> what the teacher saw. Raises SpadeError naming the option of ``spade invert`` where the cache lacks what is needed."""
+    found = {kept.image_id: Lesson.of(kept) for kept in read_maps(teacher)}
+    if config.alignment == "index" and not all(len(lesson.tokens) for lesson in found.values()):
+        raise SpadeError(f"{teacher.path}: holds maps of labels only; for --alignment index run spade invert with --keep tokens.")
+    if config.counterfactual and not any(lesson.wrong for lesson in found.values()):
+        raise SpadeError(f"{teacher.path}: holds no maps of wrong prompts; for --counterfactual run spade invert with --counterfactual 3.")
+    return found
 
 
-def _start(config: CalibrateConfig, backbone: Any, clip: Any, run: Run) -> Student:
-    """A student to be trained: the packaged adapter where ranks agree, else a fresh one."""
-    packaged = embedded_model() / "adapter"
+def _start(config: CalibrateConfig, backbone: Backbone, clip: OpenClip, run: Run) -> tuple[Student, dict[str, torch.nn.Parameter]]:
+    """A student to be trained and its parameters: the packaged one where everything agrees, else a fresh one."""
     if config.init == "embedded":
-        student = load_student(backbone, clip, packaged, with_lora=True)
-        found = backbone.unet.peft_config[lora.NAME]
-        if found.r == config.rank and float(found.lora_alpha) == config.alpha:
-            run.report.say("starting from the packaged adapter (--init scratch for a fresh one)")
-            student.adapter.requires_grad_(True)
-            return student
-        raise SpadeError(
-            f"--rank {config.rank} --alpha {config.alpha:g}: the packaged adapter has rank {found.r} and alpha {found.lora_alpha:g}; "
-            "use those, or --init scratch."
-        )
-    lora.attach(backbone.unet, config.rank, config.alpha)
-    return Student(backbone, clip, new_adapter(backbone, clip), preset(backbone.folder).feature_timestep)
+        student = load_student(backbone, clip, embedded_model() / "adapter")
+        run.report.say("starting from the packaged adapter (--init scratch for a fresh one)")
+        own = lora.trainable(backbone.unet)
+    else:
+        kind = Kind(config.train, config.alignment)
+        student = new_student(backbone, clip, preset(backbone.folder).feature_timestep, kind, config.tokens)
+        own = {}
+        if config.train == "lora":
+            own = lora.attach(backbone.unet, config.rank, config.alpha, config.targets)
+        elif config.train == "full":
+            own = {f"unet.{name}": parameter.requires_grad_(True) for name, parameter in backbone.unet.float().named_parameters()}
+    assert student.adapter is not None
+    return student, own | dict(student.adapter.requires_grad_(True).named_parameters())
 
 
-@dataclass(frozen=True)
-class _Seen:
-    """A record's observation and, for each target with segments, its mask (h, w) bool on the maps' grid."""
-
-    observation: Observation
-    masks: Mapping[str, Tensor]
-
-
-class _Job:
-    """The data of one calibration: which images are learned from, which are watched, their targets and losses."""
-
-    def __init__(
-        self, student: Student, dataset: Dataset, records: Sequence[Record], targets: Mapping[str, list[Target]], strides: Sequence[int]
-    ) -> None:
-        self.student, self.dataset, self.targets, self.strides = student, dataset, targets, tuple(strides)
-        self.images = TrainingImages(student, records)
-        vocabulary = dataset.vocabulary
-        self.labels = student.label_context(vocabulary)
-        self.place = {name: i for i, name in enumerate([*vocabulary.names, *(f"predicate {p}" for p in vocabulary.predicates)])}
-        self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.observation.bytes)
-
-    def _look(self, index: int) -> _Seen:
-        record = self.images.records[index]
-        observation = self.student.observe(read_image(self.dataset.image_path(record)))
-        return _Seen(observation, self._masks(record) if index in self.images.watched else {})
-
-    def _masks(self, record: Record) -> dict[str, Tensor]:
-        """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png that fits."""
-        try:
-            ids = true_map(self.dataset, record)
-        except SpadeError:
-            return {}
-        masks = {}
-        for target in self.targets[record.image_id]:
-            if not target.segments:
-                continue
-            named = [s.id for s in record.segments if self.dataset.classes[s.category] == target.label]
-            inside = np.isin(ids, named)
-            if inside.any():
-                masks[target.label] = covered_cells(torch.from_numpy(inside), (target.map.shape[0], target.map.shape[1]))
-        return masks
-
-    def _position(self, target: Target) -> int:
-        name = target.label if target.segments else f"predicate {target.label}"
-        return self.place[name]
-
-    def _student_maps(self, batch: Sequence[_Seen], chosen: Sequence[int]) -> Tensor:
-        """Attention (B, L, h, w) with the labels at ``chosen`` in the context; the i-th of them at position 1 + i."""
-        student = self.student
-        tokens = self.labels.tokens[list(chosen)]
-        labels = LabelContext(self.labels.begin, tokens)
-        latents = torch.cat([seen.observation.latents for seen in batch])
-        context = student.context(labels, torch.cat([seen.observation.embedding for seen in batch]))
-        with reading(student.backbone.unet, self.strides) as store:
-            student.backbone.unet(latents, student.timestep, encoder_hidden_states=context)
-        return combine(store, student.backbone.unet, (latents.shape[-2], latents.shape[-1]))
-
-    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
-        """L1 between normalised maps. The context holds the batch's labels and all or a random part of the others."""
-        wanted = [[(self._position(t), t.map) for t in self.targets[self.images.records[i].image_id]] for i in batch]
-        present = {position for row in wanted for position, _ in row}
-        share = 2 * float(torch.rand(()))  # half of the batches see the whole list, as at test time
-        drawn = torch.rand(len(self.place)) < share
-        chosen = [i for i in range(len(self.place)) if i in present or bool(drawn[i])]
-        where = {position: 1 + i for i, position in enumerate(chosen)}
-        maps = self._student_maps([self._seen[i] for i in batch], chosen)
-        return {"l1": map_loss(maps, [[(where[position], target) for position, target in row] for row in wanted])}
-
-    def watch(self) -> Row:
-        """Loss under the whole list, pointing game and mass inside for objects, on the watched images, one at a time."""
-        losses: list[float] = []
-        hits: list[tuple[bool, float, float]] = []
-        everything = list(range(len(self.place)))
-        with torch.no_grad():
-            for index in self.images.watched:
-                seen = self._seen[index]
-                maps = self._student_maps([seen], everything)
-                targets = self.targets[self.images.records[index].image_id]
-                losses.append(float(map_loss(maps, [[(1 + self._position(t), t.map) for t in targets]])))
-                hits += [pointing_hit(maps[0, 1 + self.place[label]], mask.to(maps.device)) for label, mask in seen.masks.items()]
-        row = {"minus_loss": -math.fsum(losses) / len(losses)}
-        if hits:
-            for i, name in enumerate(("pointing", "mass_inside", "chance")):
-                row[name] = math.fsum(float(hit[i]) for hit in hits) / len(hits)
-        return row
+def _refuse_other_than_packaged(config: CalibrateConfig) -> None:
+    """Raise SpadeError where options ask for another student than the packaged one, which training would start from."""
+    packaged = read_json(embedded_model() / "adapter" / "adapter_config.json", "adapter", "install spade again.")
+    rank, alpha, plain = packaged["r"], packaged["lora_alpha"], CalibrateConfig()
+    asked = {"rank": config.rank, "alpha": config.alpha, **{n: getattr(config, n) for n in ("train", "alignment", "tokens", "targets")}}
+    held = {
+        "rank": rank,
+        "alpha": float(rank if alpha is None else alpha),
+        **{n: getattr(plain, n) for n in asked if n not in ("rank", "alpha")},
+    }
+    for name, value in asked.items():
+        if value != held[name]:
+            text = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+            raise SpadeError(f"--{name} {text}: the packaged adapter, from which training starts here, is another; add --init scratch.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,25 +12,25 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import safe_open
 from torch import Tensor
 
 from spade.config import InvertConfig
 from spade.data.images import model_size, to_array
 from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
-from spade.diffusion.inversion import invert
-from spade.diffusion.prompts import Prompt, span_tokens, split_prompts
+from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
+from spade.diffusion.inversion import MapPlan
+from spade.diffusion.prompts import Prompt, relation_prompt, split_triples
+from spade.diffusion.teacher import PictureMaps, look
 from spade.distributed import Processes, processes
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
 from spade.model import pick_device
-from spade.open_vocabulary import resolve_clip
+from spade.open_vocabulary import load_clip, resolve_clip
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, tell_skipped
+from spade.steps.map_cache import Page, batch_file, index, pack
 from spade.steps.pictures import sized_picture
-from spade.weights import to_bytes
-from spade.workspace import Artifact, keyed
+from spade.workspace import keyed
 
 STEP, VERSION = "invert", 1
 
@@ -66,7 +66,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
             write_json(draft.file("plan.json"), {"batch_size": config.batch_size, "batches": [[r.image_id for r in b] for b in plan]})
         _compute(plan, draft.path, dataset, backbone, config, run, ours)
         ours.wait()
-        rows, broken = _index(draft.path, len(plan))
+        rows, broken, timesteps = index(draft.path, len(plan))
         if not rows:
             if ours.is_main:
                 draft.abandon()
@@ -80,7 +80,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
             "images": len(rows),
             "spans": sum(len(row["spans"]) for row in rows),
             "skipped": absent + broken,
-            "timesteps": _timesteps(draft.path),
+            "timesteps": timesteps,
+            "latents": config.latents,
         }
         if not ours.is_main:
             return StepResult(STEP, draft.key, draft.path, False, 0.0, result)
@@ -122,23 +123,20 @@ class _Loaded:
     problem: str | None
 
 
-def _batch_file(folder: Path, index: int) -> Path:
-    return folder / "maps" / f"{index:06d}.safetensors"
-
-
 def _compute(
     plan: list[list[Record]], folder: Path, dataset: Dataset, backbone: Backbone, config: InvertConfig, run: Run, ours: Processes
 ) -> None:
     """Make the missing batch files, reading the next batch's pictures while the UNet works."""
     numbered = ours.share(list(enumerate(plan)))
-    missing = [(index, batch) for index, batch in numbered if not _batch_file(folder, index).is_file()]
+    missing = [(number, batch) for number, batch in numbered if not batch_file(folder, number).is_file()]
     if len(missing) < len(numbered):
         run.report.say(f"continuing: {len(numbered) - len(missing)} of {len(numbered)} batches are there")
+    teacher = _Teacher(dataset, backbone, config)
     bar = run.report.track(missing, "invert", total=len(numbered), done=len(numbered) - len(missing))
     with ThreadPoolExecutor(1) as reader:
         loaded = _prefetched(reader, missing, dataset, backbone)
-        for (index, batch), pictures in zip(bar, loaded, strict=True):
-            write_bytes(_batch_file(folder, index), _invert_batch(batch, pictures, dataset, backbone, config))
+        for (number, batch), pictures in zip(bar, loaded, strict=True):
+            write_bytes(batch_file(folder, number), teacher.batch(batch, pictures))
 
 
 def _prefetched(
@@ -163,82 +161,72 @@ def _load(record: Record, dataset: Dataset, backbone: Backbone) -> _Loaded:
     return _Loaded(to_array(image, model_size(record.width, record.height, backbone.image_size, backbone.multiple)), None)
 
 
-def _invert_batch(batch: list[Record], pictures: list[_Loaded], dataset: Dataset, backbone: Backbone, config: InvertConfig) -> bytes:
-    """One batch file: for the i-th image a tensor "maps.i" (M, h, w) fp16 and, in the metadata, its M mentions."""
-    facts: list[dict[str, Any]] = []
-    prompts: list[tuple[int, Prompt]] = []
-    for i, (record, picture) in enumerate(zip(batch, pictures, strict=True)):
-        problem = picture.problem
-        if problem is None:
-            labels = [dataset.classes[segment.category] for segment in record.segments]
-            triples = [(s, o, dataset.predicates[p]) for s, o, p in record.training_triples()]
-            try:
-                prompts += [(i, prompt) for prompt in split_prompts(triples, labels, backbone.token_count, backbone.token_limit)]
-            except SpadeError as error:
-                problem = f"image {record.image_id}: {error}"
-        facts.append({"image_id": record.image_id, "problem": problem, "spans": []})
-    tensors: dict[str, Tensor] = {}
-    reached: list[int] = []
-    if prompts:
-        usable = sorted({i for i, _ in prompts})
-        pixels = torch.from_numpy(np.stack([_pixels(pictures[i]) for i in usable]))
-        latents = dict(zip(usable, backbone.encode_image(pixels), strict=True))
-        context, offsets = backbone.encode_text([prompt.text for _, prompt in prompts])
-        rows = torch.stack([latents[i] for i, _ in prompts])
-        seen = invert(backbone.unet, backbone.schedule, rows, context, config.steps, config.read_at, preset(backbone.folder).map_strides)
-        assert seen.maps is not None
-        reached = list(seen.timesteps)
-        kept: dict[int, list[Tensor]] = {}
-        for (i, prompt), maps, spans in zip(prompts, seen.maps, offsets, strict=True):
-            for span in prompt.spans:
-                tokens = span_tokens(span, spans)
-                if not tokens:
-                    continue
-                kept.setdefault(i, []).append(maps[tokens].mean(0))
-                facts[i]["spans"].append({"role": span.role, "name": span.name, "segment": span.segment})
-        tensors = {f"maps.{i}": torch.stack(maps).half() for i, maps in kept.items()}
-    return to_bytes(tensors, {"images": json.dumps(facts), "timesteps": json.dumps(reached)})
+class _Teacher:
+    """The backbone and how its maps are read, for all batches of a run."""
 
+    def __init__(self, dataset: Dataset, backbone: Backbone, config: InvertConfig) -> None:
+        self.dataset, self.backbone, self.config = dataset, backbone, config
+        strides = preset(backbone.folder).map_strides
+        self.plan = MapPlan(config.steps, config.read_at, strides, config.read, config.latents)
+        self.nearest = None
+        if config.counterfactual:
+            clip = load_clip(config.clip, backbone.device)
+            self.nearest = near_predicates(dataset.predicates, clip.embed_predicates(dataset.predicates))
 
-def _pixels(picture: _Loaded) -> np.ndarray:
-    assert picture.pixels is not None
-    return picture.pixels
-
-
-def _index(folder: Path, batches: int) -> tuple[list[dict[str, Any]], list[str]]:
-    """One row an image that has maps, and what was wrong with the others."""
-    rows, problems = [], []
-    for number in range(batches):
-        path = _batch_file(folder, number)
-        with safe_open(path, "pt") as file:
-            facts = json.loads(file.metadata()["images"])
-        for i, image in enumerate(facts):
-            if image["problem"] is not None or not image["spans"]:
-                problems.append(image["problem"] or f"image {image['image_id']}: its labels yield no token of the text encoder")
+    def batch(self, records: list[Record], pictures: list[_Loaded]) -> bytes:
+        """One batch's file."""
+        pages = [Page(record.image_id, picture.problem) for record, picture in zip(records, pictures, strict=True)]
+        usable: list[tuple[Page, Record, np.ndarray, list[Prompt], list[Counterfactual]]] = []
+        for page, record, picture in zip(pages, records, pictures, strict=True):
+            if picture.pixels is None:
                 continue
-            rows.append(
-                {"image_id": image["image_id"], "file": path.relative_to(folder).as_posix(), "tensor": f"maps.{i}", "spans": image["spans"]}
-            )
-    return rows, problems
+            try:
+                usable.append((page, record, picture.pixels, *self._prompts(record)))
+            except SpadeError as error:
+                page.problem = f"image {record.image_id}: {error}"
+        reached: tuple[int, ...] = ()
+        if usable:
+            texts = [[*true, *(c.prompt for c in wrong)] for _, _, _, true, wrong in usable]
+            pixels = torch.from_numpy(np.stack([pixels for _, _, pixels, _, _ in usable]))
+            noise = None if self.plan.latents == "inverted" else torch.stack([self._noise(row[1], pixels.shape) for row in usable])
+            seen, reached = look(self.backbone, pixels, texts, self.plan, noise)
+            for (page, _, _, true, wrong), own in zip(usable, seen, strict=True):
+                self._keep(page, len(true), wrong, own)
+        return pack(pages, reached)
 
+    def _prompts(self, record: Record) -> tuple[list[Prompt], list[Counterfactual]]:
+        labels = [self.dataset.classes[segment.category] for segment in record.segments]
+        triples = [(s, o, self.dataset.predicates[p]) for s, o, p in record.training_triples()]
+        runs = split_triples(triples, labels, self.backbone.token_count, self.backbone.token_limit)
+        prompts = [relation_prompt(run, labels) for run in runs]
+        if self.nearest is None:
+            return prompts, []
+        boxes = [segment.bbox for segment in record.segments]
+        return prompts, counterfactuals(runs, labels, boxes, self.config.counterfactual, self.nearest, self._fits)
 
-def _timesteps(folder: Path) -> list[int]:
-    found: list[int] = []
-    for path in sorted((folder / "maps").glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            found = json.loads(file.metadata()["timesteps"])
-        if found:
-            break
-    return found
+    def _fits(self, text: str) -> bool:
+        return self.backbone.token_count(text) <= self.backbone.token_limit
 
+    def _noise(self, record: Record, shape: Sequence[int]) -> Tensor:
+        """The noise of one picture, the same in whatever batch."""
+        seed = np.random.SeedSequence([self.config.seed, zlib.crc32(record.image_id.encode())]).generate_state(1)[0].item()
+        channels, factor = self.backbone.unet.config.in_channels, self.backbone.factor
+        return torch.randn((channels, shape[2] // factor, shape[3] // factor), generator=torch.Generator().manual_seed(seed))
 
-def read_maps(artifact: Artifact) -> Iterator[tuple[str, list[dict[str, Any]], Tensor]]:
-    """(image_id, mentions, maps (M, h, w) float32) for each inverted image. Raises SpadeError for a damaged cache."""
-    remedy = "run spade invert --force"
-    try:
-        lines = (artifact.path / "index.jsonl").read_text("utf-8").splitlines()
-        for row in map(json.loads, lines):
-            with safe_open(artifact.path / row["file"], "pt") as file:
-                yield row["image_id"], row["spans"], file.get_tensor(row["tensor"]).float()
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise SpadeError(f"{artifact.path}: the map cache is damaged ({type(error).__name__}); {remedy}") from None
+    def _keep(self, page: Page, true: int, wrong: Sequence[Counterfactual], own: PictureMaps) -> None:
+        """Put a picture's maps on its page; its first ``true`` prompts are so, the others are made wrong."""
+        for mention in own.mentions:
+            if mention.prompt < true:
+                fact: dict[str, Any] = {"role": mention.span.role, "name": mention.span.name, "segment": mention.span.segment}
+                if self.config.keep == "tokens":
+                    fact |= {"prompt": mention.prompt, "tokens": list(mention.tokens)}
+                page.spans.append(fact)
+                page.maps.append(mention.map)
+            else:
+                made = wrong[mention.prompt - true]
+                for right, false in made.spans:
+                    if false == mention.span:
+                        page.wrong_spans.append({"kind": made.kind, "role": right.role, "name": right.name, "segment": right.segment})
+                        page.wrong.append(mention.map)
+        if self.config.keep == "tokens":
+            page.tokens += own.tokens[:true]

@@ -17,9 +17,25 @@ def register(app: typer.Typer) -> None:
 
 def calibrate(
     common: Common,
+    train: Annotated[
+        str, typer.Option(help="What learns: lora, with the image adapter; adapter, the image adapter alone; full, the whole UNet with it.")
+    ] = "lora",
     rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 8,
     alpha: Annotated[float, typer.Option(min=0, help="Scale of the LoRA (0: the same as the rank).")] = 0.0,
+    targets: Annotated[
+        str, typer.Option(help="Projections of the cross-attention that get a LoRA: q, k, v, out, with commas.")
+    ] = "q,k,v,out",
+    alignment: Annotated[
+        str,
+        typer.Option(help="What stands for a word in the student: vocabulary, its label's token; index, the token at its place; matched."),
+    ] = "vocabulary",
+    tokens: Annotated[int, typer.Option(min=0, help="Tokens of the image adapter (0: the alignment's default).")] = 0,
+    counterfactual: Annotated[
+        float, typer.Option(min=0, help="Weight of the hinge against maps of wrong prompts; needs spade invert --counterfactual.")
+    ] = 0.0,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs (0: the backbone's default).")] = 0,
+    batch_size: Annotated[int, typer.Option(min=0, help="Pictures a batch (0: the backbone's default).")] = 0,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate (0: the default).")] = 0.0,
     init: Annotated[
         str, typer.Option(help="embedded: start from the packaged adapter (tiny backbone only); scratch: a fresh one.")
@@ -29,5 +45,19 @@ def calibrate(
     from spade.config import CalibrateConfig
     from spade.steps.calibrate import run
 
-    config = CalibrateConfig(rank=rank, alpha=alpha, epochs=epochs, learning_rate=learning_rate, init=init, **common.numbers)
+    config = CalibrateConfig(
+        train=train,
+        rank=rank,
+        alpha=alpha,
+        targets=tuple(part.strip() for part in targets.split(",") if part.strip()),
+        alignment=alignment,
+        tokens=tokens,
+        counterfactual=counterfactual,
+        epochs=epochs,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        learning_rate=learning_rate,
+        init=init,
+        **common.numbers,
+    )
     return run(config, common.run())

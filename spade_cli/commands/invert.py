@@ -28,6 +28,17 @@ def invert(
     clip: Annotated[str, typer.Option(help="OpenCLIP model for the later steps: tiny, a directory, or hf-hub:owner/name.")] = "",
     steps: Annotated[int, typer.Option(min=0, help="DDIM steps from the picture to noise (0: the backbone's default).")] = 0,
     read_at: Annotated[str, typer.Option(help="Timesteps at which maps are read, with commas; the nearest step counts.")] = "",
+    read: Annotated[
+        str, typer.Option(help="inversion or resampling: read on the way to noise, or while sampling back from it.")
+    ] = "inversion",
+    latents: Annotated[
+        str, typer.Option(help="inverted; or, to compare with: noised (noise added to the picture's) or random (noise alone).")
+    ] = "inverted",
+    keep: Annotated[str, typer.Option(help="spans: a map a mention; tokens: also one a token, for calibrate --alignment index.")] = "spans",
+    counterfactual: Annotated[
+        int,
+        typer.Option(min=0, help="Also read the N related pairs farthest apart under prompts made wrong, for calibrate --counterfactual."),
+    ] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Pictures a batch (0: the backbone's default).")] = 0,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "train",
@@ -46,6 +57,10 @@ def invert(
         steps=steps,
         read_at=numbers_list(read_at, "--read-at"),
         batch_size=batch_size,
+        read=read,
+        latents=latents,
+        keep=keep,
+        counterfactual=counterfactual,
         split=split,
         limit=limit,
         strict=strict,

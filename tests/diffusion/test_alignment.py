@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.diffusion.alignment import label_targets, map_loss, pointing_hit
+from spade.diffusion.alignment import hinge_loss, label_targets, map_loss, match_maps, pointing_hit
 from spade.diffusion.attention import normalise
 
 
@@ -47,3 +47,28 @@ def test_pointing():
     assert (hit, chance) == (True, 0.25)
     assert abs(mass - 0.75) < 1e-6
     assert pointing_hit(peak(2, 2), mask)[0] is False
+
+
+def test_matching_by_hand():
+    student = torch.stack([peak(0, 0), peak(1, 1), peak(2, 2)])
+    assert match_maps(student, torch.stack([peak(2, 2), peak(0, 0)])) == [2, 0]
+    assert sorted(match_maps(student[:1], torch.stack([peak(2, 2), peak(0, 0)]))) == [-1, 0], "more targets than maps"
+    assert match_maps(student[:1], torch.stack([peak(2, 2), peak(0, 0)]))[1] == 0, "the nearer one gets it"
+
+
+def test_hinge_by_hand():
+    """L1 between two different peaks is 2; the margin is half of that."""
+    true, false = peak(0, 0), peak(3, 3)
+    told = [[(0, true, false)]]
+    assert hinge_loss(peak(0, 0)[None, None], told) == 0
+    assert torch.isclose(hinge_loss(peak(3, 3)[None, None], told), torch.tensor(3.0), atol=1e-5)
+    middle = (peak(0, 0) + peak(3, 3))[None, None]
+    assert torch.isclose(hinge_loss(middle, told), torch.tensor(1.0), atol=1e-5)
+    assert hinge_loss(middle.requires_grad_(), [[]]).requires_grad
+
+
+@given(st.integers(0, 1000))
+def test_a_map_that_equals_the_true_one_pays_nothing(seed):
+    generator = torch.Generator().manual_seed(seed)
+    true, false = (normalise(torch.rand(4, 4, generator=generator) + 0.01) for _ in range(2))
+    assert hinge_loss(7 * true[None, None], [[(0, true, false)]]) < 1e-5

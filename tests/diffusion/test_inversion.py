@@ -1,8 +1,17 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
-from spade.diffusion.inversion import inverse_scheduler, invert, nearest_timesteps, sample_back, sampling_scheduler
+from spade.diffusion.inversion import (
+    MapPlan,
+    inverse_scheduler,
+    invert,
+    nearest_timesteps,
+    read_maps,
+    sample_back,
+    sampling_scheduler,
+)
 
 
 def test_scheduler_traps_are_avoided(backbone):
@@ -46,7 +55,7 @@ def test_the_round_trip_gets_better_with_more_steps(backbone):
     errors = []
     for steps in (5, 50):
         noise = invert(backbone.unet, backbone.schedule, latents, context, steps, (), (2,)).latents
-        errors.append(float((sample_back(backbone.unet, backbone.schedule, noise, context, steps) - latents).square().mean()))
+        errors.append(float((sample_back(backbone.unet, backbone.schedule, noise, context, steps).latents - latents).square().mean()))
     assert errors[1] < errors[0]
     assert errors[1] < 0.05, "latents have unit variance; 50 steps return them up to a twentieth of it"
 
@@ -74,3 +83,57 @@ def test_maps_are_the_mean_over_the_timesteps_read(backbone):
 def test_nearest_timesteps():
     assert nearest_timesteps([1, 51, 101], [0, 60, 70, 999]) == (1, 51, 101)
     assert nearest_timesteps([1, 51, 101], [26]) == (1,)
+
+
+def asked(backbone, plan):
+    """Which timesteps the UNet is asked at under a plan, with the maps."""
+    torch.manual_seed(2)
+    latents, context = torch.randn(1, backbone.unet.config.in_channels, 16, 16), torch.randn(1, 5, backbone.context_dim)
+    calls = []
+    handle = backbone.unet.register_forward_pre_hook(lambda module, args: calls.append((int(args[1]), args[0].clone())))
+    try:
+        maps, reached = read_maps(backbone.unet, backbone.schedule, latents, context, torch.randn_like(latents), plan)
+    finally:
+        handle.remove()
+    return calls, maps, reached, latents
+
+
+@pytest.mark.parametrize(
+    ("read", "latents", "timesteps"),
+    [
+        ("inversion", "inverted", [1, 101, 201]),
+        ("inversion", "noised", [201]),
+        ("inversion", "random", [201]),
+        ("resampling", "inverted", [*range(1, 1000, 100), *range(901, 200, -100)]),
+        ("resampling", "noised", [*range(901, 200, -100)]),
+        ("resampling", "random", [*range(901, 200, -100)]),
+    ],
+)
+def test_each_way_of_reading_asks_for_no_more_than_it_needs(backbone, read, latents, timesteps):
+    calls, maps, reached, _ = asked(backbone, MapPlan(10, (230,), (2,), read, latents))
+    assert [t for t, _ in calls] == timesteps
+    assert reached == (201,)
+    assert maps.shape == (1, 5, 8, 8)
+
+
+def test_noised_latents_have_the_schedule_s_share_of_the_picture(backbone):
+    config = sampling_scheduler(backbone.schedule, 10)
+    share = float(config.alphas_cumprod[201]) ** 0.5
+    calls, _, _, clean = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "noised"))
+    noise = (calls[0][1] - share * clean) / (1 - share**2) ** 0.5
+    random, _, _, _ = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "random"))
+    assert torch.allclose(noise, random[0][1], atol=1e-4), "the same noise, without the picture"
+
+
+def test_reading_while_sampling_back_sees_nearly_the_same(backbone):
+    """The latents that are passed on the way back are those of the way there, up to the inversion's error."""
+    from spade.world.annotation import make_sample
+
+    image = torch.from_numpy(make_sample(5, 1).image).permute(2, 0, 1)[None] / 127.5 - 1
+    latents = backbone.encode_image(image)
+    context, _ = backbone.encode_text(["sky is over grass"])
+    there, back = (
+        read_maps(backbone.unet, backbone.schedule, latents, context, latents, MapPlan(50, (101,), (2,), read))[0]
+        for read in ("inversion", "resampling")
+    )
+    assert torch.corrcoef(torch.stack([there.flatten(), back.flatten()]))[0, 1] > 0.95

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.diffusion.prompts import relation_prompt, relation_text, span_tokens, split_prompts
+from spade.diffusion.prompts import relation_prompt, relation_text, span_tokens, split_triples
 from spade.errors import SpadeError
 
 LABELS = ["person", "sky-other-merged", "dog", "hot dog", "person"]
@@ -41,7 +41,7 @@ def test_tokens_of_repeated_contained_and_split_words(backbone):
 
 def test_43_triples_are_all_covered(backbone):
     triples = [(i % 5, (i + 1) % 5, f"predicate {i}") for i in range(43)]
-    prompts = split_prompts(triples, LABELS, backbone.token_count, backbone.token_limit)
+    prompts = [relation_prompt(run, LABELS) for run in split_triples(triples, LABELS, backbone.token_count, backbone.token_limit)]
     assert len(prompts) > 1
     assert [s.name for p in prompts for s in p.spans if s.role == "predicate"] == [t[2] for t in triples]
     assert all(backbone.token_count(p.text) <= backbone.token_limit for p in prompts)
@@ -50,11 +50,13 @@ def test_43_triples_are_all_covered(backbone):
 @given(st.lists(st.integers(1, 9), max_size=12), st.integers(14, 25))
 def test_splitting_covers_every_triple_within_the_limit(lengths, limit):
     triples = [(0, 1, "x" * n) for n in lengths]
-    prompts = split_prompts(triples, ["a", "b"], lambda text: len(text.replace(" ", "")), limit)
+    prompts = [
+        relation_prompt(run, ["a", "b"]) for run in split_triples(triples, ["a", "b"], lambda text: len(text.replace(" ", "")), limit)
+    ]
     assert [s.name for p in prompts for s in p.spans if s.role == "predicate"] == [t[2] for t in triples]
     assert all(len(p.text.replace(" ", "")) <= limit for p in prompts)
 
 
 def test_a_triple_that_never_fits_is_one_sentence():
     with pytest.raises(SpadeError, match="is longer than the text encoder's 10 tokens; shorten the label"):
-        split_prompts([(0, 1, "x" * 50)], ["a", "b"], len, 10)
+        split_triples([(0, 1, "x" * 50)], ["a", "b"], len, 10)

@@ -10,7 +10,7 @@ from spade.diffusion import lora
 from spade.diffusion.backbone import Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import decoder_features, encode_with_features, feature_channels, feature_strides
 from spade.diffusion.image_adapter import ImageAdapter, student_context
-from spade.diffusion.student import Student, load_student, new_adapter
+from spade.diffusion.student import Kind, load_student, new_student
 from spade.errors import SpadeError
 from spade.vocabulary import Label, Vocabulary
 
@@ -53,7 +53,7 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
     torch.manual_seed(0)
     lora.attach(backbone.unet, 2, 2)
     try:
-        student = Student(backbone, clip, new_adapter(backbone, clip), 51)
+        student = new_student(backbone, clip, 51, Kind())
         student.save(tmp_path)
         lora.remove(backbone.unet)
         again = load_student(backbone, clip, tmp_path)

@@ -1,0 +1,97 @@
+"""Pictures of attention: where the teacher looks for each label of an image, and the student before and after calibration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spade.config import CalibrateConfig, MapsConfig
+from spade.data.images import read_image
+from spade.data.psg import Record, watched_part
+from spade.diffusion.backbone import load_backbone, preset
+from spade.diffusion.student import Student, load_student
+from spade.errors import SpadeError
+from spade.export.plots import maps_png
+from spade.files import write_bytes
+from spade.model import pick_device
+from spade.open_vocabulary import load_clip
+from spade.steps.calibrate import inverted_records, lessons
+from spade.steps.calibration import Calibration
+from spade.steps.common import Run, StepResult, already_there, just_made
+from spade.vocabulary import plain_name
+from spade.workspace import keyed, verify
+
+STEP, VERSION = "maps", 1
+SHOWN = 4  # images, where none are named
+
+
+def run(config: MapsConfig, run: Run) -> StepResult:
+    """Draw a figure an image, of the newest calibration; by default of the first images that it watched."""
+    device = pick_device(config.device)
+    calibrated = run.workspace.newest("calibrate", run.source, needed_by="spade maps")
+    assert calibrated is not None
+    teacher = run.workspace.newest("invert", calibrated.manifest["inputs"]["invert"], needed_by="spade maps")
+    assert teacher is not None
+    dataset, records = inverted_records(teacher)
+    chosen = _choose(config.images, records)
+    config = replace(config, images=tuple(record.image_id for record in chosen), device=str(device))
+    draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibrated.key, "invert": teacher.key}, force=run.force)
+    if draft.cached:
+        return already_there(draft)
+    verify(calibrated, "run spade calibrate --force")
+    source = teacher.manifest["result"]
+    backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
+    clip = load_clip(source["clip"], device)
+    taught = lessons(teacher, CalibrateConfig())
+    grid = preset(backbone.folder)
+
+    def looks(student: Student) -> list[dict[str, Tensor]]:
+        """Label key -> map, for each chosen image."""
+        job = Calibration(student, dataset, chosen, taught, grid.map_strides)
+        place = {record.image_id: i for i, record in enumerate(job.images.records)}
+        return [job.label_maps(place[record.image_id]) for record in chosen]
+
+    before = looks(Student(backbone, clip, None, grid.feature_timestep))  # on the plain UNet, so before anything is loaded
+    student = load_student(backbone, clip, calibrated.path / "adapter")
+    after = looks(student)
+    draft.begin()
+    try:
+        for number, record in enumerate(chosen):
+            rows = {
+                plain_name(target.label): [
+                    _array(target.map),
+                    _array(before[number].get(target.key)),
+                    _array(after[number].get(target.key)),
+                ]
+                for target in taught[record.image_id].targets
+            }
+            picture = read_image(dataset.image_path(record))
+            columns = ("teacher, under the caption", "raw UNet, told the labels", "calibrated")
+            write_bytes(draft.file(f"{number:04d}.png"), maps_png(picture, columns, rows))
+        names = {f"{number:04d}.png": record.image_id for number, record in enumerate(chosen)}
+        return just_made(draft.finish({"figures": [str(draft.file(name)) for name in names], "images": list(names.values())}))
+    finally:
+        draft.release()
+
+
+def _choose(wanted: Sequence[str], records: Sequence[Record]) -> list[Record]:
+    if not wanted:
+        learned, watched = watched_part(list(records))
+        return (watched or learned)[:SHOWN]
+    by_id = {record.image_id: record for record in records} | {Path(record.file_name).name: record for record in records}
+    for name in wanted:
+        if name not in by_id:
+            raise SpadeError(
+                f"{name}: no image of the inverted data set has this id or file name; the first has the id {records[0].image_id}."
+            )
+    return list(dict.fromkeys(by_id[name] for name in wanted))
+
+
+def _array(attention: Any) -> np.ndarray | None:
+    return None if attention is None else attention.cpu().float().numpy()

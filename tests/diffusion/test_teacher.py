@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import torch
+
+from spade.diffusion.inversion import MapPlan
+from spade.diffusion.prompts import relation_prompt
+from spade.diffusion.teacher import look
+from spade.world.annotation import make_sample
+
+PLAN = MapPlan(20, (101,), (2,))
+
+
+def scenes(count=2):
+    return torch.stack([torch.from_numpy(make_sample(5, i).image).permute(2, 0, 1) / 127.5 - 1 for i in range(count)])
+
+
+def test_company_changes_nothing(backbone):
+    """A picture's maps are the same alone and beside others, and with more prompts than one."""
+    prompts = [relation_prompt([(0, 1, "beside")], ["dog", "person"]), relation_prompt([(1, 0, "looking at")], ["dog", "person"])]
+    alone, reached = look(backbone, scenes(1), [prompts[:1]], PLAN)
+    both, _ = look(backbone, scenes(2), [prompts, prompts[:1]], PLAN)
+    assert reached == (101,)
+    assert [m.prompt for m in both[0].mentions] == [0, 0, 0, 1, 1, 1]
+    for one, other in zip(alone[0].mentions, both[0].mentions, strict=False):
+        assert one.span == other.span
+        assert torch.allclose(one.map, other.map, atol=1e-5)
+    assert not torch.allclose(both[0].mentions[0].map, both[1].mentions[0].map, atol=1e-5), "another picture has other maps"
+
+
+def test_a_text_is_encoded_once_and_a_picture_once(backbone):
+    counted = {"texts": 0, "pictures": 0}
+    handles = [
+        backbone.text_encoder.register_forward_pre_hook(lambda m, args: counted.update(texts=counted["texts"] + len(args[0]))),
+        backbone.vae.encoder.register_forward_pre_hook(lambda m, args: counted.update(pictures=counted["pictures"] + len(args[0]))),
+    ]
+    prompt, other = relation_prompt([(0, 1, "beside")], ["dog", "person"]), relation_prompt([(0, 1, "feeding")], ["dog", "person"])
+    try:
+        look(backbone, scenes(2), [[prompt, other], [prompt]], PLAN)
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert counted == {"texts": 2, "pictures": 2}
+
+
+def test_a_mention_is_the_mean_of_its_tokens_and_padding_is_left_out(backbone):
+    prompt = relation_prompt([(0, 1, "looking at")], ["quagga", "person"])
+    seen = look(backbone, scenes(1), [[prompt]], PLAN)[0][0]
+    assert len(seen.tokens[0]) == backbone.token_count(prompt.text)
+    for mention in seen.mentions:
+        assert torch.allclose(mention.map, seen.tokens[0][list(mention.tokens)].mean(0))
+    assert len(seen.mentions[0].tokens) > 1, "an unknown word comes in several pieces"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import cross_entropy, interpolate
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerLoss,
@@ -82,19 +83,42 @@ class MaskGenerator(Mask2FormerPreTrainedModel):
 class MaskLoss(Mask2FormerLoss):
     """Mask2Former's losses, weighted and summed over the decoder's layers.
 
-    transformers divides the number of masks by the number of processes twice; this class counts per process.
+    Nothing is known of void pixels, so a query that stands for no annotated segment and lies mostly on void is not taught that it is
+    nothing: else no segment of a name that training leaves out could ever be proposed.
     """
 
-    def get_num_masks(self, class_labels: list[Tensor], device: torch.device) -> Tensor:
-        """Number of target masks in this batch, at least 1."""
-        return torch.as_tensor(max(1, sum(len(labels) for labels in class_labels)), dtype=torch.float, device=device)
-
     def weighted(self, masks: Sequence[Tensor], classes: Sequence[Tensor], mask_labels: list[Tensor], class_labels: list[Tensor]) -> Tensor:
-        """One number. masks and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float; class_labels (N_i,)."""
-        auxiliary = [{"masks_queries_logits": m, "class_queries_logits": c} for m, c in zip(masks[:-1], classes[:-1], strict=True)]
-        terms = self(masks[-1], classes[-1], mask_labels, class_labels, auxiliary)
-        parts = [value * LOSS_WEIGHTS[key.rstrip("0123456789").rstrip("_")] for key, value in terms.items()]
-        return torch.stack(parts).sum() / len(masks)
+        """One number. masks (B, Q, h, w) and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float; class_labels (N_i,).
+
+        The number of masks is counted per process; transformers divides it by the number of processes twice.
+        """
+        number = torch.as_tensor(max(1, sum(len(labels) for labels in class_labels)), dtype=torch.float, device=masks[0].device)
+        total = masks[0].sum() * 0
+        for layer, names in zip(masks, classes, strict=True):
+            indices = self.matcher(layer, names, mask_labels, class_labels)
+            terms = self.loss_masks(layer, mask_labels, indices, number)
+            terms["loss_cross_entropy"] = self._class_loss(names, class_labels, indices, _on_void(layer, mask_labels))
+            total = total + torch.stack([value * LOSS_WEIGHTS[name] for name, value in terms.items()]).sum()
+        return total / len(masks)
+
+    def _class_loss(self, logits: Tensor, class_labels: list[Tensor], indices: Any, on_void: Tensor) -> Tensor:
+        """Cross entropy (B, Q, C + 1); unmatched queries on void (B, Q) have no term."""
+        wanted = torch.full(logits.shape[:2], self.num_labels, dtype=torch.int64, device=logits.device)
+        wanted[on_void] = -100
+        for row, labels, (queries, targets) in zip(wanted, class_labels, indices, strict=True):
+            row[queries] = labels[targets]
+        if not (wanted >= 0).any():
+            return logits.sum() * 0
+        return cross_entropy(logits.transpose(1, 2), wanted, weight=self.empty_weight)
+
+
+@torch.no_grad()
+def _on_void(masks: Tensor, mask_labels: list[Tensor]) -> Tensor:
+    """Which queries (B, Q) have more than half of their mask (B, Q, h, w), logits, where no target (N_i, H, W) lies."""
+    size = (masks.shape[-2], masks.shape[-1])
+    void = torch.stack([1 - shrink_masks(labels, size).sum(0).clamp(max=1) for labels in mask_labels])
+    probability = masks.float().sigmoid()
+    return (probability * void[:, None]).sum(dim=(-2, -1)) > 0.5 * probability.sum(dim=(-2, -1))
 
 
 def mask_loss(config: Mask2FormerConfig) -> MaskLoss:

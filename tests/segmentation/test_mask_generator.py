@@ -37,21 +37,56 @@ def test_weights_are_initialised():
     assert all(torch.isfinite(v).all() and torch.equal(v, made[1][k]) for k, v in made[0].items())
 
 
-def test_loss_counts_masks_once_and_handles_images_without_any(generator):
+def halves():
+    """Annotation: the upper half is the first class, the lower left the second; the rest is void."""
+    masks = torch.zeros(2, 64, 96)
+    masks[0, :32], masks[1, 32:, :48] = 1, 1
+    return masks
+
+
+def drawn(*masks):
+    """Logits (1, Q, 64, 96) of sure masks."""
+    return (torch.stack(masks) * 40 - 20)[None]
+
+
+def test_loss_of_images_with_and_without_segments(generator):
     criterion = mask_loss(generator.config)
     labels = [torch.tensor([0, 1]), torch.tensor([], dtype=torch.int64)]
-    assert float(criterion.get_num_masks(labels, torch.device("cpu"))) == 2
-    assert float(criterion.get_num_masks(labels[1:], torch.device("cpu"))) == 1
     out = generator(features())
     classes = [torch.randn(2, 6, 5, requires_grad=True) for _ in out.masks]
-    masks = [torch.zeros(2, 64, 96), torch.zeros(0, 64, 96)]
-    masks[0][0, :32], masks[0][1, 32:] = 1, 1
+    masks = [halves(), torch.zeros(0, 64, 96)]
     loss = criterion.weighted(out.masks, classes, masks, labels)
     loss.backward()
     assert torch.isfinite(loss)
     assert all(c.grad is not None for c in classes)
     nothing = criterion.weighted(out.masks, classes, [masks[1]] * 2, [labels[1]] * 2)
     assert torch.isfinite(nothing)
+
+
+def test_the_number_of_masks_is_counted_once(generator):
+    """Two masks at even odds everywhere cost as much as one: the sum is divided by their number."""
+    criterion, even = mask_loss(generator.config), torch.zeros(1, 6, 64, 96)
+    surest = torch.full((1, 6, 5), -50.0)
+    surest[..., 0] = 50
+    one, two = torch.ones(1, 64, 96), torch.ones(2, 64, 96)
+    costs = [criterion.weighted([even], [surest], [m], [torch.zeros(len(m), dtype=torch.int64)]) for m in (one, two)]
+    nothing = criterion.weighted([even], [surest], [one[:0]], [torch.zeros(0, dtype=torch.int64)])
+    assert nothing == 0, "all of that image is void"
+    without_class = [c - 2 * k for c, k in zip(costs, (0.1 * 5 * 100 / 1.5, 0.1 * 4 * 100 / 2.4), strict=True)]
+    assert abs(without_class[0] - without_class[1]) < 1e-2
+
+
+def test_nobody_is_taught_that_void_is_nothing(generator):
+    """Three queries: on an annotated half (matched), on void, on the other annotated half but matched to nothing."""
+    criterion, annotated = mask_loss(generator.config), halves()
+    void, upper, lower = torch.zeros(64, 96), annotated[0], annotated[1]
+    void[32:, 48:] = 1
+    classes = torch.zeros(1, 4, 5, requires_grad=True)
+    loss = criterion.weighted([drawn(upper, lower, void, upper)], [classes], [annotated], [torch.tensor([0, 1])])
+    loss.backward()
+    moved = classes.grad[0].abs().sum(-1) > 0
+    assert moved.tolist() == [True, True, False, True]
+    assert classes.grad[0, 3, 4] < 0 or classes.grad[0, 0, 4] < 0, "a second mask on what is annotated is nothing"
 
 
 def test_matching_by_hand():

@@ -1,0 +1,290 @@
+"""Stage 1 on the embedded world: where students look without a caption, by how they were calibrated.
+
+Every student learns from the same scenes of the ovdr setting (base names only), from scratch, for the same number of epochs, with the
+best of three learning rates (chosen on watched scenes with the first seed). Held-out scenes are seen once a student, under
+the whole label list, novel names included. Artifacts are kept in ``--work``, so a rerun goes on where the last one ended.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from common import Results, spread
+from PIL import Image
+from pointing import LATENT_CELL, MIN_CELLS, NOVEL, pictures
+
+
+from spade.config import CalibrateConfig, InvertConfig
+from spade.diffusion.alignment import label_key, pointing_hit
+from spade.diffusion.attention import normalise
+from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
+from spade.diffusion.inversion import MapPlan
+from spade.diffusion.prompts import relation_prompt
+from spade.diffusion.student import Student, load_student
+from spade.diffusion.teacher import PictureMaps, look
+from spade.evaluation.groups import FAR
+from spade.open_vocabulary import load_clip
+from spade.segmentation.mask_generator import covered_cells
+from spade.steps import calibrate, invert, world
+from spade.steps.calibration import Alignment, Lesson
+from spade.steps.common import Run
+from spade.steps.map_cache import KeptMaps
+from spade.vocabulary import Vocabulary
+from spade.workspace import Workspace
+from spade.world.annotation import WorldSample, make_sample
+from spade.world.layout import STUFF, THINGS
+from spade.world.rules import PREDICATES
+
+TRAIN_SEED, HELD_OUT_SEED = 5_000, 6_000
+SEEDS = (0, 1, 2)
+RATES = {"lora": (3e-4, 1e-3, 3e-3), "adapter": (3e-4, 1e-3, 3e-3), "full": (3e-5, 1e-4, 3e-4)}
+LATE = 501  # the other timestep, where noise hides most of the picture
+PARTS = [(names, reach) for names in ("all", "base", "novel") for reach in ("all", "near", "far")]
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is done."""
+
+    scenes: int = 1500
+    held_out: int = 320
+    epochs: int = 4
+    seeds: tuple[int, ...] = SEEDS
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A student: what is trained, how tokens are told apart, what latents its teacher saw, and at which timestep."""
+
+    train: str = "lora"
+    alignment: str = "vocabulary"
+    latents: str | None = "inverted"
+    timestep: int = TINY.read_at[0]
+
+    def setting(self, names: str, reach: str) -> dict[str, Any]:
+        """As it stands in the results."""
+        return {**vars(self), "names": names, "range": reach}
+
+
+TEACHER, RAW = Variant("teacher"), Variant("raw", latents=None)
+VARIANTS = (
+    Variant(),
+    Variant(latents="noised"),
+    Variant(latents="random"),
+    Variant(train="adapter"),
+    Variant(train="full"),
+    Variant(alignment="index"),
+    Variant(alignment="matched"),
+    Variant(timestep=LATE),
+    Variant(latents="noised", timestep=LATE),
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """A name in a held-out picture, and whether the student's map of it points there; chance is what this would be without a look."""
+
+    thing: bool
+    novel: bool
+    far: bool
+    hit: float
+    inside: float
+    chance: float
+
+
+def main() -> None:
+    """Teacher maps, learning rates, students; a row a student, part of the names, and range."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
+    parser.add_argument("--json", action="store_true", help="print the result as json")
+    parser.add_argument("--work", type=Path, default=Path("stage1-work"), help="folder of the artifacts")
+    options = parser.parse_args()
+    size = Size(40, 8, 1, (0, 1)) if options.quick else Size()
+    work = options.work / "quick" if options.quick else options.work
+    results = Results("stage1", options, size.seeds, fingerprint(embedded_model() / "backbone"))
+    if not (work / "world" / "psg.json").is_file():
+        world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
+    with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        teachers = sorted({(v.latents, v.timestep) for v in VARIANTS}, key=str)
+        keys = dict(zip(teachers, pool.map(_invert, [work] * len(teachers), teachers), strict=True))
+        for variant, looks in zip((TEACHER, RAW), pool.map(_reference, (TEACHER, RAW), [size] * 2), strict=True):
+            _add(results, variant, [looks], 0, 0.0)
+        rates = _tuned(pool, results, work, size, keys)
+        asked = [v for v in VARIANTS if not results.has(v.setting(*PARTS[0]))]
+        jobs = [(work, size, v, keys[v.latents, v.timestep], seed, rates[v.train, v.alignment]) for v in asked for seed in size.seeds]
+        made = pool.map(_student, jobs)
+        for variant in asked:
+            runs = [next(made) for _ in size.seeds]
+            _add(results, variant, [looks for looks, _, _ in runs], runs[0][1], float(np.mean([minutes for _, _, minutes in runs])))
+    results.show(options)
+
+
+def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, keys: dict) -> dict[tuple[str, str], float]:
+    """The learning rate of each kind of student: the one with the least loss on the watched scenes, first seed."""
+    kinds = list(dict.fromkeys((v.train, v.alignment) for v in VARIANTS))
+    jobs = [
+        (work, size, Variant(train, alignment), keys["inverted", Variant().timestep], size.seeds[0], rate)
+        for train, alignment in kinds
+        for rate in RATES[train]
+    ]
+    best: dict[tuple[str, str], tuple[float, float]] = {}
+    for job, loss in zip(jobs, pool.map(_watched_loss, jobs), strict=True):
+        variant, rate = job[2], job[5]
+        setting = {"train": variant.train, "alignment": variant.alignment, "learning_rate": rate}
+        if not results.has(setting):
+            results.add(setting, {"watched_loss": round(loss, 4)})
+        best[variant.train, variant.alignment] = min(best.get((variant.train, variant.alignment), (np.inf, 0.0)), (loss, rate))
+    return {kind: rate for kind, (_, rate) in best.items()}
+
+
+def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: float) -> None:
+    for names, reach in PARTS:
+        setting = variant.setting(names, reach)
+        if results.has(setting):
+            continue
+        metrics: dict[str, Any] = {}
+        for suffix, thing in (("", True), ("_stuff", False)):
+            own = [[look for look in looks if look.thing == thing and _belongs(look, names, reach)] for looks in runs]
+            for name, value in (("pointing", "hit"), ("chance", "chance"), ("mass_inside", "inside")):
+                means = [100 * float(np.mean([getattr(look, value) for look in looks])) if looks else None for looks in own]
+                metrics[name + suffix] = spread(means)
+            metrics[f"names_asked{suffix}"] = len(own[0])
+        results.add(setting, metrics | {"parameters": parameters, "minutes": round(minutes, 2)})
+
+
+def _belongs(look: Look, names: str, reach: str) -> bool:
+    return names in ("all", "novel" if look.novel else "base") and reach in ("all", "far" if look.far else "near")
+
+
+def _run(work: Path, source: str | None = None) -> Run:
+    return Run(Workspace(work / "workspace"), source=source)
+
+
+def _invert(work: Path, teacher: tuple[str, int]) -> str:
+    latents, timestep = teacher
+    config = InvertConfig(
+        data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if teacher == ("inverted", Variant().timestep) else "spans"
+    )
+    return invert.run(config, _run(work)).key
+
+
+Job = tuple[Path, Size, Variant, str, int, float]
+
+
+def _calibrated(job: Job) -> Any:
+    work, size, variant, key, seed, rate = job
+    config = CalibrateConfig(
+        train=variant.train, alignment=variant.alignment, epochs=size.epochs, learning_rate=rate, init="scratch", seed=seed
+    )
+    return calibrate.run(config, _run(work, key))
+
+
+def _watched_loss(job: Job) -> float:
+    return _calibrated(job).result["loss_after"]
+
+
+def _student(job: Job) -> tuple[list[Look], int, float]:
+    """What a calibrated student sees of the held-out scenes, its trained parameters, and minutes of training."""
+    made = _calibrated(job)
+    student = load_student(_backbone(), load_clip("tiny", torch.device("cpu")), made.path / "adapter")
+    manifest = Workspace(job[0] / "workspace").newest("calibrate", made.key)
+    assert manifest is not None
+    return list(_looks(student, job[1], job[2])), made.result["parameters"], manifest.manifest["seconds"] / 60
+
+
+def _reference(variant: Variant, size: Size) -> list[Look]:
+    """The teacher itself, which has each picture's caption, and the UNet told the labels only."""
+    student = None if variant is TEACHER else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, TINY.feature_timestep)
+    return list(_looks(student, size, variant))
+
+
+def _backbone() -> Any:
+    return load_backbone("tiny", torch.device("cpu"), torch.float32)
+
+
+@torch.no_grad()
+def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Look]:
+    samples = [make_sample(HELD_OUT_SEED, i) for i in range(size.held_out)]
+    lessons = _lessons(samples, variant)
+    vocabulary = Vocabulary.of(THINGS, STUFF, PREDICATES)
+    alignment = Alignment(variant.alignment, [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)])
+    seen: list[torch.Tensor] = []
+    if student is not None:
+        labels = student.label_context(vocabulary)
+        seen = [student.maps([student.observe(Image.fromarray(sample.image))], labels, TINY.map_strides)[0] for sample in samples]
+
+    def maps_of(i: int, maps: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Label -> map of picture i, found among ``maps`` by its own lesson."""
+        where = alignment.positions(maps, lessons[i], alignment.everything)
+        return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
+
+    for i, sample in enumerate(samples):
+        if student is None:
+            own = {target.key: target.map for target in lessons[i].targets}
+        else:
+            own = maps_of(i, seen[i])
+        # An assignment that looks at the picture's own caption or teacher is an oracle: its chance is what the next picture's maps get.
+        other = maps_of(i, seen[(i + 1) % len(seen)]) if variant.alignment != "vocabulary" else None
+        yield from _scene_looks(sample, lessons[i], own, other)
+
+
+def _scene_looks(
+    sample: WorldSample, lesson: Lesson, own: dict[str, torch.Tensor], other: dict[str, torch.Tensor] | None
+) -> Iterator[Look]:
+    far = _far_segments(sample)
+    for target in lesson.targets:
+        named = [i for i, label in enumerate(sample.labels) if label == target.label]
+        large = any(sample.segments[i][2] >= MIN_CELLS * LATENT_CELL**2 for i in target.segments)
+        if not target.segments or not large or target.key not in own:
+            continue
+        inside = torch.from_numpy(np.isin(sample.ids, [sample.segments[i][0] for i in named]))
+        mask = covered_cells(inside, (target.map.shape[0], target.map.shape[1]))
+        hit, mass, chance = pointing_hit(own[target.key], mask)
+        if other is not None:
+            chance = float(pointing_hit(other[target.key], mask)[0]) if target.key in other else 0.0
+        yield Look(target.label in THINGS, target.label in NOVEL, any(i in far for i in target.segments), float(hit), mass, chance)
+
+
+def _far_segments(sample: WorldSample) -> set[int]:
+    """Segments with at least one annotated relation to something more than a third of the width away, by box centres."""
+
+    def centre(i: int) -> np.ndarray:
+        x1, y1, x2, y2 = sample.segments[i][3]
+        return np.array([x1 + x2, y1 + y2]) / 2
+
+    apart = [(s, o) for s, o, _ in sample.relations if np.linalg.norm(centre(s) - centre(o)) > FAR * sample.image.shape[1]]
+    return {i for pair in apart for i in pair}
+
+
+def _lessons(samples: Sequence[WorldSample], variant: Variant) -> list[Lesson]:
+    """What the teacher sees of held-out scenes under their own captions: which names are asked for, and the oracles' assignment."""
+    backbone, plan = _backbone(), MapPlan(TINY.steps, (variant.timestep,), TINY.map_strides)
+    found = []
+    for start in range(0, len(samples), 32):
+        part = samples[start : start + 32]
+        prompts = [[relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels)] for sample in part]
+        found += [Lesson.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
+    return found
+
+
+def _kept(own: PictureMaps) -> KeptMaps:
+    spans = [
+        {"role": m.span.role, "name": m.span.name, "segment": m.span.segment, "prompt": m.prompt, "tokens": list(m.tokens)}
+        for m in own.mentions
+    ]
+    maps = torch.stack([m.map for m in own.mentions])
+    return KeptMaps("", spans, maps, list(own.tokens), [], maps[:0])
+
+
+if __name__ == "__main__":
+    main()

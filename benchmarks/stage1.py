@@ -23,7 +23,6 @@ from common import Results, spread
 from PIL import Image
 from pointing import LATENT_CELL, MIN_CELLS, NOVEL, pictures
 
-
 from spade.config import CalibrateConfig, InvertConfig
 from spade.diffusion.alignment import label_key, pointing_hit
 from spade.diffusion.attention import normalise
@@ -229,10 +228,7 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
 
     for i, sample in enumerate(samples):
-        if student is None:
-            own = {target.key: target.map for target in lessons[i].targets}
-        else:
-            own = maps_of(i, seen[i])
+        own = {target.key: target.map for target in lessons[i].targets} if student is None else maps_of(i, seen[i])
         # An assignment that looks at the picture's own caption or teacher is an oracle: its chance is what the next picture's maps get.
         other = maps_of(i, seen[(i + 1) % len(seen)]) if variant.alignment != "vocabulary" else None
         yield from _scene_looks(sample, lessons[i], own, other)

@@ -6,19 +6,27 @@ import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
+
+_KNOWN: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+def cross_attention(unet: Any) -> dict[str, Any]:
+    """Processor name -> module of every cross-attention layer. Found once a UNet: walking its modules takes longer than reading them."""
+    if unet not in _KNOWN:
+        _KNOWN[unet] = {f"{name}.processor": module for name, module in unet.named_modules() if name.endswith(".attn2")}
+    return _KNOWN[unet]
 
 
 def layer_strides(unet: Any) -> dict[str, int]:
     """Processor name -> stride of its grid in latent cells, for every cross-attention layer."""
     levels = len(unet.config.block_out_channels)
     strides = {}
-    for name in unet.attn_processors:
-        if ".attn2." not in name:
-            continue
+    for name in cross_attention(unet):
         match = re.match(r"(down|up)_blocks\.(\d+)\.", name)
         level = levels - 1 if match is None else int(match[2]) if match[1] == "down" else levels - 1 - int(match[2])
         strides[name] = 2**level
@@ -59,13 +67,15 @@ def reading(unet: Any, strides: Collection[int]) -> Iterator[dict[str, Tensor]]:
     is unchanged and its own processors are put back afterwards.
     """
     store: dict[str, Tensor] = {}
-    original = unet.attn_processors
-    chosen = {name for name, stride in layer_strides(unet).items() if stride in strides}
-    unet.set_attn_processor({name: _Reader(name, store) if name in chosen else old for name, old in original.items()})
+    layers, wanted = cross_attention(unet), layer_strides(unet)
+    original = {name: layer.processor for name, layer in layers.items() if wanted[name] in strides}
+    for name in original:
+        layers[name].processor = _Reader(name, store)
     try:
         yield store
     finally:
-        unet.set_attn_processor(dict(original))
+        for name, processor in original.items():
+            layers[name].processor = processor
 
 
 def combine(store: dict[str, Tensor], unet: Any, latent_size: tuple[int, int]) -> Tensor:

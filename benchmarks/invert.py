@@ -88,7 +88,7 @@ def main() -> None:
         ({"part": "tiny"}, lambda: tiny_speed(backbone, 16 if options.quick else 96)),
         (
             {"part": "tiny, capture"},
-            lambda: {"capture_cost": capture_cost(backbone.unet, TINY.batch_size, 16, TINY.map_strides, options.quick)},
+            lambda: {"capture_cost": capture_cost(backbone.unet, TINY.invert_batch, 16, TINY.map_strides, options.quick)},
         ),
     ]
     for at in (NEAR, FAR_OUT):

@@ -57,7 +57,7 @@ class Size:
 
     scenes: int = 1500
     held_out: int = 320
-    epochs: int = 4
+    epochs: int = 3
     seeds: tuple[int, ...] = SEEDS
 
 
@@ -107,13 +107,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
     parser.add_argument("--json", action="store_true", help="print the result as json")
     parser.add_argument("--work", type=Path, default=Path("stage1-work"), help="folder of the artifacts")
+    parser.add_argument("--processes", type=int, default=2, help="students calibrated side by side, a core each")
     options = parser.parse_args()
     size = Size(40, 8, 1, (0, 1)) if options.quick else Size()
     work = options.work / "quick" if options.quick else options.work
     results = Results("stage1", options, size.seeds, fingerprint(embedded_model() / "backbone"))
     if not (work / "world" / "psg.json").is_file():
         world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
-    with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         teachers = sorted({(v.latents, v.timestep) for v in VARIANTS}, key=str)
         keys = dict(zip(teachers, pool.map(_invert, [work] * len(teachers), teachers), strict=True))
         for variant, looks in zip((TEACHER, RAW), pool.map(_reference, (TEACHER, RAW), [size] * 2), strict=True):

@@ -9,18 +9,12 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md")
+from stage1_tables import alignments, inversion_speed, inversion_steps, students
+from tabling import ROOT, cell, origin, results, table
+
+DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md", "docs/stage-1.md")
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
-
-
-def results(name: str) -> dict[str, Any]:
-    """A result file."""
-    data: dict[str, Any] = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8"))
-    return data
 
 
 def quickstart() -> str:
@@ -28,18 +22,18 @@ def quickstart() -> str:
     data = results("quickstart")
     rows = [row for row in data["rows"] if "model" in row["setting"]]
     names = list(rows[0]["metrics"])
-    body = [[row["setting"]["model"], *(_cell(row["metrics"][name]) for name in names)] for row in rows]
+    body = [[row["setting"]["model"], *(cell(row["metrics"][name]) for name in names)] for row in rows]
     held_out = rows[0]["setting"]["held_out"]
-    note = f"Percent, mean ± sd over {len(data['seeds'])} seeds, {held_out} held-out scenes each ({_origin(data)})."
-    return _table(["model", *names], body) + "\n\n" + note
+    note = f"Percent, mean ± sd over {len(data['seeds'])} seeds, {held_out} held-out scenes each ({origin(data)})."
+    return table(["model", *names], body) + "\n\n" + note
 
 
 def seconds() -> str:
     """Seconds a step of the quickstart."""
     data = results("quickstart")
     row = next(row for row in data["rows"] if "seconds" in row["setting"])
-    body = [[name, _cell(value)] for name, value in row["metrics"].items()]
-    return _table(["step", "seconds"], body) + f"\n\n{data['machine']} ({_origin(data)})."
+    body = [[name, cell(value)] for name, value in row["metrics"].items()]
+    return table(["step", "seconds"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 
 def startup() -> str:
@@ -48,8 +42,8 @@ def startup() -> str:
     body = []
     for row in data["rows"]:
         metrics = row["metrics"]
-        body.append([f"`{row['setting']['command']}`", _cell(metrics["seconds"], 2), _cell(metrics["times a bare python"])])
-    return _table(["whole process", "seconds", "times a bare Python"], body) + f"\n\n{data['machine']} ({_origin(data)})."
+        body.append([f"`{row['setting']['command']}`", cell(metrics["seconds"], 2), cell(metrics["times a bare python"])])
+    return table(["whole process", "seconds", "times a bare Python"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 
 def training() -> str:
@@ -59,6 +53,7 @@ def training() -> str:
         "autoencoder": lambda f: f"reconstruction {f['psnr']:.1f} dB",
         "clip": lambda f: f"caption among 64: {100 * f['top1']:.0f} % (chance 1.6 %)",
         "unet": lambda f: f"noise error {-f['minus_mse']:.3f}",
+        "unet-further": lambda f: f"noise error {-f['minus_mse']:.3f}",
         "adapter": lambda f: (
             f"map distance {f['loss_before']:.3f} to {f['loss_after']:.3f}; "
             f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
@@ -70,7 +65,7 @@ def training() -> str:
         seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
         body.append([line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["figures"])])
     total = f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
-    return _table(["part", "minutes", "threads", "pictures seen", "figures"], body) + f"\n\n{total}"
+    return table(["part", "minutes", "threads", "pictures seen", "figures"], body) + f"\n\n{total}"
 
 
 def teacher() -> str:
@@ -81,7 +76,7 @@ def teacher() -> str:
         [row["setting"]["grid"], ", ".join(map(str, row["setting"]["timesteps"])), *(f"{row['metrics'][name]:.1f}" for name in names)]
         for row in data["rows"]
     ]
-    return _table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({_origin(data)})."
+    return table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({origin(data)})."
 
 
 def tiny() -> str:
@@ -110,12 +105,12 @@ def tiny() -> str:
         "largest_file_mb": ("largest file, MB", "below 16"),
     }
     found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
-    body = [[text, _cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar] for name, (text, bar) in words.items()]
+    body = [[text, cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar] for name, (text, bar) in words.items()]
     scenes = 64 * data["rows"][-1]["setting"]["blocks"]
     asked = f"Maps: {found['names_asked']} names of things, {found['names_asked_stuff']} of stuff; a name may point at any of its segments"
     asked += ", and is asked for where one of them covers at least 4 latent cells."
     note = f"One trained model; mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them). {asked}"
-    return _table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({_origin(data)})."
+    return table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({origin(data)})."
 
 
 def blind() -> str:
@@ -126,7 +121,7 @@ def blind() -> str:
         [setting["reader"], f"{metrics['agreement']:.0f}"],
         ["knowing the two labels only", f"{metrics['labels_only']:.0f}"],
     ]
-    return _table(["reader", "percent of " + str(setting["pairs"])], body) + f"\n\n({_origin(data)}.)"
+    return table(["reader", "percent of " + str(setting["pairs"])], body) + f"\n\n({origin(data)}.)"
 
 
 def evaluation() -> str:
@@ -146,7 +141,7 @@ def evaluation() -> str:
     images = data["rows"][0]["setting"]["images"]
     what = f"{images} images of 480 x 640 with 11 segments and 100 rows"
     note = f"Seconds of whole processes on one core for {what}; PQ is part of ours, not of sgbench's."
-    return "\n\n".join([note, _table(head, beside), _table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({_origin(data)})."])
+    return "\n\n".join([note, table(head, beside), table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({origin(data)})."])
 
 
 def world() -> str:
@@ -166,7 +161,7 @@ def world() -> str:
     span = counts["relations_an_image"]
     speed = f"{data['scenes_per_second']:.0f} scenes a second on one core"
     note = f"{span['min']} to {span['max']} relations an image, {span['mean']} on average; {speed}."
-    return _table(["", "percent"], body) + f"\n\n{note} {data['machine']} ({_origin(data)})."
+    return table(["", "percent"], body) + f"\n\n{note} {data['machine']} ({origin(data)})."
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -179,27 +174,16 @@ TABLES: dict[str, Callable[[], str]] = {
     "blind": blind,
     "evaluation": evaluation,
     "world": world,
+    "students": students,
+    "alignments": alignments,
+    "inversion_speed": inversion_speed,
+    "inversion_steps": inversion_steps,
 }
 
 
 def filled(text: str) -> str:
     """A document with its tables as the result files have them."""
     return MARK.sub(lambda match: f"<!-- table {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->", text)
-
-
-def _cell(value: Any, digits: int = 1) -> str:
-    if value is None:
-        return "-"
-    return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"
-
-
-def _table(head: list[str], body: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _origin(data: dict[str, Any]) -> str:
-    return f"`{data['command']}`, {data['date']}"
 
 
 def main() -> None:

@@ -182,8 +182,10 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     lists = {}
     for key in ("thing_classes", "stuff_classes", "predicate_classes"):
         value = _value(source, document, key)
-        if not (isinstance(value, list) and all(isinstance(v, str) and v.strip() for v in value)):
+        if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
             raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
+        if (blank := next((i for i, name in enumerate(value) if not name.strip()), None)) is not None:
+            raise SpadeError(f"{source}: name {blank} (from 0) under {key} is blank ({value[blank]!r}); give it a word.")
         lists[key] = tuple(value)
     for names, kind in ((lists["thing_classes"] + lists["stuff_classes"], "class"), (lists["predicate_classes"], "predicate")):
         if len(set(names)) != len(names):

@@ -31,14 +31,15 @@ class Preset:
     read_at: tuple[int, ...]
     map_strides: tuple[int, ...]  # of the cross-attention grids to read, in latent cells
     feature_timestep: int
-    batch_size: int
+    invert_batch: int  # pictures a batch
+    batch_size: int  # the same in training
     calibrate_epochs: int
     relations_epochs: int
     clip: str
 
 
-TINY = Preset(20, (101,), (2,), 51, 8, 3, 6, "tiny")
-LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
+TINY = Preset(20, (101,), (2,), 51, 32, 8, 3, 6, "tiny")
+LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
 
 
 def preset(folder: Path) -> Preset:

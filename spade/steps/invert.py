@@ -96,7 +96,7 @@ def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertC
         config,
         steps=config.steps or defaults.steps,
         read_at=config.read_at or defaults.read_at,
-        batch_size=config.batch_size or defaults.batch_size,
+        batch_size=config.batch_size or defaults.invert_batch,
         clip=config.clip or defaults.clip,
         device=device,
     )

@@ -94,7 +94,7 @@ def test_a_bad_record_is_left_out_and_named(tmp_path, changes, why):
         ('{"data": [{"width": NaN}]}', "is not valid json"),
         (json.dumps(document([])).encode().replace(b'"dog"', b'"\xff"'), "thing_classes cannot be read|is not valid json"),
         (json.dumps(document([], thing_classes="x")), "no list of names under thing_classes"),
-        (json.dumps(document([], thing_classes=["a", " "])), "no list of names under thing_classes"),
+        (json.dumps(document([], thing_classes=["a", " "])), "name 1 .from 0. under thing_classes is blank"),
         (json.dumps(document({})), "no list under data"),
         (json.dumps(document([], stuff_classes=["dog"])), 'the class "dog" is listed twice'),
         (json.dumps(document([], predicate_classes=["on", "on"])), 'the predicate "on" is listed twice'),

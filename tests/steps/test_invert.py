@@ -13,6 +13,7 @@ from spade.data.psg import load_psg
 from spade.errors import SpadeError
 from spade.steps import invert
 from spade.steps.common import Run
+from spade.steps.map_cache import Page, batch_file, index, pack
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines, payload
 
@@ -92,6 +93,24 @@ def test_a_data_set_without_relations_is_refused(world, tmp_path):
     (tmp_path / "psg.json").write_text(json.dumps(document))
     with pytest.raises(SpadeError, match="has no images with relations in the split 'train'"):
         invert.run(InvertConfig(data=tmp_path, images=world), Run(Workspace(tmp_path / "w")))
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\t"])
+def test_a_blank_label_is_refused(world, tmp_path, name):
+    document = json.loads((world / "psg.json").read_text())
+    document["thing_classes"][1] = name
+    (tmp_path / "psg.json").write_text(json.dumps(document))
+    with pytest.raises(SpadeError, match=r"psg\.json: name 1 \(from 0\) under thing_classes is blank .* give it a word"):
+        invert.run(InvertConfig(data=tmp_path, images=world), Run(Workspace(tmp_path / "w")))
+    assert not (tmp_path / "w").exists()
+
+
+def test_labels_without_a_token_are_named(tmp_path):
+    """Whether a label yields a token depends on the text encoder; such an image is skipped and named, not lost silently."""
+    path = batch_file(tmp_path, 0)
+    path.parent.mkdir()
+    path.write_bytes(pack([Page("7"), Page("8", problem="broken")], ()))
+    assert index(tmp_path, 1) == ([], ["image 7: its labels yield no token of the text encoder", "broken"], [])
 
 
 def test_real_psg_format(shared, tmp_path):

@@ -11,7 +11,7 @@ import time
 from common import Results, arguments, spread
 
 from spade.diffusion.backbone import embedded_model
-from spade.model import model_fingerprint
+from spade.loading import model_fingerprint
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ import spade
 from spade.diffusion.backbone import TINY, Backbone, embedded_model, load_backbone
 from spade.diffusion.inversion import invert, sample_back
 from spade.diffusion.prompts import relation_text
-from spade.model import model_fingerprint
+from spade.loading import model_fingerprint
 from spade.open_vocabulary import OpenClip, load_clip
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import THINGS

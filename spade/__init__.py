@@ -16,7 +16,7 @@ __all__ = ["SpadeError", "__version__", "load"]
 
 
 def load(source: str | Path | None = None, **options: Any) -> Model:
-    """Load a model (see ``spade.model.load``); torch is imported only now."""
-    from spade.model import load as load_model
+    """Load a model (see ``spade.loading.load``); torch is imported only now."""
+    from spade.loading import load as load_model
 
     return load_model(source, **options)

@@ -80,8 +80,7 @@ class CalibrateConfig:
             raise SpadeError(f"--alignment {self.alignment}: --counterfactual compares maps of labels; use --alignment vocabulary with it.")
         if self.counterfactual < 0:
             raise SpadeError(f"--counterfactual {self.counterfactual}: a weight is at least 0.")
-        if self.accumulate < 1:
-            raise SpadeError(f"--accumulate {self.accumulate}: use a number of at least 1.")
+        _at_least_one("--accumulate", self.accumulate)
         _positive(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens)
         _one_of("--init", self.init, "embedded", "scratch")
 
@@ -102,8 +101,23 @@ class RelationsConfig:
 
     data: Path | None = _execution(None)  # nothing: the data set that was inverted
     images: Path | None = _execution(None)
+    mode: str = "sgdet"  # what is watched
+    layers: int = 0  # of the relation graph transformer
+    context: tuple[str, ...] = ("near", "far", "convolution")
+    attention: str = "values"
+    neighbours: str = "hard"
+    selector: str = "roles"
+    geometry: bool = True
+    mask_weight: float = 1.0
+    relation_weight: float = 1.0
+    pair_weight: float = 1.0
+    rqc_weight: float = 0.6
+    imbalance: str = "none"
+    imbalance_strength: float = 0.5
+    fusion: float = 1.0  # exponent of the diffusion branch; the rest is OpenCLIP's
     epochs: int = 0
     batch_size: int = 0
+    accumulate: int = 1
     learning_rate: float = 0.0
     limit: int | None = None
     init: str = "embedded"
@@ -113,7 +127,21 @@ class RelationsConfig:
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
-        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit)
+        _one_of("--mode", self.mode, "sgdet", "predcls")
+        for part in self.context:
+            _one_of("--context", part, "near", "far", "convolution")
+        _one_of("--attention", self.attention, "values", "literal")
+        _one_of("--neighbours", self.neighbours, "hard", "soft")
+        _one_of("--selector", self.selector, "roles", "cosine")
+        _one_of("--imbalance", self.imbalance, "none", "adjust", "reweight")
+        for name in ("mask", "relation", "pair", "rqc"):
+            if getattr(self, f"{name}_weight") < 0:
+                raise SpadeError(f"--{name}-weight {getattr(self, f'{name}_weight')}: a weight is at least 0.")
+        if not 0 <= self.imbalance_strength <= 1:
+            raise SpadeError(f"--imbalance-strength {self.imbalance_strength}: use a number from 0 to 1.")
+        _fusion(self.fusion)
+        _at_least_one("--accumulate", self.accumulate)
+        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, layers=self.layers)
         _one_of("--init", self.init, "embedded", "scratch")
 
 
@@ -128,6 +156,7 @@ class PredictConfig:
     model: Path | None = _execution(None)
     top: int = 20
     min_score: float = 0.1
+    fusion: float | None = None  # the model's own
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
@@ -138,6 +167,7 @@ class PredictConfig:
         _positive(top=self.top, limit=self.limit)
         if not 0 <= self.min_score <= 1:
             raise SpadeError(f"--min-score {self.min_score}: use a probability from 0 to 1.")
+        _fusion(self.fusion)
 
 
 @dataclass(frozen=True)
@@ -155,6 +185,7 @@ class EvalConfig:
     split: str = "test"
     split_list: str | None = _execution(None)
     zero_shot: Path | None = _execution(None)
+    fusion: float | None = None  # the model's own
     limit: int | None = None
     seed: int = 0  # of the bootstrap
     device: str = "auto"
@@ -167,6 +198,7 @@ class EvalConfig:
         if not self.at or any(k < 1 for k in self.at) or len(set(self.at)) < len(self.at):
             raise SpadeError("--at: name one or more different numbers of at least 1, for example --at 20,50,100.")
         _one_of("--split", self.split, "train", "test", "all")
+        _fusion(self.fusion)
         if self.compare and self.predictions is not None:
             raise SpadeError("--predictions: leave it out with --compare, and name all files after DATA.")
         if self.compare and len(self.compare) < 2:
@@ -193,6 +225,16 @@ def _positive(**values: int | None) -> None:
     for name, value in values.items():
         if value is not None and (value < 0 or (value == 0 and name in ("limit", "top"))):
             raise SpadeError(f"--{name.replace('_', '-')} {value}: use a number of at least 1.")
+
+
+def _fusion(value: float | None) -> None:
+    if value is not None and not 0 <= value <= 1:
+        raise SpadeError(f"--fusion {value}: use a number from 0, OpenCLIP alone, to 1, without it.")
+
+
+def _at_least_one(option: str, value: int) -> None:
+    if value < 1:
+        raise SpadeError(f"{option} {value}: use a number of at least 1.")
 
 
 def _one_of(option: str, value: str, *known: str) -> None:

@@ -20,20 +20,16 @@ from torch.nn.functional import interpolate
 
 from spade.data.codecs import spread_id
 from spade.data.images import read_image, upright_rgb
-from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, resolve_backbone
-from spade.diffusion.student import LabelContext, Student, load_student
+from spade.diffusion.backbone import preset
+from spade.diffusion.student import LabelContext, Student
 from spade.errors import SpadeError
-from spade.files import canonical_hash, read_json, sha256_file
-from spade.open_vocabulary import load_clip, resolve_clip
-from spade.relations.model import Heads, HeadsConfig, Nodes
+from spade.open_vocabulary import fuse
+from spade.relations.model import Heads, Nodes
 from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
 from spade.vocabulary import Vocabulary, parse_label, user_vocabulary
-from spade.weights import load_weights
-from spade.workspace import Workspace
 
-MODEL_FORMAT = 1
 Picture = str | Path | Image.Image | np.ndarray
 Words = Vocabulary | str | Path | Sequence[str]
 MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
@@ -59,6 +55,7 @@ class _Seen:
     words: _Words
     proposals: Proposals
     probabilities: Tensor
+    cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
 
     @property
     def masks(self) -> Tensor:
@@ -67,11 +64,15 @@ class _Seen:
 
 
 class Model:
-    """Pictures to scene graphs, for any vocabulary."""
+    """Pictures to scene graphs, for any vocabulary.
 
-    def __init__(self, student: Student, heads: Heads, vocabulary: Vocabulary, facts: dict[str, Any]) -> None:
-        self.student, self.vocabulary, self.facts = student, vocabulary, facts
+    fusion: exponent of the diffusion branch; below 1 OpenCLIP's view of the segments, and of pairs' unions, has the rest.
+    """
+
+    def __init__(self, student: Student, heads: Heads, vocabulary: Vocabulary, facts: dict[str, Any], fusion: float = 1.0) -> None:
+        self.student, self.vocabulary, self.facts, self.fusion = student, vocabulary, facts, fusion
         self.heads = heads.to(student.backbone.device).eval()
+        self.strides = preset(student.backbone.folder).map_strides
         self._words: _Words | None = None
 
     def __call__(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
@@ -117,14 +118,18 @@ class Model:
         name = Path(image).name if isinstance(image, (str, Path)) else ""
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
         words = self._known(self._vocabulary(vocabulary))
-        features = self.student.features(self.student.observe(picture), words.context)
-        proposals, classes = self.heads.propose(features, words.objects)
-        return _Seen(name, picture, words, proposals, classes[-1][0].softmax(-1))
+        sight = self.student.see(self.student.observe(picture), words.context, len(words.objects), self.strides)
+        proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
+        probabilities, cells = classes[-1][0].softmax(-1), None
+        if self.fusion < 1:
+            cells = self.student.clip.embed_cells(picture)
+            seen = self.student.clip.region_scores(cells, proposals.masks[-1][0].float().sigmoid(), words.objects)
+            probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
+        return _Seen(name, picture, words, proposals, probabilities, cells)
 
     def _finish(self, seen: _Seen, panoptic: np.ndarray, found: list[PanopticSegment], top: int, min_score: float) -> Prediction:
         """Relations between the segments of a map (H, W), n = the n-th of ``found``."""
-        proposals = seen.proposals
-        pairs, related, predicates = self._relations(found, panoptic, proposals.queries[-1], proposals.pixels, proposals.memory, seen.words)
+        pairs, related, predicates = self._relations(found, panoptic, seen)
         scores = related[:, None] * predicates
         graph = _graph(seen.name, panoptic, found, pairs, scores, seen.words.vocabulary, self.facts, top, min_score)
         return Prediction(graph, pairs, scores, 1 - related)
@@ -138,18 +143,20 @@ class Model:
             return user_vocabulary(Path(words), self.vocabulary)
         return Vocabulary(tuple(parse_label(word) for word in words), self.vocabulary.predicates)
 
-    def _relations(
-        self, found: list[PanopticSegment], panoptic: np.ndarray, queries: Tensor, pixels: Tensor, memory: Tensor, words: _Words
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _relations(self, found: list[PanopticSegment], panoptic: np.ndarray, seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
+        words, proposals = seen.words, seen.proposals
         if len(found) < 2:
             return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, len(words.vocabulary.predicates)), np.float32)
-        masks = _masks(panoptic, len(found), pixels)
+        masks = _masks(panoptic, len(found), proposals.pixels)
         chosen = [segment.query for segment in found]
         label = words.objects[[segment.category for segment in found]]
-        refined, _ = self.heads.refine([Nodes(queries[0][chosen], masks, label)], pixels)
-        result = self.heads.relate(refined[0], masks, memory[0], words.predicates)
+        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks)
+        (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
         related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
+        if seen.cells is not None:
+            unions = torch.maximum(masks[result.pairs[:, 0]], masks[result.pairs[:, 1]])
+            predicates = fuse(predicates, self.student.clip.region_scores(seen.cells, unions, words.predicates), self.fusion)
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
     def _known(self, vocabulary: Vocabulary) -> _Words:
@@ -214,76 +221,6 @@ def _graph(
                 relations.append(Relation(segments[subject].id, segments[target].id, predicate, float(best[row])))
     height, width = panoptic.shape
     return SceneGraph(name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)
-
-
-def find_model(source: str | Path | None) -> Path:
-    """The folder of a model: the packaged one, a model folder, or a workspace's newest trained one."""
-    if source is None:
-        return embedded_model()
-    folder = Path(source)
-    if (folder / "model.json").is_file():
-        return folder
-    if (folder / "train-relations").is_dir():
-        newest = Workspace(folder).newest("train-relations")
-        if newest is not None:
-            return newest.path
-    raise SpadeError(
-        f"{folder}: holds no trained model (model.json); name a workspace where spade train-relations ran, or none for the packaged model."
-    )
-
-
-@dataclass(frozen=True)
-class Description:
-    """What model.json says: names of the backbone and the OpenCLIP model, the heads' shape, the training vocabulary."""
-
-    backbone: str
-    clip: str
-    heads: HeadsConfig
-    vocabulary: Vocabulary
-
-
-def describe(folder: Path) -> Description:
-    """Read a model folder's model.json. Raises SpadeError where it is none of this version."""
-    path = folder / "model.json"
-    facts = read_json(path, "model", "train one with: spade train-relations")
-    try:
-        if facts["format"] != MODEL_FORMAT:
-            raise ValueError(f"format {facts['format']!r}")
-        vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        return Description(str(facts["backbone"]), str(facts["clip"]), HeadsConfig.from_json(facts["heads"]), vocabulary)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise SpadeError(f"{path}: is no model of format {MODEL_FORMAT} ({reason}); train it anew with: spade train-relations") from None
-
-
-def model_fingerprint(folder: Path) -> str:
-    """Hash of all that a model folder's predictions depend on: its own weights, its backbone and its OpenCLIP model."""
-    description = describe(folder)
-    own = [folder / "model.json", folder / "heads.safetensors", *sorted((folder / "adapter").glob("*"))]
-    for path in own:
-        if not path.is_file():
-            raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations")
-    parts = [fingerprint(resolve_backbone(description.backbone)), fingerprint(resolve_clip(description.clip))]
-    return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
-
-
-def load(source: str | Path | None = None, device: str = "auto", dtype: str = "float32") -> Model:
-    """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
-
-    Raises SpadeError if the folder holds no model, or one that does not fit together.
-    """
-    folder = find_model(source)
-    description = describe(folder)
-    if dtype not in ("float32", "float16", "bfloat16"):
-        raise SpadeError(f"dtype {dtype}: unknown number format; use float32, float16 or bfloat16.")
-    place = pick_device(device)
-    backbone = load_backbone(description.backbone, place, getattr(torch, dtype))
-    student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
-    heads = Heads(description.heads)
-    load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
-    origin = "packaged" if folder == embedded_model() else folder.name
-    facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
-    return Model(student, heads, description.vocabulary, facts)
 
 
 def pick_device(name: str) -> torch.device:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
-from torch import Tensor
-from torch.nn.functional import normalize
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, linear, normalize
 
 from spade.errors import SpadeError
 from spade.vocabulary import Label
@@ -74,11 +74,80 @@ class OpenClip:
         embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
         return embedding.float()
 
+    @torch.no_grad()
+    def embed_cells(self, image: Image.Image) -> Tensor:
+        """(D, h, w) unit embeddings of a picture's cells: each cell's value vector through the model's own projections, float32.
+
+        What the pooling attention of the last layer would mix, unmixed (MaskCLIP, Zhou et al., 2022). Raises SpadeError for an image
+        tower that is neither OpenCLIP's ResNet nor its plain vision transformer.
+        """
+        visual, pixels = self.model.visual, self._pixels(image)[None].to(self.device)
+        if hasattr(visual, "attnpool"):
+            grid = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)["image_intermediates"][-1]
+            height, width = grid.shape[-2:]
+            cells = grid.flatten(2).transpose(1, 2) + visual.attnpool.positional_embedding[1:].to(grid.dtype)
+            values = visual.attnpool.c_proj(visual.attnpool.v_proj(cells))
+        elif hasattr(visual, "transformer") and isinstance(getattr(visual.transformer.resblocks[-1], "attn", None), nn.MultiheadAttention):
+            block = visual.transformer.resblocks[-1]
+            seen: dict[str, Tensor] = {}
+            handle = block.register_forward_pre_hook(
+                lambda module, args, kwargs: seen.update(x=args[0] if args else kwargs["q_x"]), with_kwargs=True
+            )
+            try:
+                visual(pixels)
+            finally:
+                handle.remove()
+            height, width = visual.grid_size
+            inner = block.ln_1(seen["x"][:, -height * width :])
+            size = inner.shape[-1]
+            bias = None if block.attn.in_proj_bias is None else block.attn.in_proj_bias[2 * size :]
+            values = visual.ln_post(block.ls_1(block.attn.out_proj(linear(inner, block.attn.in_proj_weight[2 * size :], bias))))
+            values = values if visual.proj is None else values @ visual.proj
+        else:
+            raise SpadeError(f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use --fusion 1.")
+        return normalize(values.float(), dim=-1)[0].T.unflatten(1, (height, width))
+
+    def region_scores(self, cells: Tensor, masks: Tensor, texts: Tensor) -> Tensor:
+        """Probabilities (N, C) of texts (C, D) for masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are given.
+
+        At the temperature that the model was trained with.
+        """
+        shares = interpolate(masks[None].float(), size=cells.shape[-2:], mode="area")[0].flatten(1)
+        pooled = normalize(shares @ cells.flatten(1).T, dim=-1)
+        return (self.model.logit_scale.exp().float() * pooled @ texts.T).softmax(-1)
+
     def _pixels(self, image: Image.Image) -> Tensor:
         height, width = self.size
         resized = image.resize((width, height), Image.Resampling.BICUBIC)
         array = torch.from_numpy(np.asarray(resized, np.float32) / 255).permute(2, 0, 1)
         return (array - self._mean) / self._std
+
+
+def fuse(diffusion: Tensor, clip: Tensor, exponent: float) -> Tensor:
+    """SPADE's two branches as one: diffusion^exponent * clip^(1 - exponent), with the total that ``diffusion`` had. Both (..., C)."""
+    mixed = diffusion.clamp(min=1e-12) ** exponent * clip.clamp(min=1e-12) ** (1 - exponent)
+    return mixed * (diffusion.sum(-1, keepdim=True) / mixed.sum(-1, keepdim=True))
+
+
+class TextClassifier(nn.Module):
+    """Scores by cosine to text embeddings, with a learned scale; optionally a learned "nothing" at the end.
+
+    forward: vectors (..., D), text (C, D_clip) unit rows -> logits (..., C) or (..., C + 1).
+    """
+
+    def __init__(self, width: int, clip_dim: int, with_nothing: bool) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, clip_dim))
+        self.scale = nn.Parameter(torch.tensor(2.3))  # exp(2.3) is about 10
+        self.nothing = nn.Parameter(torch.randn(clip_dim) * 0.02) if with_nothing else None
+        self.centre = nn.Parameter(torch.zeros(clip_dim))
+
+    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
+        """Logits. A learned centre is taken off the text rows: embeddings of short phrases share most of their direction."""
+        rows = normalize(text - self.centre, dim=-1)
+        if self.nothing is not None:
+            rows = torch.cat([rows, normalize(self.nothing, dim=-1)[None]])
+        return self.scale.exp().clamp(max=100) * normalize(self.project(vectors), dim=-1) @ rows.T
 
 
 def resolve_clip(source: str) -> Path:

@@ -36,7 +36,7 @@ def test_arrows_run_one_way():
         {"vocabulary", "workspace", "config", "distributed", "training"},
         {"data", "world", "open_vocabulary", "scene_graph"},
         {"diffusion", "segmentation", "relations", "export", "evaluation"},
-        {"model"},
+        {"model", "loading"},
         {"steps"},
     ]
     level = {name: i for i, room in enumerate(rooms) for name in room}

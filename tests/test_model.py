@@ -11,7 +11,8 @@ import spade
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.files import sha256_file
-from spade.model import describe, find_model, model_fingerprint, pick_device
+from spade.loading import describe, find_model, model_fingerprint
+from spade.model import pick_device
 from spade.scene_graph import segment_geometry
 from spade.vocabulary import Label, Vocabulary
 from spade.world.annotation import make_sample
@@ -113,7 +114,7 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
     shutil.copytree(embedded_model(), tmp_path / "m")
     facts = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
-    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 1"):
+    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 2"):
         spade.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
     (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")

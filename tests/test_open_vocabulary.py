@@ -9,7 +9,7 @@ from PIL import Image
 
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
-from spade.open_vocabulary import OBJECT_TEMPLATES, load_clip, resolve_clip
+from spade.open_vocabulary import OBJECT_TEMPLATES, OpenClip, fuse, load_clip, resolve_clip
 from spade.vocabulary import Label
 
 
@@ -58,3 +58,47 @@ def test_weights_of_another_shape_are_refused(tmp_path):
     (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(config))
     with pytest.raises(SpadeError, match="cannot be loaded"):
         load_clip(str(tmp_path / "clip"), torch.device("cpu"))
+
+
+def test_cells_of_the_packaged_model(clip):
+    picture = Image.new("RGB", (128, 128), "green")
+    picture.paste((200, 30, 30), (0, 0, 64, 128))
+    cells = clip.embed_cells(picture)
+    assert cells.shape == (clip.dim, 4, 4)
+    assert torch.allclose(cells.norm(dim=0), torch.ones(4, 4), atol=1e-5)
+    left, right = cells[:, :, 0].mean(1), cells[:, :, 3].mean(1)
+    assert not torch.allclose(left, right, atol=0.02)
+
+
+def test_cells_of_a_vision_transformer():
+    import open_clip
+
+    torch.manual_seed(0)
+    vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8}
+    text = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
+    model = open_clip.model.CLIP(24, vision, text).eval()
+    clip = OpenClip("x", model, None, (32, 32), (0.0,) * 3, (1.0,) * 3, torch.device("cpu"))
+    assert clip.embed_cells(Image.new("RGB", (40, 40), "red")).shape == (24, 4, 4)
+    model.visual.transformer.resblocks[-1].attn = torch.nn.Identity()
+    with pytest.raises(SpadeError, match="gives no embeddings of regions; use --fusion 1"):
+        clip.embed_cells(Image.new("RGB", (40, 40), "red"))
+
+
+def test_region_scores_by_hand(clip):
+    """Two cells; a mask of the first sees the first's text, one of both is between."""
+    cells = torch.zeros(clip.dim, 1, 2)
+    cells[0, 0, 0], cells[1, 0, 1] = 1, 1
+    texts = torch.eye(clip.dim)[:2]
+    masks = torch.tensor([[[1.0, 1.0, 0.0, 0.0]], [[1.0, 1.0, 1.0, 1.0]]])
+    scale = clip.model.logit_scale.exp()
+    assert torch.allclose(
+        clip.region_scores(cells, masks, texts), torch.stack([torch.stack([scale, 0 * scale]).softmax(0), torch.full((2,), 0.5)]), atol=1e-5
+    )
+
+
+def test_fusion_by_hand():
+    diffusion, seen = torch.tensor([0.6, 0.2]), torch.tensor([0.1, 0.9])
+    mixed = torch.tensor([0.6**0.34 * 0.1**0.66, 0.2**0.34 * 0.9**0.66])
+    assert torch.allclose(fuse(diffusion, seen, 0.34), 0.8 * mixed / mixed.sum(), atol=1e-6)
+    assert torch.allclose(fuse(diffusion, seen, 1.0), diffusion)
+    assert torch.allclose(fuse(diffusion, seen, 0.0), 0.8 * seen)

@@ -73,6 +73,22 @@ class LabelContext:
         return LabelContext(self.begin, self.tokens[list(chosen)])
 
 
+@dataclass(frozen=True)
+class Sight:
+    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the objects' names (1, C, h, w).
+
+    ``attention`` is each cell's share for each name; None of a student that is told no labels.
+    """
+
+    features: tuple[Tensor, ...]
+    attention: Tensor | None
+
+    @property
+    def bytes(self) -> int:
+        """Memory it takes."""
+        return sum(t.numel() * t.element_size() for t in (*self.features, *([] if self.attention is None else [self.attention])))
+
+
 class Student:
     """Frozen backbone and CLIP, the image adapter, and (when attached or loaded) the LoRA.
 
@@ -117,11 +133,17 @@ class Student:
         return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
-    def features(self, observation: Observation, labels: LabelContext) -> Sequence[Tensor]:
-        """All features of one picture, fine to coarse, each (1, C, H, W) float32: one UNet pass on the clean latent."""
+    def see(self, observation: Observation, labels: LabelContext, objects: int, strides: Sequence[int]) -> Sight:
+        """One UNet pass on the clean latent: all features of one picture, and where it looks for the first ``objects`` names."""
         context = self.context(labels, observation.embedding)
-        coarse = decoder_features(self.backbone, observation.latents, context, self.timestep)
-        return ordered(observation.fine | coarse)
+        told = self.kind.labels
+        with reading(self.backbone.unet, strides if told else ()) as store:
+            coarse = decoder_features(self.backbone, observation.latents, context, self.timestep)
+        maps = None
+        if told:
+            height, width = observation.latents.shape[-2:]
+            maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + objects].float()
+        return Sight(tuple(ordered(observation.fine | coarse)), maps)
 
     def save(self, folder: Path) -> None:
         """Write what was trained; adapter.json, which says what it fits, comes last."""

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from spade.relations.model import Heads, Nodes
+from spade.relations.model import Heads, Nodes, RelationHeads
 from spade.segmentation.mask_generator import MaskLoss, match_queries, shrink_masks
 
-RQC_WEIGHT = 0.6
+WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
 MAX_PAIRS = 128  # ordered pairs an image that the relation decoder sees in training
 
 
@@ -25,47 +25,99 @@ class Truth:
     triples: Tensor
 
 
-def stage2_losses(
-    heads: Heads, criterion: MaskLoss, features: Sequence[Tensor], truths: Sequence[Truth], objects: Tensor, predicates: Tensor
-) -> dict[str, Tensor]:
-    """Weighted loss terms of a batch. features fine to coarse, (B, C_i, H_i, W_i); objects (C, D_clip), predicates (P, D_clip).
+@dataclass(frozen=True)
+class Imbalance:
+    """What is done about rare predicates: ``log_prior`` (P,) is added to the logits in training, ``weight`` (P,) scales their loss."""
 
+    log_prior: Tensor | None = None
+    weight: Tensor | None = None
+
+    @classmethod
+    def of(cls, kind: str, counts: Tensor, strength: float) -> Imbalance:
+        """kind: none; adjust, by ``strength`` of the log prior (Menon et al., 2021); reweight, by the prior to minus that power.
+
+        counts (P,): relations of each predicate in training; one is added to each. Weights have mean 1 over relations.
+        """
+        prior = (counts.float() + 1) / (counts.float() + 1).sum()
+        if kind == "adjust":
+            return cls(log_prior=strength * prior.log())
+        if kind == "reweight":
+            weight = prior**-strength
+            return cls(weight=weight / (weight * prior).sum())
+        return cls()
+
+
+def stage2_losses(
+    heads: Heads,
+    criterion: MaskLoss,
+    features: Sequence[Tensor],
+    attention: Tensor | None,
+    truths: Sequence[Truth],
+    objects: Tensor,
+    predicates: Tensor,
+    weights: Mapping[str, float] = WEIGHTS,
+    imbalance: Imbalance = Imbalance(),
+) -> dict[str, Tensor]:
+    """Weighted loss terms of a batch.
+
+    features fine to coarse, (B, C_i, H_i, W_i), attention (B, C, h, w); objects (C, D_clip), predicates (P, D_clip).
     Relations are learned on the annotated segments, each with the query that stands for it.
     """
-    proposals, classes = heads.propose(features, objects)
-    terms = {"mask": criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths])}
+    proposals, classes = heads.proposer(features, objects, attention)
+    mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths])
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
     images, kept = [], []
     for i, truth in enumerate(truths):
         masks = shrink_masks(truth.masks, grid)
         found = match_queries(proposals.masks[-1][i], classes[-1][i], masks, truth.classes)
         held = torch.nonzero(found >= 0).flatten()
-        images.append(Nodes(proposals.queries[-1][i][found[held]], masks[held], objects[truth.classes[held]]))
+        query, label = proposals.queries[-1][i][found[held]], objects[truth.classes[held]]
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held]))
         kept.append(_renumber(truth.triples, held, len(truth.classes)))
-    refined, _ = heads.refine(images, proposals.pixels)
+    return {"mask": weights["mask"] * mask} | relation_losses(
+        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
+    )
+
+
+def relation_losses(
+    heads: RelationHeads,
+    images: Sequence[Nodes],
+    triples: Sequence[Tensor],
+    memory: Tensor,
+    predicates: Tensor,
+    weights: Mapping[str, float] = WEIGHTS,
+    imbalance: Imbalance = Imbalance(),
+) -> dict[str, Tensor]:
+    """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D); predicates (P, D_clip).
+
+    One predicate a pair counts, drawn at random where several are annotated.
+    """
+    targets, asked = [], []
+    for nodes, own in zip(images, triples, strict=True):
+        target = torch.zeros((len(nodes), len(nodes)), device=memory.device)
+        target[own[:, 0], own[:, 1]] = 1
+        targets.append(target)
+        asked.append(_training_pairs(target))
     relation: list[Tensor] = []
     related: list[Tensor] = []
     similar: list[Tensor] = []
-    for i, (nodes, triples) in enumerate(zip(images, kept, strict=True)):
-        count = len(nodes.masks)
+    scored = heads.relate(images, memory, predicates, asked)
+    for scores, own, target in zip(scored, triples, targets, strict=True):
+        count = len(target)
         if count < 2:
             continue
-        target = torch.zeros((count, count), device=refined.device)
-        target[triples[:, 0], triples[:, 1]] = 1
-        pairs = _training_pairs(target)
-        scores = heads.relate(refined[i, :count], nodes.masks, proposals.memory[i], predicates, pairs)
-        off_diagonal = ~torch.eye(count, dtype=torch.bool, device=refined.device)
+        off_diagonal = ~torch.eye(count, dtype=torch.bool, device=memory.device)
         similar.append(mse_loss(scores.similarity[off_diagonal], target[off_diagonal]))
-        related.append(binary_cross_entropy_with_logits(scores.pair_logits, target[pairs[:, 0], pairs[:, 1]]))
-        if len(triples):
-            names = _one_predicate_a_pair(triples, count)
-            labelled = names[pairs[:, 0], pairs[:, 1]]
-            relation.append(cross_entropy(scores.predicate_logits[labelled >= 0], labelled[labelled >= 0]))
-    zero = proposals.pixels.sum() * 0
-    terms["rel"] = torch.stack(relation).mean() if relation else zero
-    terms["pair"] = torch.stack(related).mean() if related else zero
-    terms["rqc"] = RQC_WEIGHT * torch.stack(similar).mean() if similar else zero
-    return terms
+        related.append(binary_cross_entropy_with_logits(scores.pair_logits, target[scores.pairs[:, 0], scores.pairs[:, 1]]))
+        if len(own):
+            names = _one_predicate_a_pair(own, count)[scores.pairs[:, 0], scores.pairs[:, 1]]
+            logits = scores.predicate_logits[names >= 0]
+            if imbalance.log_prior is not None:
+                logits = logits + imbalance.log_prior
+            relation.append(cross_entropy(logits, names[names >= 0], weight=imbalance.weight))
+    zero = memory.sum() * 0
+    terms = {"rel": relation, "pair": related, "rqc": similar}
+    return {name: weights[name] * torch.stack(values).mean() if values else zero for name, values in terms.items()}
 
 
 def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:

@@ -1,89 +1,55 @@
-"""The trained heads: masks, labels and relations on top of frozen features, in one module."""
+"""The second half of the heads: segments as nodes to ordered pairs with scores for any predicates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.utils.rnn import pad_sequence
 
-from spade.relations.neighbours import neighbour_graph
+from spade.open_vocabulary import TextClassifier
+from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import NodeEncoder, node_geometry, pool
-from spade.relations.pairs import PAIR_GEOMETRY, PairSimilarity, pair_geometry, select_pairs
-from spade.relations.transformer import RelationGraphTransformer
-from spade.segmentation.mask_generator import MaskGenerator, Proposals, decoder_config
+from spade.relations.pairs import PAIR_GEOMETRY, PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.transformer import PARTS, RelationGraphTransformer
+from spade.segmentation.proposer import Proposer, ProposerConfig
 
 
 @dataclass(frozen=True)
-class HeadsConfig:
-    """Everything that is needed to build the heads again."""
+class RelationConfig:
+    """Everything that is needed to build the relation part again; the defaults are what measured best."""
 
-    strides: tuple[int, ...]  # of the features, fine to coarse, in pixels
-    channels: tuple[int, ...]
     clip_dim: int
-    classes: int  # of the training vocabulary; only the loss needs it
     width: int = 64
-    queries: int = 24
-    decoder_layers: int = 3
-    graph_layers: int = 3
+    layers: int = 3  # of the relation graph transformer
+    context: tuple[str, ...] = PARTS  # of its layers
+    attention: str = "values"  # or literal
+    neighbours: str = "hard"  # or soft
+    selector: str = "roles"  # or cosine, SPADE's symmetric one
+    geometry: bool = True  # of ordered pairs
     pairs: int = 100  # that go to the relation decoder at test time
-
-    def to_json(self) -> dict:
-        """Plain data."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict) -> HeadsConfig:
-        """The inverse of ``to_json``."""
-        return cls(**data | {"strides": tuple(data["strides"]), "channels": tuple(data["channels"])})
-
-
-class TextClassifier(nn.Module):
-    """Scores by cosine to text embeddings, with a learned scale; optionally a learned "nothing" at the end.
-
-    forward: vectors (..., D), text (C, D_clip) unit rows -> logits (..., C) or (..., C + 1).
-    """
-
-    def __init__(self, width: int, clip_dim: int, with_nothing: bool) -> None:
-        super().__init__()
-        self.project = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, clip_dim))
-        self.scale = nn.Parameter(torch.tensor(2.3))  # exp(2.3) is about 10
-        self.nothing = nn.Parameter(torch.randn(clip_dim) * 0.02) if with_nothing else None
-        self.centre = nn.Parameter(torch.zeros(clip_dim))
-
-    def forward(self, vectors: Tensor, text: Tensor) -> Tensor:
-        """Logits. A learned centre is taken off the text rows: embeddings of short phrases share most of their direction."""
-        rows = normalize(text - self.centre, dim=-1)
-        if self.nothing is not None:
-            rows = torch.cat([rows, normalize(self.nothing, dim=-1)[None]])
-        return self.scale.exp().clamp(max=100) * normalize(self.project(vectors), dim=-1) @ rows.T
-
-
-class _PairDecoderLayer(nn.Module):
-    """Pair queries attend to the picture's features, each for itself."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
-        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.norm = nn.LayerNorm(width)
-
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Queries (1, R, D), memory (1, T, D) -> (1, R, D)."""
-        queries = queries + self.attention(self.norm(queries), memory, memory, need_weights=False)[0]
-        out: Tensor = queries + self.mlp(queries)
-        return out
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The segments of ONE image: query (N, D), masks (N, h, w) in [0, 1] on the finest grid, label (N, D_clip)."""
+    """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), masks (N, h, w) in [0, 1]."""
 
     query: Tensor
-    masks: Tensor
+    pooled: Tensor
     label: Tensor
+    masks: Tensor
+
+    @classmethod
+    def of(cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor) -> Nodes:
+        """With pixels (D, h, w), the mask features."""
+        return cls(query, pool(pixels, masks), label, masks)
+
+    def __len__(self) -> int:
+        """How many segments."""
+        return len(self.query)
 
 
 @dataclass(frozen=True)
@@ -96,59 +62,113 @@ class RelationScores:
     predicate_logits: Tensor
 
 
+class _PairDecoderLayer(nn.Module):
+    """Pair queries attend to the picture's features, each for itself."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
+        """Queries (B, R, D), memory (B, T, D) -> (B, R, D)."""
+        queries = queries + self.attention(self.norm(queries), memory, memory, need_weights=False)[0]
+        out: Tensor = queries + self.mlp(queries)
+        return out
+
+
+class RelationHeads(nn.Module):
+    """Node encoder, relation graph transformer, pair selection, relation decoder, predicate classifier."""
+
+    def __init__(self, config: RelationConfig) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.query_norm = nn.LayerNorm(width)
+        self.nodes = NodeEncoder(width, config.clip_dim)
+        self.neighbours = SoftNeighbours() if config.neighbours == "soft" else None
+        self.graph = RelationGraphTransformer(width, config.layers, parts=config.context, literal=config.attention == "literal")
+        self.similarity = PairCosine() if config.selector == "cosine" else PairSimilarity(width)
+        self.pair_query = nn.Linear(2 * width, width)
+        self.pair_geometry = None
+        if config.geometry:
+            self.pair_geometry = nn.Sequential(nn.Linear(PAIR_GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
+        self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
+        self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+        self.classifier = TextClassifier(width, config.clip_dim, with_nothing=False)
+
+    def refine(self, images: Sequence[Nodes]) -> tuple[Tensor, Tensor]:
+        """Node vectors after the graph transformer, padded: (B, N, D), and which are real: (B, N) bool. One image or more."""
+        longest = max(1, max(len(nodes) for nodes in images))
+        first = images[0].query
+        vectors = first.new_zeros((len(images), longest, self.config.width))
+        graph = first.new_zeros((len(images), longest, longest))
+        present = torch.zeros((len(images), longest), dtype=torch.bool, device=first.device)
+        for i, nodes in enumerate(images):
+            count = len(nodes)
+            if not count:
+                continue
+            query = self.query_norm(nodes.query)
+            vectors[i, :count] = self.nodes(query, nodes.pooled, nodes.label, node_geometry(nodes.masks))
+            if self.neighbours is None:
+                graph[i, :count, :count] = neighbour_graph(nodes.masks, query.detach()).to(graph.dtype)
+            else:
+                graph[i, :count, :count] = self.neighbours(nodes.masks, query.detach())
+            present[i, :count] = True
+        return self.graph(vectors, graph, present), present
+
+    def relate(
+        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None = None
+    ) -> list[RelationScores]:
+        """Scores of ordered pairs, image by image; without ``pairs`` (R_i, 2) the most similar ones are chosen.
+
+        memory (B, T, D), predicates (P, D_clip).
+        """
+        refined, _ = self.refine(images)
+        similarity = [self.similarity(refined[i, : len(nodes)]) for i, nodes in enumerate(images)]
+        chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
+        queries = []
+        for i, (nodes, own) in enumerate(zip(images, chosen, strict=True)):
+            query = self.pair_query(torch.cat([refined[i][own[:, 0]], refined[i][own[:, 1]]], dim=1))
+            if self.pair_geometry is not None and len(own):
+                query = query + self.pair_geometry(pair_geometry(nodes.masks, own))
+            queries.append(query)
+        decoded = pad_sequence(queries, batch_first=True)
+        if decoded.shape[1]:
+            for layer in self.pair_decoder:
+                decoded = layer(decoded, memory)
+        related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
+        return [
+            RelationScores(alike, own, related[i, : len(own)], named[i, : len(own)])
+            for i, (alike, own) in enumerate(zip(similarity, chosen, strict=True))
+        ]
+
+
+@dataclass(frozen=True)
+class HeadsConfig:
+    """Both halves."""
+
+    proposer: ProposerConfig
+    relations: RelationConfig
+
+    def to_json(self) -> dict:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict) -> HeadsConfig:
+        """The inverse of ``to_json``."""
+        plain: dict[str, dict[str, Any]] = {
+            half: {name: tuple(v) if isinstance(v, list) else v for name, v in data[half].items()} for half in ("proposer", "relations")
+        }
+        return cls(ProposerConfig(**plain["proposer"]), RelationConfig(**plain["relations"]))
+
+
 class Heads(nn.Module):
-    """Stage 2 of SPADE: mask generator, relation graph transformer, open-vocabulary classifiers."""
+    """Stage 2 of SPADE: proposer and relation part in one module."""
 
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
-        width = config.width
-        self.decoder_config = decoder_config(config.strides, config.queries, width, config.decoder_layers, config.classes)
-        self.mask_generator = MaskGenerator(self.decoder_config, config.channels)
-        self.object_classifier = TextClassifier(width, config.clip_dim, with_nothing=True)
-        self.query_norm = nn.LayerNorm(width)
-        self.nodes = NodeEncoder(width, config.clip_dim)
-        self.graph = RelationGraphTransformer(width, config.graph_layers)
-        self.similarity = PairSimilarity(width)
-        self.pair_query = nn.Linear(2 * width, width)
-        self.pair_geometry = nn.Sequential(nn.Linear(PAIR_GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
-        self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
-        self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
-        self.predicate_classifier = TextClassifier(width, config.clip_dim, with_nothing=False)
-
-    def propose(self, features: Sequence[Tensor], objects: Tensor) -> tuple[Proposals, list[Tensor]]:
-        """Proposals and, for each decoder layer, class logits (B, Q, C + 1) against the text rows ``objects`` (C, D_clip)."""
-        proposals = self.mask_generator(features)
-        return proposals, [self.object_classifier(queries, objects) for queries in proposals.queries]
-
-    def refine(self, images: Sequence[Nodes], pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Node vectors after the graph transformer, padded: (B, N, D), and which are real: (B, N) bool.
-
-        pixels (B, D, h, w): the mask features that are pooled under the masks.
-        """
-        longest = max(1, max(len(nodes.masks) for nodes in images))
-        vectors = pixels.new_zeros((len(images), longest, self.config.width))
-        graph = torch.zeros((len(images), longest, longest), dtype=torch.bool, device=pixels.device)
-        present = torch.zeros((len(images), longest), dtype=torch.bool, device=pixels.device)
-        for i, nodes in enumerate(images):
-            count = len(nodes.masks)
-            if not count:
-                continue
-            query = self.query_norm(nodes.query)
-            vectors[i, :count] = self.nodes(query, pool(pixels[i], nodes.masks), nodes.label, node_geometry(nodes.masks))
-            graph[i, :count, :count] = neighbour_graph(nodes.masks, query.detach())
-            present[i, :count] = True
-        return self.graph(vectors, graph, present), present
-
-    def relate(self, refined: Tensor, masks: Tensor, memory: Tensor, predicates: Tensor, pairs: Tensor | None = None) -> RelationScores:
-        """Scores of ordered pairs of ONE image; without ``pairs`` the most similar ones are chosen.
-
-        refined (N, D), masks (N, h, w), memory (T, D), predicates (P, D_clip).
-        """
-        similarity = self.similarity(refined)
-        chosen = select_pairs(similarity.detach(), self.config.pairs) if pairs is None else pairs
-        query = self.pair_query(torch.cat([refined[chosen[:, 0]], refined[chosen[:, 1]]], dim=1))
-        query = (query + self.pair_geometry(pair_geometry(masks, chosen)))[None]
-        for layer in self.pair_decoder:
-            query = layer(query, memory[None])
-        return RelationScores(similarity, chosen, self.related(query[0])[:, 0], self.predicate_classifier(query[0], predicates))
+        self.proposer, self.relations = Proposer(config.proposer), RelationHeads(config.relations)

@@ -1,9 +1,9 @@
-"""The spatial-semantic graph: which segments are neighbours."""
+"""The spatial-semantic graph: which segments are neighbours, or how much."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from spade.relations.nodes import mask_boxes
@@ -16,10 +16,54 @@ def neighbour_graph(masks: Tensor, vectors: Tensor, reach: float = 0.1, similari
     where the cosine of their vectors exceeds ``similarity`` (SPADE's eta). masks (N, h, w) in [0, 1], vectors (N, D).
     """
     boxes = mask_boxes(masks)
+    size = _sizes(boxes)
+    near = _gaps(boxes) <= reach * (size[:, None] + size[None]) / 2
+    return near | (_cosines(vectors) > similarity) | torch.eye(len(masks), dtype=torch.bool, device=masks.device)
+
+
+class SoftNeighbours(nn.Module):
+    """Soft graph of ONE image, (N, N) in [0, 1]: beta sig(k_g g + b_g) + (1 - beta) sig(k_s cos + b_s), g = IoU + exp(-gap / tau).
+
+    SPADE++'s, with boxes' gaps in mean sizes, all scalars learned, and with offsets: without them no weight falls below a half.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space, self.likeness = nn.Parameter(torch.tensor([8.0, -5.0])), nn.Parameter(torch.tensor([8.0, -5.0]))
+        self.balance, self.reach = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(-1.5))
+
+    def forward(self, masks: Tensor, vectors: Tensor) -> Tensor:
+        """Masks (N, h, w) in [0, 1], vectors (N, D)."""
+        boxes = mask_boxes(masks)
+        size = _sizes(boxes)
+        gap = _gaps(boxes) / ((size[:, None] + size[None]) / 2).clamp(min=1e-4)
+        nearness = _overlaps(boxes) + (-gap / self.reach.exp()).exp()
+        share = self.balance.sigmoid()
+        spatial = (self.space[0] * nearness + self.space[1]).sigmoid()
+        alike = (self.likeness[0] * _cosines(vectors) + self.likeness[1]).sigmoid()
+        weight: Tensor = share * spatial + (1 - share) * alike
+        itself = torch.eye(len(masks), dtype=torch.bool, device=masks.device)
+        return weight.masked_fill(itself, 1.0)
+
+
+def _sizes(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(1).sqrt()
+
+
+def _gaps(boxes: Tensor) -> Tensor:
+    """Distance between boxes (N, 4), 0 where they touch: (N, N)."""
     low, high = boxes[:, :2], boxes[:, 2:]
-    gap = (torch.maximum(low[:, None], low[None]) - torch.minimum(high[:, None], high[None])).clamp(min=0).norm(dim=-1)
-    size = (high - low).clamp(min=0).prod(1).sqrt()
-    near = gap <= reach * (size[:, None] + size[None]) / 2
+    return (torch.maximum(low[:, None], low[None]) - torch.minimum(high[:, None], high[None])).clamp(min=0).norm(dim=-1)
+
+
+def _overlaps(boxes: Tensor) -> Tensor:
+    """IoU of boxes (N, 4): (N, N)."""
+    low, high = torch.maximum(boxes[:, None, :2], boxes[None, :, :2]), torch.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    shared = (high - low).clamp(min=0).prod(-1)
+    area = _sizes(boxes) ** 2
+    return shared / (area[:, None] + area[None] - shared).clamp(min=1e-8)
+
+
+def _cosines(vectors: Tensor) -> Tensor:
     unit = normalize(vectors.float(), dim=-1)
-    alike = unit @ unit.T > similarity
-    return near | alike | torch.eye(len(masks), dtype=torch.bool, device=masks.device)
+    return unit @ unit.T

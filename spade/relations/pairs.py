@@ -27,6 +27,15 @@ class PairSimilarity(nn.Module):
         return normalize(self.subject(nodes), dim=-1) @ normalize(self.object(nodes), dim=-1).transpose(-1, -2)
 
 
+class PairCosine(nn.Module):
+    """SPADE's own pair matrix: cosines of the nodes themselves, symmetric. forward: (..., N, D) -> (..., N, N) in [-1, 1]."""
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """The same in both directions."""
+        unit = normalize(nodes, dim=-1)
+        return unit @ unit.transpose(-1, -2)
+
+
 def select_pairs(similarity: Tensor, count: int) -> Tensor:
     """The ``count`` most similar ordered pairs of ONE image, (R, 2) indices, best first; no segment with itself."""
     nodes = similarity.shape[0]

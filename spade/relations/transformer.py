@@ -2,62 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 
+PARTS = ("near", "far", "convolution")  # attention to neighbours, to all others, and graph convolution over neighbours
+
 
 class _SetAttention(nn.Module):
-    """Scaled dot-product attention from each node to a set of others; an empty set adds nothing."""
+    """Scaled dot-product attention from each node to a weighted set of others; an empty set adds nothing.
 
-    def __init__(self, width: int, heads: int) -> None:
+    literal: as the authors' figure has it, query and value are the node itself and the one key is the mean of the set, so that the set
+    only scales the node.
+    """
+
+    def __init__(self, width: int, heads: int, literal: bool) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.literal = heads, literal
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
 
-    def forward(self, nodes: Tensor, allowed: Tensor) -> Tensor:
-        """Nodes (B, N, D), allowed (B, N, N) bool -> (B, N, D)."""
+    def forward(self, nodes: Tensor, weight: Tensor) -> Tensor:
+        """Nodes (B, N, D), weight (B, N, N) in [0, 1], 0 where a node is not in another's set -> (B, N, D)."""
         q, k, v = (layer(nodes).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
-        logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
-        logits = logits.masked_fill(~allowed[:, None], float("-inf"))
-        weights = torch.nan_to_num(logits.softmax(-1))  # a row without any allowed entry is NaN: no context, so zero
-        mixed = (weights @ v).transpose(1, 2).flatten(2)
-        some = allowed.any(-1, keepdim=True)
-        out: Tensor = self.out(mixed) * some
+        some = (weight > 0).any(-1, keepdim=True)
+        if self.literal:
+            share = weight / weight.sum(-1, keepdim=True).clamp(min=1e-6)
+            mixed = (q * (share[:, None] @ k)).sum(-1, keepdim=True) / q.shape[-1] ** 0.5 * v
+        else:
+            # A weight counts as so much of a node; no weight, no attention.
+            logits = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5 + weight.clamp(min=1e-6).log()[:, None]
+            logits = logits.masked_fill(weight[:, None] <= 0, float("-inf"))
+            mixed = torch.nan_to_num(logits.softmax(-1)) @ v  # a row without any entry is NaN: no context, so zero
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2)) * some
         return out
 
 
 class RelationGraphLayer(nn.Module):
     """Attention over neighbours and, separately, over non-neighbours, both added; graph convolution; MLP; norm (SPADE, stage 2)."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, parts: Collection[str] = PARTS, literal: bool = False) -> None:
         super().__init__()
-        self.near, self.far = _SetAttention(width, heads), _SetAttention(width, heads)
-        self.before = nn.LayerNorm(width)
-        self.convolution = nn.Linear(width, width)
+        self.near = _SetAttention(width, heads, literal) if "near" in parts else None
+        self.far = _SetAttention(width, heads, literal) if "far" in parts else None
+        self.convolution = nn.Linear(width, width) if "convolution" in parts else None
+        self.before = nn.LayerNorm(width) if self.near or self.far else nn.Identity()
         self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, nodes: Tensor, graph: Tensor, present: Tensor) -> Tensor:
-        """Nodes (B, N, D), graph (B, N, N) bool, present (B, N) bool -> (B, N, D)."""
+        """Nodes (B, N, D), graph (B, N, N) in [0, 1], present (B, N) bool -> (B, N, D)."""
         real = present[:, None, :] & present[:, :, None]
+        links = graph * real
         calm = self.before(nodes)
-        nodes = nodes + self.near(calm, graph & real) + self.far(calm, ~graph & real)
-        links = (graph & real).to(nodes.dtype)
-        degree = links.sum(-1).clamp(min=1).rsqrt()
-        spread = degree[..., None] * links * degree[:, None, :]
-        out: Tensor = self.norm(nodes + self.mlp(spread @ self.convolution(nodes)))
+        if self.near is not None:
+            nodes = nodes + self.near(calm, links)
+        if self.far is not None:
+            nodes = nodes + self.far(calm, (1 - graph) * real)
+        told = nodes
+        if self.convolution is not None:
+            degree = links.sum(-1).clamp(min=1).rsqrt()
+            told = degree[..., None] * links * degree[:, None, :] @ self.convolution(nodes)
+        out: Tensor = self.norm(nodes + self.mlp(told))
         return out
 
 
 class RelationGraphTransformer(nn.Module):
-    """L layers over a batch of padded graphs; equivariant to the order of nodes, blind to padding."""
+    """L layers over a batch of padded graphs; equivariant to the order of nodes, blind to padding. Without layers it changes nothing."""
 
-    def __init__(self, width: int, layers: int, heads: int = 4) -> None:
+    def __init__(self, width: int, layers: int, heads: int = 4, parts: Collection[str] = PARTS, literal: bool = False) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(RelationGraphLayer(width, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(RelationGraphLayer(width, heads, parts, literal) for _ in range(layers))
 
     def forward(self, nodes: Tensor, graph: Tensor, present: Tensor) -> Tensor:
-        """Nodes (B, N, D), graph (B, N, N) bool, present (B, N) bool -> (B, N, D)."""
+        """Nodes (B, N, D), graph (B, N, N) in [0, 1] with each node its own neighbour, present (B, N) bool -> (B, N, D)."""
         for layer in self.layers:
             nodes = layer(nodes, graph, present)
         return nodes

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from spade.config import EvalConfig, PredictConfig
 from spade.data.codecs import write_panoptic
@@ -17,7 +18,8 @@ from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
-from spade.model import Model, describe, find_model, load, model_fingerprint, pick_device
+from spade.loading import describe, find_model, load, model_fingerprint
+from spade.model import Model, pick_device
 from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture, true_numbers
@@ -47,7 +49,9 @@ def run(config: PredictConfig, run: Run) -> StepResult:
         done = already_there(draft, config.strict)
     else:
         try:
-            pictures, problems = _predict(config, draft, load(folder, str(device), config.dtype), paths, vocabulary, dataset, run)
+            pictures, problems = _predict(
+                config, draft, load(folder, str(device), config.dtype, config.fusion), paths, vocabulary, dataset, run
+            )
             result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(folder)}
             result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
             done = just_made(draft.finish(result))
@@ -100,11 +104,18 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     folder = choose_model(config.model, run)
     given = config.mode == "predcls"
     prints = {"data": dataset.fingerprint(records, panoptic=given), "model": model_fingerprint(folder)}
-    keys = {"mode": config.mode, "split": config.split, "limit": config.limit, "device": str(device), "dtype": config.dtype}
+    keys: dict[str, Any] = {
+        "mode": config.mode,
+        "split": config.split,
+        "limit": config.limit,
+        "device": str(device),
+        "dtype": config.dtype,
+        "fusion": config.fusion,
+    }
     draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
     if draft.cached:
         return Artifact(draft.step, draft.key, draft.path, draft.manifest)
-    model = load(folder, str(device), config.dtype)
+    model = load(folder, str(device), config.dtype, config.fusion)
     problems: list[str] = []
     draft.begin()
     try:

@@ -16,26 +16,29 @@ from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import feature_channels, feature_strides
-from spade.diffusion.student import Student, load_student
+from spade.diffusion.student import Sight, Student, load_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
+from spade.export.plots import curves_png
 from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
-from spade.model import MODEL_FORMAT, Model, pick_device
+from spade.loading import MODEL_FORMAT
+from spade.model import Model, pick_device
 from spade.open_vocabulary import load_clip
-from spade.relations.losses import Truth, stage2_losses
-from spade.relations.model import Heads, HeadsConfig
+from spade.relations.losses import Imbalance, Truth, stage2_losses
+from spade.relations.model import Heads, HeadsConfig, RelationConfig
 from spade.segmentation.mask_generator import mask_loss
+from spade.segmentation.proposer import ProposerConfig
 from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import TrainingImages, train
-from spade.steps.pictures import readable, sized_picture, true_map
+from spade.steps.pictures import readable, sized_picture, true_map, true_numbers
 from spade.training import Optimisation, Row
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
 from spade.workspace import keyed, verify
 
-STEP, VERSION = "train-relations", 1
+STEP, VERSION = "train-relations", 2
 
 
 def run(config: RelationsConfig, run: Run) -> StepResult:
@@ -75,21 +78,25 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
     torch.manual_seed(config.seed)
-    heads = _heads(student, dataset.vocabulary, config.init, run).to(device)
+    heads = _heads(student, dataset.vocabulary, config, run).to(device)
     draft.begin()
     try:
-        job = _Job(student, heads, dataset, usable, 10 if tiny else 50)
+        job = _Job(student, heads, dataset, usable, config, 10 if tiny else 50)
         parameters = dict(heads.named_parameters())
-        options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05)
+        options = Optimisation(
+            epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
+        )
         batch_size = config.batch_size
         curves, best = train(draft, run, job.images, batch_size, parameters, options, job.losses, job.watch, "score")
         before = curves[0]
-        save_model(draft.path, student, heads, dataset.vocabulary, source["backbone"], source["clip"])
+        save_model(draft.path, job.model, source["backbone"], source["clip"])
         write_json_lines(draft.file("curves.jsonl"), curves)
+        write_bytes(draft.file("curves.png"), curves_png(curves))
         result = {
             "data": str(dataset.source.resolve()),
             "images_root": str(dataset.root.resolve()),
             "init": config.init,
+            "mode": config.mode,
             "learned_from": len(job.images.learned),
             "watched": len(job.images.watched),
             "skipped": problems,
@@ -112,82 +119,118 @@ def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
     return set(packaged.objects) <= set(vocabulary.objects) and set(packaged.predicates) <= set(vocabulary.predicates)
 
 
-def _heads(student: Student, vocabulary: Vocabulary, init: str, run: Run) -> Heads:
+def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run) -> Heads:
     backbone = student.backbone
     tiny = backbone.image_size <= 128
-    config = HeadsConfig(
-        strides=feature_strides(backbone),
-        channels=feature_channels(backbone),
-        clip_dim=student.clip.dim,
-        classes=len(vocabulary.objects),
-        **({} if tiny else {"width": 256, "queries": 100, "decoder_layers": 9, "graph_layers": 8}),
+    width = 64 if tiny else 256
+    built = HeadsConfig(
+        ProposerConfig(
+            strides=feature_strides(backbone),
+            channels=feature_channels(backbone),
+            clip_dim=student.clip.dim,
+            classes=len(vocabulary.objects),
+            width=width,
+            queries=24 if tiny else 100,
+            layers=3 if tiny else 9,
+        ),
+        RelationConfig(
+            clip_dim=student.clip.dim,
+            width=width,
+            layers=config.layers or (3 if tiny else 8),
+            **{name: getattr(config, name) for name in ("context", "attention", "neighbours", "selector", "geometry")},
+        ),
     )
-    if init == "scratch":
-        return Heads(config)
+    if config.init == "scratch":
+        return Heads(built)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
-    heads = Heads(replace(HeadsConfig.from_json(facts["heads"]), classes=config.classes))
+    packaged = HeadsConfig.from_json(facts["heads"])
+    for name, value in vars(built.relations).items():
+        if value != getattr(packaged.relations, name):
+            raise SpadeError(
+                f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."
+            )
+    heads = Heads(replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes)))
     load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
     run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
     return heads
 
 
-def save_model(folder: Path, student: Student, heads: Heads, vocabulary: Vocabulary, backbone: str, clip: str) -> None:
+def _told(value: Any) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def save_model(folder: Path, model: Model, backbone: str, clip: str) -> None:
     """Write a model folder that ``spade.load`` reads: adapter, heads, and last model.json."""
-    student.save(folder / "adapter")
-    write_bytes(folder / "heads.safetensors", to_bytes(heads.state_dict()))
+    model.student.save(folder / "adapter")
+    write_bytes(folder / "heads.safetensors", to_bytes(model.heads.state_dict()))
     facts = {
         "format": MODEL_FORMAT,
         "backbone": backbone,
         "clip": clip,
-        "heads": heads.config.to_json(),
-        "vocabulary": vocabulary.to_json(),
+        "heads": model.heads.config.to_json(),
+        "vocabulary": model.vocabulary.to_json(),
+        "fusion": model.fusion,
     }
     write_json(folder / "model.json", facts)
 
 
 @dataclass(frozen=True)
 class _Seen:
-    """A record's features fine to coarse, each (1, C, H, W), and its annotation at the size at which it is seen."""
+    """What the student sees of a record, and its annotation at the size at which it is seen."""
 
-    features: tuple[Tensor, ...]
+    sight: Sight
     masks: Tensor  # (N, H, W) bool
     classes: Tensor
     triples: Tensor
 
     @property
     def bytes(self) -> int:
-        return sum(t.numel() * t.element_size() for t in (*self.features, self.masks))
+        return self.sight.bytes + self.masks.numel()
 
 
 class _Job:
     """The data of one training: features, truths, losses, and the watched images."""
 
-    def __init__(self, student: Student, heads: Heads, dataset: Dataset, records: Sequence[Record], watch_at: int) -> None:
+    def __init__(
+        self, student: Student, heads: Heads, dataset: Dataset, records: Sequence[Record], config: RelationsConfig, watch_at: int
+    ) -> None:
         self.student, self.heads, self.dataset, self.watch_at = student, heads, dataset, watch_at
+        self.given = config.mode == "predcls"
+        self.weights = {
+            "mask": config.mask_weight, "rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight
+        }  # fmt: skip
         self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
         self.objects = student.clip.embed_labels(vocabulary.objects)
         self.predicates = student.clip.embed_predicates(vocabulary.predicates)
-        self.model = Model(student, heads, vocabulary, {})
-        self.criterion = mask_loss(heads.decoder_config).to(student.backbone.device)
+        self.model = Model(student, heads, vocabulary, {}, config.fusion)
+        learned = [self.images.records[i] for i in self.images.learned]
+        told = torch.tensor([p for record in learned for _, _, p in record.training_triples()], dtype=torch.int64)
+        counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)
+        self.imbalance = Imbalance.of(config.imbalance, counts, config.imbalance_strength)
+        self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
         self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.bytes)
 
     def _look(self, index: int) -> _Seen:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
-        features = self.student.features(self.student.observe(image), self.labels)
+        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects), self.model.strides)
         masks, classes, triples = annotation(record, true_map(self.dataset, record), self.images.size(index))
-        return _Seen(tuple(features), masks, classes, triples)
+        return _Seen(sight, masks, classes, triples)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Stage 2's terms for a batch of learned images."""
         self.heads.train()
         seen = [self._seen[i] for i in batch]
         device = self.objects.device
-        features = [torch.cat(level).to(device) for level in zip(*(s.features for s in seen), strict=True)]
+        features = [torch.cat(level).to(device) for level in zip(*(s.sight.features for s in seen), strict=True)]
+        maps = [s.sight.attention for s in seen if s.sight.attention is not None]
+        attention = torch.cat(maps).to(device) if maps else None
         truths = [Truth(s.masks.float().to(device), s.classes.to(device), s.triples.to(device)) for s in seen]
-        return stage2_losses(self.heads, self.criterion, features, truths, self.objects, self.predicates)
+        return stage2_losses(
+            self.heads, self.criterion, features, attention, truths, self.objects, self.predicates, self.weights, self.imbalance
+        )
 
     def watch(self) -> Row:
         """R@K, mR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
@@ -196,7 +239,11 @@ class _Job:
         evaluator = Evaluator(dataset, at=(self.watch_at,))
         for index in self.images.watched:
             record = self.images.records[index]
-            prediction = self.model.predict(dataset.image_path(record))
+            if self.given:
+                categories = [segment.category for segment in record.segments]
+                prediction = self.model.predict_given(dataset.image_path(record), true_numbers(dataset, record), categories)
+            else:
+                prediction = self.model.predict(dataset.image_path(record))
             evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, prediction))
         figures = evaluator.figures()
         names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", "PQ")

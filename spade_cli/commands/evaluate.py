@@ -57,6 +57,12 @@ def evaluate(
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    fusion: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
@@ -79,6 +85,7 @@ def evaluate(
         split=split,
         split_list=split_list,
         zero_shot=zero_shot,
+        fusion=fusion,
         limit=limit,
         lenient=lenient,
         strict=strict,

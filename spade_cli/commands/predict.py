@@ -29,6 +29,12 @@ def predict(
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most N relations a picture.")] = 20,
     min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")] = 0.1,
+    fusion: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A picture that cannot be read is an error.")] = False,
 ) -> StepResult:
@@ -44,6 +50,7 @@ def predict(
         model=model,
         top=top,
         min_score=min_score,
+        fusion=fusion,
         limit=limit,
         strict=strict,
         **common.numbers,

@@ -20,8 +20,31 @@ def train_relations(
     common: Common,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help="Data set to train on (default: the one that was inverted).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
+    mode: Annotated[
+        str, typer.Option(help="Which relations choose the best epoch: sgdet, of found segments, or predcls, of given ones.")
+    ] = "sgdet",
+    layers: Annotated[int, typer.Option(min=0, help="Layers of the relation graph transformer (0: the backbone's default).")] = 0,
+    context: Annotated[
+        str, typer.Option(help="Parts of these layers: near, far, convolution, with commas; none for no context.")
+    ] = "near,far,convolution",
+    attention: Annotated[
+        str, typer.Option(help="values: context is taken from the set; literal: the set only scales the node, as in the paper's figure.")
+    ] = "values",
+    neighbours: Annotated[str, typer.Option(help="hard, as in SPADE, or soft, learned weights.")] = "hard",
+    selector: Annotated[str, typer.Option(help="roles: directed pairs; cosine: SPADE's symmetric matrix.")] = "roles",
+    geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
+    mask_weight: Annotated[float, typer.Option(min=0, help="Weight of the mask loss.")] = 1.0,
+    relation_weight: Annotated[float, typer.Option(min=0, help="Weight of the predicate loss.")] = 1.0,
+    pair_weight: Annotated[float, typer.Option(min=0, help="Weight of the loss of P(pair).")] = 1.0,
+    rqc_weight: Annotated[float, typer.Option(min=0, help="Weight of the pair matrix' loss.")] = 0.6,
+    imbalance: Annotated[str, typer.Option(help="Rare predicates: none, adjust (logits by the log prior) or reweight.")] = "none",
+    imbalance_strength: Annotated[float, typer.Option(min=0, max=1, help="How much of it.")] = 0.5,
+    fusion: Annotated[
+        float, typer.Option(min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest.")
+    ] = 1.0,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs (0: the backbone's default).")] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Pictures a batch (0: the backbone's default).")] = 0,
+    accumulate: Annotated[int, typer.Option(min=1, help="Batches a step.")] = 1,
     learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate (0: the default).")] = 0.0,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     init: Annotated[str, typer.Option(help="embedded: start from the packaged heads where they fit; scratch: fresh ones.")] = "embedded",
@@ -34,8 +57,23 @@ def train_relations(
     config = RelationsConfig(
         data=data,
         images=images,
+        mode=mode,
+        layers=layers,
+        context=tuple(part.strip() for part in context.split(",") if part.strip() not in ("", "none")),
+        attention=attention,
+        neighbours=neighbours,
+        selector=selector,
+        geometry=geometry,
+        mask_weight=mask_weight,
+        relation_weight=relation_weight,
+        pair_weight=pair_weight,
+        rqc_weight=rqc_weight,
+        imbalance=imbalance,
+        imbalance_strength=imbalance_strength,
+        fusion=fusion,
         epochs=epochs,
         batch_size=batch_size,
+        accumulate=accumulate,
         learning_rate=learning_rate,
         limit=limit,
         init=init,

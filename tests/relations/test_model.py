@@ -1,13 +1,21 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 import torch
 
-from spade.relations.losses import Truth, _one_predicate_a_pair, _renumber, stage2_losses
-from spade.relations.model import Heads, HeadsConfig, Nodes, TextClassifier
+from spade.open_vocabulary import TextClassifier
+from spade.relations.losses import WEIGHTS, Imbalance, Truth, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
+from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads
 from spade.segmentation.mask_generator import mask_loss
+from spade.segmentation.proposer import ProposerConfig
 
-CONFIG = HeadsConfig(strides=(4, 8, 16, 32), channels=(8, 16, 16, 16), clip_dim=12, classes=3, width=32, queries=5, graph_layers=2)
+CONFIG = HeadsConfig(
+    ProposerConfig(strides=(4, 8, 16, 32), channels=(8, 16, 16, 16), clip_dim=12, classes=3, width=32, queries=5),
+    RelationConfig(clip_dim=12, width=32, layers=2),
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,11 +26,15 @@ def heads():
 
 def features(batch=2, side=64):
     torch.manual_seed(1)
-    return [torch.randn(batch, c, side // s, side // s) for s, c in zip(CONFIG.strides, CONFIG.channels, strict=True)]
+    return [torch.randn(batch, c, side // s, side // s) for s, c in zip(CONFIG.proposer.strides, CONFIG.proposer.channels, strict=True)]
 
 
 def words(count, seed):
     return torch.nn.functional.normalize(torch.randn(count, 12, generator=torch.Generator().manual_seed(seed)), dim=1)
+
+
+def some_attention(batch):
+    return torch.rand(batch, 3, 4, 4, generator=torch.Generator().manual_seed(8)) / 10
 
 
 def truth(masks, classes, triples):
@@ -35,7 +47,7 @@ def test_config_round_trip():
 
 def test_any_number_of_words(heads):
     for count in (1, 3, 200):
-        _, classes = heads.propose(features(), words(count, 2))
+        _, classes = heads.proposer(features(), words(count, 2))
         assert classes[-1].shape == (2, 5, count + 1)
 
 
@@ -59,13 +71,15 @@ def test_losses_of_odd_batches_are_finite_and_reach_every_parameter(heads):
         truth(masks[:1], [2], []),
     ]
     torch.manual_seed(2)
-    terms = stage2_losses(heads, mask_loss(heads.decoder_config), features(), truths, words(3, 4), words(4, 5))
+    terms = stage2_losses(heads, mask_loss(heads.proposer.decoder_config), features(), some_attention(2), truths, words(3, 4), words(4, 5))
     assert set(terms) == {"mask", "rel", "pair", "rqc"}
     sum(terms.values()).backward()
     # nn.MultiheadAttention and the deformable encoder keep some biases that no loss depends on by construction.
     silent = {n for n, p in heads.named_parameters() if p.grad is None}
     assert not silent, silent
-    empty = stage2_losses(heads, mask_loss(heads.decoder_config), features(), [truth(masks[:0], [], [])] * 2, words(3, 4), words(4, 5))
+    empty = stage2_losses(
+        heads, mask_loss(heads.proposer.decoder_config), features(), None, [truth(masks[:0], [], [])] * 2, words(3, 4), words(4, 5)
+    )
     assert all(torch.isfinite(term) for term in empty.values())
 
 
@@ -74,7 +88,7 @@ def test_more_segments_than_queries(heads):
     for i, mask in enumerate(masks):
         mask[7 * i : 7 * i + 7] = 1
     truths = [truth(masks, [i % 3 for i in range(9)], [[i, i + 1, 0] for i in range(8)])]
-    terms = stage2_losses(heads, mask_loss(heads.decoder_config), features(1), truths, words(3, 4), words(4, 5))
+    terms = stage2_losses(heads, mask_loss(heads.proposer.decoder_config), features(1), some_attention(1), truths, words(3, 4), words(4, 5))
     assert all(torch.isfinite(term) for term in terms.values())
 
 
@@ -86,30 +100,96 @@ def test_renumbering_and_one_predicate_a_pair():
     assert drawn == {4, 7}
 
 
-@pytest.mark.parametrize("count", [1, 2, 200])
+def some_nodes(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
+    return Nodes(torch.randn(count, 32, generator=generator), torch.randn(count, 32, generator=generator), words(count, seed), masks)
+
+
+def some_memory(batch, seed=9):
+    return torch.randn(batch, 20, 32, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 200])
 def test_one_segment_and_two_hundred(heads, count):
-    torch.manual_seed(3)
-    masks = (torch.rand(count, 16, 16) > 0.9).float()
-    nodes = Nodes(torch.randn(count, 32), masks, words(count, 6))
     with torch.no_grad():
-        refined, present = heads.refine([nodes], torch.randn(1, 32, 16, 16))
-        scores = heads.relate(refined[0], masks, torch.randn(20, 32), words(4, 5))
+        _, present = heads.relations.refine([some_nodes(count, 3)])
+        (scores,) = heads.relations.relate([some_nodes(count, 3)], some_memory(1), words(4, 5))
     assert present.sum() == count
-    assert len(scores.pairs) == min(CONFIG.pairs, count * (count - 1))
+    assert len(scores.pairs) == min(CONFIG.relations.pairs, max(0, count * (count - 1)))
+    assert scores.predicate_logits.shape == (len(scores.pairs), 4)
     assert torch.isfinite(scores.predicate_logits).all()
 
 
+def by_name(scores, names):
+    return {(names[s], names[o]): float(v) for (s, o), v in zip(scores.pairs.tolist(), scores.pair_logits, strict=True)}
+
+
 def test_relations_do_not_depend_on_the_order_of_segments(heads):
-    torch.manual_seed(4)
-    masks = (torch.rand(4, 16, 16) > 0.5).float()
-    nodes = Nodes(torch.randn(4, 32), masks, words(4, 6))
-    pixels, memory, predicates = torch.randn(1, 32, 16, 16), torch.randn(20, 32), words(4, 5)
-    order = [2, 0, 3, 1]
-    moved = Nodes(nodes.query[order], masks[order], nodes.label[order])
-    found = []
-    for these, names in ((nodes, [0, 1, 2, 3]), (moved, order)):
-        with torch.no_grad():
-            scores = heads.relate(heads.refine([these], pixels)[0][0], these.masks, memory, predicates)
-        found.append({(names[s], names[o]): float(v) for (s, o), v in zip(scores.pairs.tolist(), scores.pair_logits, strict=True)})
-    assert found[0].keys() == found[1].keys()
-    assert all(abs(found[0][pair] - found[1][pair]) < 1e-4 for pair in found[0])
+    nodes, order = some_nodes(4, 4), [2, 0, 3, 1]
+    moved = Nodes(*(getattr(nodes, name)[order] for name in ("query", "pooled", "label", "masks")))
+    with torch.no_grad():
+        (plain,), (other,) = (heads.relations.relate([these], some_memory(1), words(4, 5)) for these in (nodes, moved))
+    one, two = by_name(plain, [0, 1, 2, 3]), by_name(other, order)
+    assert one.keys() == two.keys()
+    assert all(abs(one[pair] - two[pair]) < 1e-4 for pair in one)
+
+
+def test_images_of_a_batch_do_not_touch_each_other(heads):
+    images, memory = [some_nodes(count, count) for count in (3, 1, 6, 0)], some_memory(4)
+    with torch.no_grad():
+        together = heads.relations.relate(images, memory, words(4, 5))
+        for i, nodes in enumerate(images):
+            (alone,) = heads.relations.relate([nodes], memory[i : i + 1], words(4, 5))
+            assert torch.equal(alone.pairs, together[i].pairs)
+            assert torch.allclose(alone.similarity, together[i].similarity, atol=1e-5)
+            assert torch.allclose(alone.predicate_logits, together[i].predicate_logits, atol=1e-4)
+            assert torch.allclose(alone.pair_logits, together[i].pair_logits, atol=1e-4)
+
+
+OPTIONS = [
+    {"context": ()},
+    {"context": ("near",)},
+    {"context": ("near", "far")},
+    {"attention": "literal"},
+    {"neighbours": "soft"},
+    {"selector": "cosine"},
+    {"geometry": False},
+    {"layers": 0},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=[str(option) for option in OPTIONS])
+def test_every_option_learns_and_comes_back_from_json(options):
+    torch.manual_seed(5)
+    config = HeadsConfig(CONFIG.proposer, replace(CONFIG.relations, **options))
+    assert HeadsConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+    heads = RelationHeads(config.relations)
+    triples = [torch.tensor([[0, 1, 2], [2, 0, 1]])]
+    terms = relation_losses(heads, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5))
+    sum(terms.values()).backward()
+    silent = {name for name, p in heads.named_parameters() if p.grad is None}
+    assert all(name.startswith("neighbours.") for name in silent), silent
+    assert not silent or not config.relations.layers
+
+
+def test_imbalance_by_hand():
+    counts = torch.tensor([7, 1, 0])
+    prior = torch.tensor([8 / 11, 2 / 11, 1 / 11])
+    assert torch.allclose(Imbalance.of("adjust", counts, 0.5).log_prior, 0.5 * prior.log())
+    weight = Imbalance.of("reweight", counts, 1.0).weight
+    assert torch.allclose(weight, torch.tensor([11 / 8, 11 / 2, 11.0]) / 3)
+    assert torch.isclose((weight * prior).sum(), torch.tensor(1.0))
+    assert Imbalance.of("none", counts, 1.0) == Imbalance()
+
+
+def test_weights_scale_their_terms(heads):
+    terms = []
+    for weights in (WEIGHTS, {"rel": 2.0, "pair": 0.0, "rqc": 0.6}):
+        torch.manual_seed(7)
+        terms.append(
+            relation_losses(heads.relations, [some_nodes(4, 6)], [torch.tensor([[0, 1, 2]])], some_memory(1), words(4, 5), weights)
+        )
+    assert torch.isclose(2 * terms[0]["rel"], terms[1]["rel"])
+    assert terms[1]["pair"] == 0
+    assert torch.isclose(terms[0]["rqc"], terms[1]["rqc"])

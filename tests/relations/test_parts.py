@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spade.relations.neighbours import neighbour_graph
+from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import mask_boxes, node_geometry, pool
-from spade.relations.pairs import PairSimilarity, pair_geometry, select_pairs
-from spade.relations.transformer import RelationGraphTransformer
+from spade.relations.pairs import PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
 
 def boxes_to_masks(*boxes, size=10):
@@ -46,10 +48,52 @@ def test_neighbours_are_near_or_alike():
     assert not graph[1, 2]
 
 
-@pytest.fixture(scope="module")
-def transformer():
+def test_soft_neighbours():
+    masks = boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10))
+    soft = SoftNeighbours()
+    weight = soft(masks, torch.eye(3))
+    assert torch.allclose(weight, weight.T)
+    assert torch.equal(weight.diagonal(), torch.ones(3))
+    assert weight[0, 1] > weight[0, 2] + 0.3, "touching boxes are nearer"
+    alike = soft(masks, torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]]))
+    assert alike[0, 2] > weight[0, 2] + 0.3
+    assert ((weight >= 0) & (weight <= 1)).all()
+    weight[0, 2].backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in soft.parameters())
+
+
+def test_soft_neighbours_by_the_formula():
+    masks, vectors = boxes_to_masks((0, 0, 4, 4), (0, 6, 4, 10)), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    soft = SoftNeighbours()
+    nearness = math.exp(-(0.2 / 0.4) / math.exp(-1.5))
+    sig = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
+    expected = 0.5 * sig(8 * nearness - 5) + 0.5 * sig(8 * 0.6 - 5)
+    assert abs(soft(masks, vectors)[0, 1].item() - expected) < 1e-5
+
+
+@pytest.fixture(scope="module", params=["values", "literal"])
+def transformer(request):
     torch.manual_seed(0)
-    return RelationGraphTransformer(16, 3).eval()
+    return RelationGraphTransformer(16, 3, literal=request.param == "literal").eval()
+
+
+def test_literal_attention_by_hand():
+    """Of a node alone with itself the key is its own: q . k / sqrt(d) times v, in one head."""
+    torch.manual_seed(0)
+    layer = _SetAttention(4, 1, literal=True)
+    node = torch.randn(1, 1, 4)
+    scale = (layer.query(node) * layer.key(node)).sum() / 2
+    assert torch.allclose(layer(node, torch.ones(1, 1, 1)), layer.out(scale * layer.value(node)), atol=1e-6)
+
+
+def test_a_weight_of_one_half_is_half_a_node():
+    """Two equal nodes at half a weight each attend as one."""
+    torch.manual_seed(0)
+    layer = _SetAttention(4, 1, literal=False)
+    one, other = torch.randn(2, 4)
+    twins, single = torch.stack([one, other, other])[None], torch.stack([one, other])[None]
+    halves = torch.tensor([[[1.0, 0.5, 0.5]] * 3])
+    assert torch.allclose(layer(twins, halves)[0, 0], layer(single, torch.ones(1, 2, 2))[0, 0], atol=1e-5)
 
 
 @settings(max_examples=25, deadline=None)
@@ -58,7 +102,7 @@ def test_equivariant_to_order_and_blind_to_padding(transformer, seed, count, pad
     generator = torch.Generator().manual_seed(seed)
     nodes = torch.randn(1, count, 16, generator=generator)
     links = torch.rand(count, count, generator=generator) > 0.5
-    graph = (links | links.T | torch.eye(count, dtype=torch.bool))[None]
+    graph = (links | links.T | torch.eye(count, dtype=torch.bool))[None].float()
     present = torch.ones(1, count, dtype=torch.bool)
     with torch.no_grad():
         plain = transformer(nodes, graph, present)
@@ -66,7 +110,7 @@ def test_equivariant_to_order_and_blind_to_padding(transformer, seed, count, pad
         moved = transformer(nodes[:, order], graph[:, order][:, :, order], present)
         wide = torch.randn(1, count + padding, 16, generator=generator)
         wide[:, :count] = nodes
-        large = torch.rand(1, count + padding, count + padding, generator=generator) > 0.5
+        large = (torch.rand(1, count + padding, count + padding, generator=generator) > 0.5).float()
         large[:, :count, :count] = graph
         real = torch.arange(count + padding)[None] < count
         padded = transformer(wide, large, real)
@@ -78,8 +122,8 @@ def test_equivariant_to_order_and_blind_to_padding(transformer, seed, count, pad
 def test_neighbours_and_others_are_told_apart(transformer):
     torch.manual_seed(1)
     nodes, present = torch.randn(1, 4, 16), torch.ones(1, 4, dtype=torch.bool)
-    everyone = torch.ones(1, 4, 4, dtype=torch.bool)
-    alone = torch.eye(4, dtype=torch.bool)[None]
+    everyone = torch.ones(1, 4, 4)
+    alone = torch.eye(4)[None]
     with torch.no_grad():
         assert not torch.allclose(transformer(nodes, everyone, present), transformer(nodes, alone, present), atol=1e-2)
 
@@ -87,7 +131,7 @@ def test_neighbours_and_others_are_told_apart(transformer):
 def test_gradients_stay_finite_without_any_other_node(transformer):
     nodes = torch.randn(2, 3, 16, requires_grad=True)
     present = torch.tensor([[True, False, False], [False, False, False]])
-    transformer(nodes, torch.ones(2, 3, 3, dtype=torch.bool), present)[0, 0].sum().backward()
+    transformer(nodes, torch.ones(2, 3, 3), present)[0, 0].sum().backward()
     assert torch.isfinite(nodes.grad).all()
 
 
@@ -103,6 +147,12 @@ def test_pairs_are_directed_and_never_of_one_segment_with_itself():
     assert (values[:-1] >= values[1:]).all()
     assert select_pairs(similarity, 100).shape == (20, 2)
     assert select_pairs(similarity[:1, :1], 5).shape == (0, 2)
+
+
+def test_the_cosine_selector_is_symmetric():
+    similarity = PairCosine()(torch.randn(5, 16, generator=torch.Generator().manual_seed(0)))
+    assert torch.allclose(similarity, similarity.T)
+    assert torch.allclose(similarity.diagonal(), torch.ones(5), atol=1e-5)
 
 
 def test_pair_geometry_by_hand():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import spade
 from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.codecs import read_panoptic
 from spade.data.psg import load_psg
@@ -40,6 +41,34 @@ def test_training_from_scratch_learns(pipeline, tmp_path):
     curves = lines(result.path / "curves.jsonl")
     for term in ("mask", "rel", "pair"):
         assert curves[-1][term] < curves[1][term], term
+
+
+def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path):
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "layers": 1}
+    config = RelationsConfig(epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, **own)
+    result = train_relations.run(config, run)
+    assert (result.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    facts = json.loads((result.path / "model.json").read_text())["heads"]["relations"]
+    assert {name: tuple(facts[name]) if name == "context" else facts[name] for name in own} == own
+    loaded = spade.load(result.path)
+    assert loaded.heads.relations.config.neighbours == "soft"
+    with pytest.raises(
+        SpadeError, match=r"^--neighbours soft: the packaged heads, from which training starts here, are others; add --init scratch"
+    ):
+        train_relations.run(RelationsConfig(epochs=1, neighbours="soft"), run)
+
+
+def test_given_segments_are_watched_in_predcls(pipeline, tmp_path):
+    """With annotated masks and labels PQ is perfect from the start."""
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    result = train_relations.run(RelationsConfig(epochs=1, mode="predcls"), run)
+    assert result.result["watched_before"]["PQ"] == 1.0
+    assert result.result["watched_before"]["R@10"] > 0
 
 
 def test_a_damaged_cache_and_a_changed_data_set_are_refused(world, tmp_path):

@@ -44,7 +44,7 @@ def test_every_step_runs_on_pictures_that_are_not_square(directory, tmp_path):
     adapted = calibrate.run(CalibrateConfig(rank=2, epochs=1), run)
     assert adapted.result["init"] == "scratch", "the packaged adapter belongs to the tiny backbone"
     trained = train_relations.run(RelationsConfig(epochs=1, limit=2, batch_size=2), run)
-    heads = json.loads((trained.path / "model.json").read_text())["heads"]
+    heads = json.loads((trained.path / "model.json").read_text())["heads"]["proposer"]
     assert (heads["strides"], heads["queries"], heads["width"]) == ([4, 8, 16, 32], 100, 256)
     made = predict.run(PredictConfig(images=(str(data / "images" / "000004.png"),)), run)
     assert read_scene_graph(made.path / "000004.json").panoptic.shape == (128, 160)

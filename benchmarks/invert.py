@@ -21,14 +21,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from common import Results
-from pointing import looks, pictures
+from pointing import looks, pictures, prompts_of
 
 from spade.config import InvertConfig
-from spade.data.psg import Dataset, load_psg
+from spade.data.psg import Dataset, Record, load_psg
 from spade.diffusion.attention import combine, layer_strides, reading
 from spade.diffusion.backbone import LARGE, TINY, Backbone, embedded_model, fingerprint, load_backbone
 from spade.diffusion.inversion import MapPlan, inverse_scheduler, invert
-from spade.diffusion.prompts import relation_prompt, span_tokens
+from spade.diffusion.prompts import Prompt, relation_prompt, span_tokens, split_triples
 from spade.diffusion.teacher import look
 from spade.steps import invert as step
 from spade.steps import world
@@ -36,7 +36,6 @@ from spade.steps.common import Run
 from spade.steps.pictures import sized_picture
 from spade.workspace import Workspace
 from spade.world.annotation import make_sample
-from spade.world.rules import PREDICATES
 
 WATCH_SEED, ROUNDS = 2_000, 3
 SD15_TFLOP = 0.803  # of one pass on a 64 x 64 latent with 77 tokens
@@ -63,13 +62,12 @@ class StoreAll:
 @torch.no_grad()
 def straightforward(unet: Any, config: Any, latents: torch.Tensor, context: torch.Tensor, steps: int) -> list[dict[str, torch.Tensor]]:
     """All steps for one picture, with every layer's probabilities of every step."""
-    scheduler, kept, own = inverse_scheduler(config, steps), [], unet.attn_processors
+    scheduler, kept, own, store = inverse_scheduler(config, steps), [], unet.attn_processors, {}
+    unet.set_attn_processor({name: StoreAll(name, store) for name in own})
     try:
         for t in scheduler.timesteps:
-            store: dict[str, torch.Tensor] = {}
-            unet.set_attn_processor({name: StoreAll(name, store) for name in own})
             latents = scheduler.step(unet(latents, t, encoder_hidden_states=context).sample, t, latents).prev_sample
-            kept.append(store)
+            kept.append(dict(store))
     finally:
         unet.set_attn_processor(dict(own))
     return kept
@@ -107,7 +105,7 @@ def main() -> None:
 
 
 def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
-    """``spade invert`` from files to files against the straightforward way from the same files, every one of 20 passes done by both."""
+    """``spade invert``, loading and writing included, against the straightforward way, which has its model loaded; 20 passes each."""
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "world"
         world.run(data, count, (128, 128), WATCH_SEED, Run(Workspace(Path(folder) / "unused")))
@@ -132,10 +130,8 @@ def _ours(data: Path, place: Path, read_at: tuple[int, ...]) -> None:
 
 
 def _theirs(backbone: Backbone, dataset: Dataset) -> None:
-    """A picture at a time: encode it, encode its caption, invert, keep the maps of the mentions of the last step."""
-    for record in dataset.records:
-        labels = [dataset.classes[segment.category] for segment in record.segments]
-        prompt = relation_prompt([(s, o, dataset.predicates[p]) for s, o, p in record.training_triples()], labels)
+    """A picture at a time: encode it and its caption, invert, find the maps of the mentions of the last step; nothing is written."""
+    for record, prompt in [(own, prompt) for own in dataset.records for prompt in _prompts(backbone, dataset, own)]:
         image = torch.from_numpy(np.asarray(sized_picture(dataset, record), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
         context, offsets = backbone.encode_text([prompt.text])
         kept = straightforward(backbone.unet, backbone.schedule, backbone.encode_image(image), context, TINY.steps)[-1]
@@ -143,6 +139,12 @@ def _theirs(backbone: Backbone, dataset: Dataset) -> None:
         maps = torch.stack([kept[name].mean(0) for name in chosen]).mean(0).T
         for span in prompt.spans:
             maps[span_tokens(span, offsets[0])].mean(0)
+
+
+def _prompts(backbone: Backbone, dataset: Dataset, record: Record) -> list[Prompt]:
+    labels = [dataset.classes[segment.category] for segment in record.segments]
+    triples = [(s, o, dataset.predicates[p]) for s, o, p in record.training_triples()]
+    return [relation_prompt(run, labels) for run in split_triples(triples, labels, backbone.token_count, backbone.token_limit)]
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -181,7 +183,7 @@ def fidelity(backbone: Backbone, steps: int, at: int, count: int) -> dict[str, A
     similar = []
     for start in range(0, count, 32):
         part = samples[start : start + 32]
-        prompts = [[relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels)] for sample in part]
+        prompts = [prompts_of(backbone, sample) for sample in part]
         some, reached = look(backbone, pictures(part), prompts, MapPlan(steps, (at,), TINY.map_strides))
         many, _ = look(backbone, pictures(part), prompts, MapPlan(50, (at,), TINY.map_strides))
         for one, other in zip(some, many, strict=True):

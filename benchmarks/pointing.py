@@ -11,7 +11,7 @@ import torch
 from spade.diffusion.alignment import label_targets, pointing_hit
 from spade.diffusion.backbone import Backbone
 from spade.diffusion.inversion import MapPlan
-from spade.diffusion.prompts import relation_prompt
+from spade.diffusion.prompts import Prompt, relation_prompt, split_triples
 from spade.diffusion.teacher import look
 from spade.segmentation.mask_generator import covered_cells
 from spade.world.annotation import WorldSample
@@ -50,6 +50,13 @@ def pictures(samples: Sequence[WorldSample]) -> torch.Tensor:
     return torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) / 127.5 - 1 for sample in samples])
 
 
+def prompts_of(backbone: Backbone, sample: WorldSample) -> list[Prompt]:
+    """A sample's relation prompts: as many as hold all of its relations."""
+    triples = [(s, o, PREDICATES[p]) for s, o, p in sample.relations]
+    runs = split_triples(triples, sample.labels, backbone.token_count, backbone.token_limit)
+    return [relation_prompt(run, sample.labels) for run in runs]
+
+
 def looks(
     backbone: Backbone, samples: Sequence[WorldSample], steps: int, read_at: Sequence[int], strides: Sequence[int]
 ) -> Iterator[list[Look]]:
@@ -59,10 +66,10 @@ def looks(
     """
     for start in range(0, len(samples), BATCH):
         part = samples[start : start + BATCH]
-        prompts = [relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels) for sample in part]
-        seen, _ = look(backbone, pictures(part), [[prompt] for prompt in prompts], MapPlan(steps, tuple(read_at), tuple(strides)))
+        prompts = [prompts_of(backbone, sample) for sample in part]
+        seen, _ = look(backbone, pictures(part), prompts, MapPlan(steps, tuple(read_at), tuple(strides)))
         for sample, own in zip(part, seen, strict=True):
-            told = [mention.span for mention in own.mentions]  # what the encoder's length leaves
+            told = [mention.span for mention in own.mentions]
             mentions = torch.stack([mention.map for mention in own.mentions])
             targets = label_targets([span.name for span in told], [span.segment for span in told], mentions)
             yield [_look(sample, target.label, target.map) for target in targets if _large(sample, target.segments)]

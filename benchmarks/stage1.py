@@ -1,8 +1,8 @@
 """Stage 1 on the embedded world: where students look without a caption, by how they were calibrated.
 
 Every student learns from the same scenes of the ovdr setting (base names only), from scratch, for the same number of epochs, with the
-best of three learning rates (chosen on watched scenes with the first seed). Held-out scenes are seen once a student, under
-the whole label list, novel names included. Artifacts are kept in ``--work``, so a rerun goes on where the last one ended.
+best of three learning rates (each student's own, chosen on watched scenes with the first seed). Held-out scenes are seen once a
+student, under the whole label list, novel names included. Artifacts are kept in ``--work``, so a rerun goes on.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import numpy as np
 import torch
 from common import Results, spread
 from PIL import Image
-from pointing import LATENT_CELL, MIN_CELLS, NOVEL, pictures
+from pointing import LATENT_CELL, MIN_CELLS, NOVEL, pictures, prompts_of
 
 from spade.config import CalibrateConfig, InvertConfig
 from spade.diffusion.alignment import label_key, pointing_hit
 from spade.diffusion.attention import normalise
 from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
 from spade.diffusion.inversion import MapPlan
-from spade.diffusion.prompts import relation_prompt
-from spade.diffusion.student import Student, load_student
+from spade.diffusion.student import Kind, Student, load_student
 from spade.diffusion.teacher import PictureMaps, look
 from spade.evaluation.groups import FAR
+from spade.files import canonical_hash
 from spade.open_vocabulary import load_clip
 from spade.segmentation.mask_generator import covered_cells
 from spade.steps import calibrate, invert, world
@@ -91,7 +91,10 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class Look:
-    """A name in a held-out picture, and whether the student's map of it points there; chance is what this would be without a look."""
+    """A name in a held-out picture, and whether the student's map of it points there.
+
+    ``chance`` is the share of the picture; ``other`` whether the map of this name, found in the same way in the next picture, points there.
+    """
 
     thing: bool
     novel: bool
@@ -99,6 +102,7 @@ class Look:
     hit: float
     inside: float
     chance: float
+    other: float
 
 
 def main() -> None:
@@ -111,7 +115,8 @@ def main() -> None:
     options = parser.parse_args()
     size = Size(40, 8, 1, (0, 1)) if options.quick else Size()
     work = options.work / "quick" if options.quick else options.work
-    results = Results("stage1", options, size.seeds, fingerprint(embedded_model() / "backbone"))
+    models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
+    results = Results("stage1", options, size.seeds, f"{canonical_hash(models)[:16]} {size}")
     if not (work / "world" / "psg.json").is_file():
         world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -120,8 +125,8 @@ def main() -> None:
         for variant, looks in zip((TEACHER, RAW), pool.map(_reference, (TEACHER, RAW), [size] * 2), strict=True):
             _add(results, variant, [looks], 0, 0.0)
         rates = _tuned(pool, results, work, size, keys)
-        asked = [v for v in VARIANTS if not results.has(v.setting(*PARTS[0]))]
-        jobs = [(work, size, v, keys[v.latents, v.timestep], seed, rates[v.train, v.alignment]) for v in asked for seed in size.seeds]
+        asked = [v for v in VARIANTS if not all(results.has(v.setting(*part)) for part in PARTS)]
+        jobs = [(work, size, v, keys[v.latents, v.timestep], seed, rates[v]) for v in asked for seed in size.seeds]
         made = pool.map(_student, jobs)
         for variant in asked:
             runs = [next(made) for _ in size.seeds]
@@ -129,22 +134,17 @@ def main() -> None:
     results.show(options)
 
 
-def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, keys: dict) -> dict[tuple[str, str], float]:
-    """The learning rate of each kind of student: the one with the least loss on the watched scenes, first seed."""
-    kinds = list(dict.fromkeys((v.train, v.alignment) for v in VARIANTS))
-    jobs = [
-        (work, size, Variant(train, alignment), keys["inverted", Variant().timestep], size.seeds[0], rate)
-        for train, alignment in kinds
-        for rate in RATES[train]
-    ]
-    best: dict[tuple[str, str], tuple[float, float]] = {}
+def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, keys: dict) -> dict[Variant, float]:
+    """The learning rate of each student: the one with the least loss on the watched scenes, first seed."""
+    jobs = [(work, size, v, keys[v.latents, v.timestep], size.seeds[0], rate) for v in VARIANTS for rate in RATES[v.train]]
+    best: dict[Variant, tuple[float, float]] = {}
     for job, loss in zip(jobs, pool.map(_watched_loss, jobs), strict=True):
         variant, rate = job[2], job[5]
-        setting = {"train": variant.train, "alignment": variant.alignment, "learning_rate": rate}
+        setting = {**vars(variant), "learning_rate": rate}
         if not results.has(setting):
             results.add(setting, {"watched_loss": round(loss, 4)})
-        best[variant.train, variant.alignment] = min(best.get((variant.train, variant.alignment), (np.inf, 0.0)), (loss, rate))
-    return {kind: rate for kind, (_, rate) in best.items()}
+        best[variant] = min(best.get(variant, (np.inf, 0.0)), (loss, rate))
+    return {variant: rate for variant, (_, rate) in best.items()}
 
 
 def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: float) -> None:
@@ -155,7 +155,7 @@ def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], par
         metrics: dict[str, Any] = {}
         for suffix, thing in (("", True), ("_stuff", False)):
             own = [[look for look in looks if look.thing == thing and _belongs(look, names, reach)] for looks in runs]
-            for name, value in (("pointing", "hit"), ("chance", "chance"), ("mass_inside", "inside")):
+            for name, value in (("pointing", "hit"), ("chance", "chance"), ("other_picture", "other"), ("mass_inside", "inside")):
                 means = [100 * float(np.mean([getattr(look, value) for look in looks])) if looks else None for looks in own]
                 metrics[name + suffix] = spread(means)
             metrics[f"names_asked{suffix}"] = len(own[0])
@@ -204,7 +204,11 @@ def _student(job: Job) -> tuple[list[Look], int, float]:
 
 def _reference(variant: Variant, size: Size) -> list[Look]:
     """The teacher itself, which has each picture's caption, and the UNet told the labels only."""
-    student = None if variant is TEACHER else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, TINY.feature_timestep)
+    student = (
+        None
+        if variant is TEACHER
+        else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.feature_timestep, TINY.map_strides))
+    )
     return list(_looks(student, size, variant))
 
 
@@ -221,7 +225,7 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
     seen: list[torch.Tensor] = []
     if student is not None:
         labels = student.label_context(vocabulary)
-        seen = [student.maps([student.observe(Image.fromarray(sample.image))], labels, TINY.map_strides)[0] for sample in samples]
+        seen = [student.maps([student.observe(Image.fromarray(sample.image))], labels)[0] for sample in samples]
 
     def maps_of(i: int, maps: torch.Tensor) -> dict[str, torch.Tensor]:
         """Label -> map of picture i, found among ``maps`` by its own lesson."""
@@ -229,9 +233,12 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
 
     for i, sample in enumerate(samples):
-        own = {target.key: target.map for target in lessons[i].targets} if student is None else maps_of(i, seen[i])
-        # An assignment that looks at the picture's own caption or teacher is an oracle: its chance is what the next picture's maps get.
-        other = maps_of(i, seen[(i + 1) % len(seen)]) if variant.alignment != "vocabulary" else None
+        after = (i + 1) % len(samples)
+        if student is None:
+            own, other = ({target.key: target.map for target in lessons[n].targets} for n in (i, after))
+        else:
+            # An assignment by the picture's own caption or teacher is an oracle; the next picture's maps show what it gives away.
+            own, other = maps_of(i, seen[i]), maps_of(i, seen[after])
         yield from _scene_looks(sample, lessons[i], own, other)
 
 
@@ -247,9 +254,9 @@ def _scene_looks(
         inside = torch.from_numpy(np.isin(sample.ids, [sample.segments[i][0] for i in named]))
         mask = covered_cells(inside, (target.map.shape[0], target.map.shape[1]))
         hit, mass, chance = pointing_hit(own[target.key], mask)
-        if other is not None:
-            chance = float(pointing_hit(other[target.key], mask)[0]) if target.key in other else 0.0
-        yield Look(target.label in THINGS, target.label in NOVEL, any(i in far for i in target.segments), float(hit), mass, chance)
+        elsewhere = float(pointing_hit(other[target.key], mask)[0]) if target.key in other else 0.0
+        reach = any(i in far for i in target.segments)
+        yield Look(target.label in THINGS, target.label in NOVEL, reach, float(hit), mass, chance, elsewhere)
 
 
 def _far_segments(sample: WorldSample) -> set[int]:
@@ -269,7 +276,7 @@ def _lessons(samples: Sequence[WorldSample], variant: Variant) -> list[Lesson]:
     found = []
     for start in range(0, len(samples), 32):
         part = samples[start : start + 32]
-        prompts = [[relation_prompt([(s, o, PREDICATES[p]) for s, o, p in sample.relations], sample.labels)] for sample in part]
+        prompts = [prompts_of(backbone, sample) for sample in part]
         found += [Lesson.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
     return found
 

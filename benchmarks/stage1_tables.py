@@ -27,13 +27,14 @@ def students() -> str:
             continue
         parts = {name: _row(data, setting, *part) for name, part in COLUMNS.items()}
         whole = _row(data, setting, "all", "all")
+        shown = cell if whole["parameters"] else lambda value: cell(value).split(" ")[0]  # without training there is no spread
         body.append(
             [
                 NAMES[setting["train"], setting["latents"]],
                 str(setting["timestep"]) if setting["latents"] else "-",
-                *(cell(parts[name]["pointing"]) for name in COLUMNS),
-                cell(whole["mass_inside"]),
-                cell(whole["pointing_stuff"]),
+                *(shown(parts[name]["pointing"]) for name in COLUMNS),
+                shown(whole["mass_inside"]),
+                shown(whole["pointing_stuff"]),
                 f"{whole['parameters']:,}" if whole["parameters"] else "-",
                 f"{whole['minutes']:.1f}" if whole["parameters"] else "-",
             ]
@@ -56,25 +57,29 @@ def alignments() -> str:
         if setting["train"] == "lora" and setting["latents"] == "inverted" and setting["timestep"] == _settings(data)[2]["timestep"]:
             whole = _row(data, setting, "all", "all")
             oracle = "" if setting["alignment"] == "vocabulary" else " (oracle)"
-            body.append([setting["alignment"] + oracle, cell(whole["pointing"]), cell(whole["chance"]), f"{whole['parameters']:,}"])
-    note = "Things, percent. Chance of an oracle: what the same assignment finds in the maps of the next picture."
-    return table(["alignment", "pointing", "chance", "parameters"], body) + f"\n\n{note} ({origin(data)}.)"
+            figures = [cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")]
+            body.append([setting["alignment"] + oracle, *figures, f"{whole['parameters']:,}"])
+    note = "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
+    return (
+        table(["alignment", "things", "in the next picture", "stuff", "in the next picture", "parameters"], body)
+        + f"\n\n{note} ({origin(data)}.)"
+    )
 
 
 def inversion_speed() -> str:
     """How fast inversion is."""
     data = results("invert")
     words = {
-        "times_faster_tiny": "tiny model: times faster than the straightforward way, from files to files",
-        "seconds_ours": "seconds of ours, every pass of 20 steps done",
-        "seconds_straightforward": "seconds of the straightforward way",
-        "seconds_stopping_at_the_last_read": "seconds of ours where it may stop at the last timestep read",
-        "capture_cost": "what reading adds to a pass, percent",
+        "times_faster_tiny": "tiny model: times faster than the straightforward way",
+        "seconds_ours": "tiny model: seconds of `spade invert`, loading and writing included, all of 20 passes done",
+        "seconds_straightforward": "tiny model: seconds of the straightforward way, the model loaded, nothing written",
+        "seconds_stopping_at_the_last_read": "tiny model: seconds of `spade invert` where it may stop at the last timestep read",
+        "capture_cost": "tiny model: what reading adds to a pass, percent",
         "times_faster_sd15": "Stable Diffusion 1.5's size: times faster",
-        "seconds_a_pass_and_picture_ours": "seconds of ours a pass and picture",
-        "seconds_a_pass_and_picture_straightforward": "seconds of the straightforward way",
-        "share_of_peak": "share of the machine's matrix peak, percent",
-        "capture_cost_sd15": "what reading adds to a pass, percent",
+        "seconds_a_pass_and_picture_ours": "Stable Diffusion 1.5's size: seconds of ours a pass and picture",
+        "seconds_a_pass_and_picture_straightforward": "Stable Diffusion 1.5's size: seconds of the straightforward way",
+        "share_of_peak": "Stable Diffusion 1.5's size: share of the machine's matrix peak, percent",
+        "capture_cost_sd15": "Stable Diffusion 1.5's size: what reading adds to a pass, percent",
     }
     body = [[text, str(data[name])] for name, text in words.items() if name in data]
     return table(["", "measured"], body) + f"\n\n{data['machine']} ({origin(data)})."

@@ -28,6 +28,7 @@ class InvertConfig:
     steps: int = 0
     read_at: tuple[int, ...] = ()
     batch_size: int = 0
+    grids: tuple[int, ...] = ()  # strides of the cross-attention grids, in latent cells
     read: str = "inversion"
     latents: str = "inverted"
     keep: str = "spans"
@@ -57,6 +58,7 @@ class CalibrateConfig:
     targets: tuple[str, ...] = ("q", "k", "v", "out")  # of the LoRA
     alignment: str = "vocabulary"
     tokens: int = 0  # of the image adapter
+    timestep: int = 0  # of the student's one pass
     counterfactual: float = 0.0  # weight of the hinge against maps of prompts made wrong
     epochs: int = 0
     batch_size: int = 0
@@ -76,12 +78,14 @@ class CalibrateConfig:
             _one_of("--targets", target, "q", "k", "v", "out")
         if not self.targets:
             raise SpadeError("--targets: name one or more of q, k, v and out, with commas.")
+        if self.train == "full" and self.dtype != "float32":
+            raise SpadeError(f"--dtype {self.dtype}: a whole UNet is trained in float32; leave --dtype out with --train full.")
         if self.counterfactual and self.alignment != "vocabulary":
             raise SpadeError(f"--alignment {self.alignment}: --counterfactual compares maps of labels; use --alignment vocabulary with it.")
         if self.counterfactual < 0:
             raise SpadeError(f"--counterfactual {self.counterfactual}: a weight is at least 0.")
         _at_least_one("--accumulate", self.accumulate)
-        _positive(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens)
+        _positive(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens, timestep=self.timestep)
         _one_of("--init", self.init, "embedded", "scratch")
 
 

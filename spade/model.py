@@ -20,7 +20,6 @@ from torch.nn.functional import interpolate
 
 from spade.data.codecs import spread_id
 from spade.data.images import read_image, upright_rgb
-from spade.diffusion.backbone import preset
 from spade.diffusion.student import LabelContext, Student
 from spade.errors import SpadeError
 from spade.open_vocabulary import fuse
@@ -72,7 +71,6 @@ class Model:
     def __init__(self, student: Student, heads: Heads, vocabulary: Vocabulary, facts: dict[str, Any], fusion: float = 1.0) -> None:
         self.student, self.vocabulary, self.facts, self.fusion = student, vocabulary, facts, fusion
         self.heads = heads.to(student.backbone.device).eval()
-        self.strides = preset(student.backbone.folder).map_strides
         self._words: _Words | None = None
 
     def __call__(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
@@ -118,7 +116,7 @@ class Model:
         name = Path(image).name if isinstance(image, (str, Path)) else ""
         picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
         words = self._known(self._vocabulary(vocabulary))
-        sight = self.student.see(self.student.observe(picture), words.context, len(words.objects), self.strides)
+        sight = self.student.see(self.student.observe(picture), words.context, len(words.objects))
         proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
         probabilities, cells = classes[-1][0].softmax(-1), None
         if self.fusion < 1:

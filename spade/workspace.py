@@ -23,7 +23,7 @@ from typing import Any
 from spade.errors import SpadeError
 from spade.files import TEMPORARY, canonical_hash, sha256_file, write_json
 
-STEPS = ("invert", "calibrate", "train-relations", "predict", "eval-predictions", "eval", "export-graph")
+STEPS = ("invert", "calibrate", "maps", "train-relations", "predict", "eval-predictions", "eval", "export-graph")
 STATE = "state.safetensors"  # of a training under way; not part of its result
 COMMAND = {step: f"spade {step}" for step in STEPS} | {"eval-predictions": "spade eval"}
 _VERSIONED = ("spade-psg", "torch", "diffusers", "transformers", "peft", "open_clip_torch", "numpy", "pillow")

@@ -15,7 +15,7 @@ WORLD_SEED, ADAPTER_EPOCHS = 3_000, 3
 
 def main() -> None:
     """World, inversion, calibration, heads; each step resumes or is found done."""
-    options = arguments(__doc__ or "", epochs=14, samples=4000)
+    options = arguments(__doc__ or "", epochs=12, samples=3600)
     run = Run(Workspace(options.output / "workspace"), Console())
     data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
     with recorded(options, "adapter", ADAPTER_EPOCHS) as figures:

@@ -44,8 +44,9 @@ def label_targets(names: Sequence[str], segments: Sequence[int], maps: Tensor) -
     """
     scaled = normalise(maps.float())
     found = []
-    for label in dict.fromkeys(names):
-        mine = [i for i, name in enumerate(names) if name == label]
+    keys = [(name, segment >= 0) for name, segment in zip(names, segments, strict=True)]  # an object and a predicate may share a name
+    for label, is_object in dict.fromkeys(keys):
+        mine = [i for i, key in enumerate(keys) if key == (label, is_object)]
         named = tuple(sorted({segments[i] for i in mine if segments[i] >= 0}))
         found.append(Target(label, scaled[mine].mean(0), named))
     return found

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spade.diffusion.prompts import Prompt, Span, Triple, relation_prompt
 
+SYMMETRIC = frozenset({"beside", "next to", "near", "touching", "kissing", "talking to", "playing with"})  # as PSG and its users write them
 Box = tuple[float, float, float, float]
 
 
@@ -17,11 +18,12 @@ Box = tuple[float, float, float, float]
 class Counterfactual:
     """A prompt with one relation made wrong, and its three spans there.
 
-    kind: ``predicate`` (replaced by a near one) or ``roles`` (swapped). Each span is paired with the one of the true prompt that it
-    stands against: the same segment, or the true predicate.
+    kind: ``predicate`` (replaced by a near one) or ``roles`` (swapped). Each span is paired with the one of the true prompt, the
+    ``run``-th, that it stands against: the same segment, or the true predicate.
     """
 
     kind: str
+    run: int
     prompt: Prompt
     spans: tuple[tuple[Span, Span], ...]  # (true, false)
 
@@ -49,33 +51,37 @@ def counterfactuals(
     """Two for each of the ``count`` related pairs whose box centres are farthest apart, where they exist.
 
     runs: a picture's triples, as its prompts hold them; boxes (x1, y1, x2, y2) of the segments. Roles are not swapped between
-    equal labels nor where the picture has the swapped relation, too. The wrong relation stands among its run's others
-    where the text encoder holds them all, else alone.
+    equal labels, of a symmetric predicate, nor where the picture has the swapped relation, too. The wrong relation stands among
+    its run's others where the text encoder holds them all, else alone.
     """
     said = {triple for run in runs for triple in run}
-    places = {triple[:2]: (run, i) for run in reversed(runs) for i, triple in reversed(list(enumerate(run)))}  # a pair's first relation
+    places: dict[tuple[int, int], tuple[int, int]] = {}
+    for number, run in enumerate(runs):
+        for i, (s, o, _) in enumerate(run):
+            places.setdefault((s, o), (number, i))  # a pair's first relation
     found = []
     for pair in sorted(places, key=lambda pair: (-_distance(boxes[pair[0]], boxes[pair[1]]), pair))[:count]:
-        run, i = places[pair]
-        subject, target, predicate = run[i]
+        number, i = places[pair]
+        subject, target, predicate = runs[number][i]
         other = nearest(predicate, {p for s, o, p in said if (s, o) == pair})
         if other is not None:
-            found.append(_made("predicate", run, i, (subject, target, other), labels, fits))
-        if labels[subject] != labels[target] and (target, subject, predicate) not in said:
-            found.append(_made("roles", run, i, (target, subject, predicate), labels, fits))
+            found.append(_made("predicate", runs, number, i, (subject, target, other), labels, fits))
+        if labels[subject] != labels[target] and predicate not in SYMMETRIC and (target, subject, predicate) not in said:
+            found.append(_made("roles", runs, number, i, (target, subject, predicate), labels, fits))
     return found
 
 
 def _made(
-    kind: str, run: Sequence[Triple], number: int, wrong: Triple, labels: Sequence[str], fits: Callable[[str], bool]
+    kind: str, runs: Sequence[Sequence[Triple]], number: int, i: int, wrong: Triple, labels: Sequence[str], fits: Callable[[str], bool]
 ) -> Counterfactual:
-    prompt, place = relation_prompt([*run[:number], wrong, *run[number + 1 :]], labels), number
+    run, place = runs[number], i
+    prompt = relation_prompt([*run[:i], wrong, *run[i + 1 :]], labels)
     if not fits(prompt.text):
         prompt, place = relation_prompt([wrong], labels), 0
-    subject, predicate, target = relation_prompt([run[number]], labels).spans
+    subject, predicate, target = relation_prompt(run, labels).spans[3 * i : 3 * i + 3]
     false = prompt.spans[3 * place : 3 * place + 3]
     against = (subject, predicate, target) if kind == "predicate" else (target, predicate, subject)
-    return Counterfactual(kind, prompt, tuple(zip(against, false, strict=True)))
+    return Counterfactual(kind, number, prompt, tuple(zip(against, false, strict=True)))
 
 
 def _distance(one: Box, other: Box) -> float:

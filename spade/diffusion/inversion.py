@@ -11,13 +11,14 @@ from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
 from spade.diffusion.attention import combine, reading
+from spade.errors import SpadeError
 
 
 @dataclass(frozen=True)
 class MapPlan:
     """How a teacher's maps are read: DDIM ``steps``; the timesteps nearest to ``read_at``; grids of these ``strides`` in latent cells.
 
-    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with noise
+    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with as much noise
     added instead; or noise alone, which shows nothing of the picture.
     """
 
@@ -46,7 +47,7 @@ def inverse_scheduler(config: Any, steps: int) -> DDIMInverseScheduler:
     scheduler = DDIMInverseScheduler.from_config(
         config, clip_sample=False, set_alpha_to_one=False, timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading"
     )
-    scheduler.set_timesteps(steps)
+    _set_steps(scheduler, steps)
     return scheduler
 
 
@@ -56,8 +57,16 @@ def sampling_scheduler(config: Any, steps: int) -> DDIMScheduler:
     scheduler = DDIMScheduler.from_config(
         config, clip_sample=False, set_alpha_to_one=False, timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading"
     )
-    scheduler.set_timesteps(steps)
+    _set_steps(scheduler, steps)
     return scheduler
+
+
+def _set_steps(scheduler: Any, steps: int) -> None:
+    """With more than half as many steps as the model has timesteps diffusers' spacing no longer reaches noise, or fails."""
+    most = scheduler.config.num_train_timesteps // 2
+    if not 1 <= steps <= most:
+        raise SpadeError(f"--steps {steps}: this model takes 1 to {most} steps.")
+    scheduler.set_timesteps(steps)
 
 
 def nearest_timesteps(available: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
@@ -129,18 +138,28 @@ def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: S
 
 
 def _looks(scheduler: Any, unet: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan) -> Inversion:
-    """One pass a timestep, each on the clean latent noised to it (or on noise alone): what is read when nothing is inverted."""
-    chosen = nearest_timesteps([int(t) for t in scheduler.timesteps], plan.read_at)
-    sample, total = latents, torch.zeros(())
+    """One pass a timestep, each on the clean latent with noise, or on noise alone: what is read when nothing is inverted.
+
+    As much noise as an inverted latent holds when the UNet is called: that of the step before.
+    """
+    available = sorted(int(t) for t in scheduler.timesteps)
+    chosen = nearest_timesteps(available, plan.read_at)
+    sample, total = latents, torch.zeros((), device=latents.device)
     for t in chosen:
-        sample = _noisy(scheduler, latents, noise, t, plan.latents)
-        total = total.to(latents.device) + _read(unet, sample, t, context, plan.strides)[1]
+        place = available.index(t)
+        sample = _noisy(scheduler, latents, noise, available[place - 1] if place else None, plan.latents)
+        total = total + _read(unet, sample, t, context, plan.strides)[1]
     return Inversion(sample, total / len(chosen), chosen)
 
 
-def _noisy(scheduler: Any, latents: Tensor, noise: Tensor, t: int, kind: str) -> Tensor:
+def _noisy(scheduler: Any, latents: Tensor, noise: Tensor, t: int | None, kind: str) -> Tensor:
+    """Latents with the noise of timestep ``t``, none for None; or noise alone."""
+    if kind == "random":
+        return noise
+    if t is None:
+        return latents
     noised: Tensor = scheduler.add_noise(latents, noise, torch.full((len(latents),), t, device=latents.device))
-    return noise if kind == "random" else noised
+    return noised
 
 
 def _read(unet: Any, sample: Tensor, t: int, context: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -29,8 +29,12 @@ LABEL_CONTEXT_TOKENS, MATCHED_TOKENS = 4, 32
 
 @dataclass(frozen=True)
 class Kind:
-    """How a student is made: what is trained (lora, adapter, full), and which token stands for what (alignment.py)."""
+    """How a student is made: what is trained (lora, adapter, full), which token stands for what (alignment.py), the timestep of its one
+    pass, and the cross-attention grids in which it was taught to look, as strides in latent cells.
+    """
 
+    timestep: int
+    strides: tuple[int, ...]
     train: str = "lora"
     alignment: str = "vocabulary"
 
@@ -95,19 +99,19 @@ class Student:
     Without an image adapter it is the raw UNet, told the labels and nothing of the picture.
     """
 
-    def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter | None, timestep: int, kind: Kind = Kind()) -> None:
-        self.backbone, self.clip, self.timestep, self.kind = backbone, clip, timestep, kind
+    def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter | None, kind: Kind) -> None:
+        self.backbone, self.clip, self.kind = backbone, clip, kind
         self.adapter = None if adapter is None else adapter.to(backbone.device)
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
         """(width, height) at which a picture of this size is seen."""
         return model_size(width, height, self.backbone.image_size, self.backbone.multiple)
 
-    def observe(self, image: Image.Image) -> Observation:
-        """Encode one upright RGB picture."""
+    def observe(self, image: Image.Image, fine: bool = True) -> Observation:
+        """Encode one upright RGB picture; without ``fine`` the autoencoder's finer features, which only the heads need, are not kept."""
         pixels = torch.from_numpy(to_array(image, self.size_for(*image.size)))[None]
-        latents, fine = encode_with_features(self.backbone, pixels)
-        return Observation(latents, fine, self.clip.embed_images([image]))
+        latents, features = encode_with_features(self.backbone, pixels)
+        return Observation(latents, features if fine else {}, self.clip.embed_images([image]))
 
     def label_context(self, vocabulary: Vocabulary) -> LabelContext:
         """Tokens of a whole vocabulary, objects first."""
@@ -124,21 +128,21 @@ class Student:
         image_tokens = self.adapter(embeddings.to(self.backbone.device))
         return student_context(labels.begin, labels.tokens, image_tokens.to(labels.begin.dtype))
 
-    def maps(self, observations: Sequence[Observation], labels: LabelContext, strides: Sequence[int]) -> Tensor:
+    def maps(self, observations: Sequence[Observation], labels: LabelContext) -> Tensor:
         """Cross-attention (B, L, h, w) of pictures of one size, for each token of the context; gradients flow."""
         latents = torch.cat([observation.latents for observation in observations])
         context = self.context(labels, torch.cat([observation.embedding for observation in observations]))
-        with reading(self.backbone.unet, strides) as store:
-            self.backbone.unet(latents, self.timestep, encoder_hidden_states=context)
+        with reading(self.backbone.unet, self.kind.strides) as store:
+            self.backbone.unet(latents, self.kind.timestep, encoder_hidden_states=context)
         return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
-    def see(self, observation: Observation, labels: LabelContext, objects: int, strides: Sequence[int]) -> Sight:
+    def see(self, observation: Observation, labels: LabelContext, objects: int) -> Sight:
         """One UNet pass on the clean latent: all features of one picture, and where it looks for the first ``objects`` names."""
         context = self.context(labels, observation.embedding)
         told = self.kind.labels
-        with reading(self.backbone.unet, strides if told else ()) as store:
-            coarse = decoder_features(self.backbone, observation.latents, context, self.timestep)
+        with reading(self.backbone.unet, self.kind.strides if told else ()) as store:
+            coarse = decoder_features(self.backbone, observation.latents, context, self.kind.timestep)
         maps = None
         if told:
             height, width = observation.latents.shape[-2:]
@@ -157,7 +161,6 @@ class Student:
         facts = {
             "format": ADAPTER_FORMAT,
             **vars(self.kind),
-            "timestep": self.timestep,
             "clip_dim": self.clip.dim,
             "context_dim": self.backbone.context_dim,
             "tokens": self.adapter.tokens,
@@ -167,10 +170,10 @@ class Student:
         write_json(folder / "adapter.json", facts)
 
 
-def new_student(backbone: Backbone, clip: OpenClip, timestep: int, kind: Kind, tokens: int = 0) -> Student:
+def new_student(backbone: Backbone, clip: OpenClip, kind: Kind, tokens: int = 0) -> Student:
     """A student with a fresh image adapter of ``tokens`` tokens (0: as many as its kind needs); a LoRA is attached by the caller."""
     adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens or kind.tokens(backbone))
-    return Student(backbone, clip, adapter, timestep, kind)
+    return Student(backbone, clip, adapter, kind)
 
 
 def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
@@ -187,9 +190,9 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
     adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")
     adapter.requires_grad_(False)
-    kind = Kind(facts["train"], facts["alignment"])
+    kind = Kind(int(facts["timestep"]), tuple(facts["strides"]), facts["train"], facts["alignment"])
     if kind.train == "lora":
         lora.load(backbone.unet, folder)
     elif kind.train == "full":
         load_weights(backbone.unet, folder / UNET, "calibrate anew with: spade calibrate")
-    return Student(backbone, clip, adapter, int(facts["timestep"]), kind)
+    return Student(backbone, clip, adapter, kind)

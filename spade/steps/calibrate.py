@@ -21,7 +21,7 @@ from spade.open_vocabulary import OpenClip, load_clip, resolve_clip
 from spade.steps.calibration import Calibration, Lesson
 from spade.steps.common import Run, StepResult, already_there, just_made
 from spade.steps.learning import train
-from spade.steps.map_cache import read_maps
+from spade.steps.map_cache import image_ids, read_maps
 from spade.training import Optimisation
 from spade.workspace import Artifact, keyed, verify
 
@@ -40,6 +40,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     config = replace(
         config,
         alpha=config.alpha or float(config.rank),
+        timestep=config.timestep or defaults.feature_timestep,
         epochs=config.epochs or defaults.calibrate_epochs,
         batch_size=config.batch_size or defaults.batch_size,
         learning_rate=config.learning_rate or (1e-4 if embedded or config.train == "full" else 1e-3),
@@ -47,7 +48,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         device=str(device),
     )
     if embedded:
-        _refuse_other_than_packaged(config)
+        _refuse_other_than_packaged(config, teacher.manifest["config"]["grids"])
     prints = {"start": fingerprint(embedded_model() / "adapter")} if embedded else {}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"invert": teacher.key}, prints, run.force)
     if draft.cached:
@@ -62,10 +63,11 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     clip = load_clip(source["clip"], device)
     torch.manual_seed(config.seed)
-    student, parameters = _start(config, backbone, clip, run)
+    student, parameters = _start(config, tuple(teacher.manifest["config"]["grids"]), backbone, clip, run)
     draft.begin()
     try:
-        job = Calibration(student, dataset, records, taught, defaults.map_strides, config.counterfactual)
+        job = Calibration(student, dataset, records, taught, config.counterfactual)
+        parameters = _reached(parameters, job, config)
         options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, accumulate=config.accumulate)
         curves, best = train(draft, run, job.images, config.batch_size, parameters, options, job.losses, job.watch, "minus_loss")
         before = curves[0]
@@ -101,7 +103,7 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
     if dataset.fingerprint(all_records) != teacher.manifest["fingerprints"]["data"]:
         raise SpadeError(f"{dataset.source}: the data set changed since it was inverted; run spade invert again.")
     by_id = {record.image_id: record for record in all_records}
-    return dataset, [by_id[kept.image_id] for kept in read_maps(teacher)]
+    return dataset, [by_id[image_id] for image_id in image_ids(teacher)]
 
 
 def lessons(teacher: Artifact, config: CalibrateConfig) -> dict[str, Lesson]:
@@ -114,15 +116,16 @@ def lessons(teacher: Artifact, config: CalibrateConfig) -> dict[str, Lesson]:
     return found
 
 
-def _start(config: CalibrateConfig, backbone: Backbone, clip: OpenClip, run: Run) -> tuple[Student, dict[str, torch.nn.Parameter]]:
+def _start(
+    config: CalibrateConfig, grids: tuple[int, ...], backbone: Backbone, clip: OpenClip, run: Run
+) -> tuple[Student, dict[str, torch.nn.Parameter]]:
     """A student to be trained and its parameters: the packaged one where everything agrees, else a fresh one."""
     if config.init == "embedded":
         student = load_student(backbone, clip, embedded_model() / "adapter")
         run.report.say("starting from the packaged adapter (--init scratch for a fresh one)")
         own = lora.trainable(backbone.unet)
     else:
-        kind = Kind(config.train, config.alignment)
-        student = new_student(backbone, clip, preset(backbone.folder).feature_timestep, kind, config.tokens)
+        student = new_student(backbone, clip, Kind(config.timestep, grids, config.train, config.alignment), config.tokens)
         own = {}
         if config.train == "lora":
             own = lora.attach(backbone.unet, config.rank, config.alpha, config.targets)
@@ -132,17 +135,28 @@ def _start(config: CalibrateConfig, backbone: Backbone, clip: OpenClip, run: Run
     return student, own | dict(student.adapter.requires_grad_(True).named_parameters())
 
 
-def _refuse_other_than_packaged(config: CalibrateConfig) -> None:
+def _reached(parameters: dict[str, torch.nn.Parameter], job: Calibration, config: CalibrateConfig) -> dict[str, torch.nn.Parameter]:
+    """Those that the loss depends on: whatever comes after the last layer that is read learns nothing."""
+    batch = job.images.batches(config.batch_size, config.seed, 0)[0]
+    torch.manual_seed(config.seed)
+    torch.stack([term.float() for term in job.losses(batch).values()]).sum().backward()
+    found = {name: parameter for name, parameter in parameters.items() if parameter.grad is not None}
+    for parameter in parameters.values():
+        parameter.grad = None
+    return found
+
+
+def _refuse_other_than_packaged(config: CalibrateConfig, grids: list[int]) -> None:
     """Raise SpadeError where options ask for another student than the packaged one, which training would start from."""
-    packaged = read_json(embedded_model() / "adapter" / "adapter_config.json", "adapter", "install spade again.")
-    rank, alpha, plain = packaged["r"], packaged["lora_alpha"], CalibrateConfig()
-    asked = {"rank": config.rank, "alpha": config.alpha, **{n: getattr(config, n) for n in ("train", "alignment", "tokens", "targets")}}
-    held = {
-        "rank": rank,
-        "alpha": float(rank if alpha is None else alpha),
-        **{n: getattr(plain, n) for n in asked if n not in ("rank", "alpha")},
-    }
+    folder, plain = embedded_model() / "adapter", CalibrateConfig()
+    lora_facts, facts = (read_json(folder / name, "adapter", "install spade again.") for name in ("adapter_config.json", "adapter.json"))
+    rank, alpha = lora_facts["r"], lora_facts["lora_alpha"]
+    held = {"rank": rank, "alpha": float(rank if alpha is None else alpha), "tokens": plain.tokens, "targets": plain.targets}
+    held |= {name: facts[name] for name in ("train", "alignment", "timestep")}
+    asked = {name: getattr(config, name) for name in held}
     for name, value in asked.items():
         if value != held[name]:
             text = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
             raise SpadeError(f"--{name} {text}: the packaged adapter, from which training starts here, is another; add --init scratch.")
+    if grids != facts["strides"]:
+        raise SpadeError(f"the teacher's maps are of grids {grids}, the packaged adapter's of {facts['strides']}; add --init scratch.")

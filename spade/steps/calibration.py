@@ -31,7 +31,7 @@ class Lesson:
     """What the teacher saw in one picture.
 
     ``tokens`` (T, h, w): the maps of the first prompt's tokens, normalised, and ``places`` where each label's words stand among them; both
-    empty where the cache has no tokens. ``wrong``: (label key, its map in a true prompt, its map in one made wrong).
+    empty where the cache has no tokens. ``wrong``: (label key, a mention's map, the same mention's in a prompt made wrong).
     """
 
     targets: tuple[Target, ...]
@@ -44,14 +44,15 @@ class Lesson:
         """From the map cache."""
         spans = kept.spans
         targets = label_targets([span["name"] for span in spans], [span["segment"] for span in spans], kept.maps)
-        true = {target.key: target.map for target in targets}
         places: dict[str, tuple[int, ...]] = {}
         for span in spans:
             if span.get("prompt") == 0:
                 key = label_key(span["name"], span["segment"] >= 0)
                 places[key] = places.get(key, ()) + tuple(span["tokens"])
-        keys = [label_key(span["name"], span["segment"] >= 0) for span in kept.wrong_spans]
-        wrong = [(key, true[key], normalise(told)) for key, told in zip(keys, kept.wrong, strict=True) if key in true]
+        wrong = []
+        for fact, told in zip(kept.wrong_spans, kept.wrong, strict=True):
+            span = spans[fact["of"]]
+            wrong.append((label_key(span["name"], span["segment"] >= 0), normalise(kept.maps[fact["of"]]), normalise(told)))
         return cls(tuple(targets), normalise(kept.tokens[0]) if kept.tokens else kept.maps[:0], places, tuple(wrong))
 
 
@@ -112,11 +113,10 @@ class Calibration:
         dataset: Dataset,
         records: Sequence[Record],
         lessons: Mapping[str, Lesson],
-        strides: Sequence[int],
         hinge: float = 0.0,
     ) -> None:
         """hinge: the weight of the loss against maps of prompts made wrong."""
-        self.student, self.dataset, self.lessons, self.strides, self.hinge = student, dataset, lessons, tuple(strides), hinge
+        self.student, self.dataset, self.lessons, self.hinge = student, dataset, lessons, hinge
         self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
@@ -132,7 +132,7 @@ class Calibration:
         """L1 between normalised maps and, where asked for, the hinge."""
         lessons = [self.lesson(i) for i in batch]
         chosen = self.alignment.draw(lessons)
-        maps = self.student.maps([self._seen[i].observation for i in batch], self._context(chosen), self.strides)
+        maps = self.student.maps([self._seen[i].observation for i in batch], self._context(chosen))
         terms = {"l1": map_loss(maps, [self.alignment.aims(own, lesson, chosen) for own, lesson in zip(maps, lessons, strict=True)])}
         if self.hinge:
             wrong = []
@@ -165,7 +165,7 @@ class Calibration:
         return self._label_maps(self._maps(index), self.lesson(index))
 
     def _maps(self, index: int) -> Tensor:
-        return self.student.maps([self._seen[index].observation], self._context(self.alignment.everything), self.strides)[0]
+        return self.student.maps([self._seen[index].observation], self._context(self.alignment.everything))[0]
 
     def _label_maps(self, maps: Tensor, lesson: Lesson) -> dict[str, Tensor]:
         where = self.alignment.positions(maps, lesson, self.alignment.everything)
@@ -176,7 +176,7 @@ class Calibration:
 
     def _look(self, index: int) -> _Seen:
         record = self.images.records[index]
-        observation = self.student.observe(read_image(self.dataset.image_path(record)))
+        observation = self.student.observe(read_image(self.dataset.image_path(record)), fine=False)
         return _Seen(observation, self.masks(index) if index in self.images.watched else {})
 
     def masks(self, index: int) -> dict[str, Tensor]:

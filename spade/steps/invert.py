@@ -20,7 +20,7 @@ from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
 from spade.diffusion.inversion import MapPlan
-from spade.diffusion.prompts import Prompt, relation_prompt, split_triples
+from spade.diffusion.prompts import Prompt, Span, relation_prompt, split_triples
 from spade.diffusion.teacher import PictureMaps, look
 from spade.distributed import Processes, processes
 from spade.errors import SpadeError
@@ -28,7 +28,7 @@ from spade.files import write_bytes, write_json, write_json_lines
 from spade.model import pick_device
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, tell_skipped
-from spade.steps.map_cache import Page, batch_file, index, pack
+from spade.steps.map_cache import Page, batch_file, index, is_whole, pack
 from spade.steps.pictures import sized_picture
 from spade.workspace import keyed
 
@@ -96,6 +96,7 @@ def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertC
         config,
         steps=config.steps or defaults.steps,
         read_at=config.read_at or defaults.read_at,
+        grids=config.grids or defaults.map_strides,
         batch_size=config.batch_size or defaults.invert_batch,
         clip=config.clip or defaults.clip,
         device=device,
@@ -128,7 +129,7 @@ def _compute(
 ) -> None:
     """Make the missing batch files, reading the next batch's pictures while the UNet works."""
     numbered = ours.share(list(enumerate(plan)))
-    missing = [(number, batch) for number, batch in numbered if not batch_file(folder, number).is_file()]
+    missing = [(number, batch) for number, batch in numbered if not is_whole(batch_file(folder, number))]
     if len(missing) < len(numbered):
         run.report.say(f"continuing: {len(numbered) - len(missing)} of {len(numbered)} batches are there")
     teacher = _Teacher(dataset, backbone, config)
@@ -166,8 +167,7 @@ class _Teacher:
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: InvertConfig) -> None:
         self.dataset, self.backbone, self.config = dataset, backbone, config
-        strides = preset(backbone.folder).map_strides
-        self.plan = MapPlan(config.steps, config.read_at, strides, config.read, config.latents)
+        self.plan = MapPlan(config.steps, config.read_at, config.grids, config.read, config.latents)
         self.nearest = None
         if config.counterfactual:
             clip = load_clip(config.clip, backbone.device)
@@ -215,18 +215,20 @@ class _Teacher:
 
     def _keep(self, page: Page, true: int, wrong: Sequence[Counterfactual], own: PictureMaps) -> None:
         """Put a picture's maps on its page; its first ``true`` prompts are so, the others are made wrong."""
+        place: dict[tuple[int, Span], int] = {}
         for mention in own.mentions:
             if mention.prompt < true:
+                place[mention.prompt, mention.span] = len(page.spans)
                 fact: dict[str, Any] = {"role": mention.span.role, "name": mention.span.name, "segment": mention.span.segment}
                 if self.config.keep == "tokens":
                     fact |= {"prompt": mention.prompt, "tokens": list(mention.tokens)}
                 page.spans.append(fact)
                 page.maps.append(mention.map)
-            else:
-                made = wrong[mention.prompt - true]
-                for right, false in made.spans:
-                    if false == mention.span:
-                        page.wrong_spans.append({"kind": made.kind, "role": right.role, "name": right.name, "segment": right.segment})
-                        page.wrong.append(mention.map)
+                continue
+            made = wrong[mention.prompt - true]
+            against = next((right for right, false in made.spans if false == mention.span), None)
+            if against is not None and (made.run, against) in place:
+                page.wrong_spans.append({"kind": made.kind, "of": place[made.run, against]})
+                page.wrong.append(mention.map)
         if self.config.keep == "tokens":
             page.tokens += own.tokens[:true]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,15 @@ def batch_file(folder: Path, index: int) -> Path:
     return folder / "maps" / f"{index:06d}.safetensors"
 
 
+def is_whole(path: Path) -> bool:
+    """Whether a batch's file is there and can be read."""
+    try:
+        with safe_open(path, "pt") as file:
+            return "images" in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
 def pack(pages: list[Page], timesteps: tuple[int, ...]) -> bytes:
     """The bytes of a batch's file."""
     tensors: dict[str, Tensor] = {}
@@ -94,15 +104,30 @@ def index(folder: Path, batches: int) -> tuple[list[Facts], list[str], list[int]
     return rows, problems, timesteps
 
 
+def image_ids(artifact: Artifact) -> list[str]:
+    """The pictures that have maps. Raises SpadeError for a damaged cache."""
+    with _sound(artifact):
+        return [row["image_id"] for row in _rows(artifact)]
+
+
 def read_maps(artifact: Artifact) -> Iterator[KeptMaps]:
     """The kept maps, picture by picture. Raises SpadeError for a damaged cache."""
-    try:
-        lines = (artifact.path / "index.jsonl").read_text("utf-8").splitlines()
-        for row in map(json.loads, lines):
+    with _sound(artifact):
+        for row in _rows(artifact):
             with safe_open(artifact.path / row["file"], "pt") as file:
                 maps = file.get_tensor(row["tensor"]).float()
                 tokens = [file.get_tensor(name).float() for name in row.get("tokens", [])]
                 wrong = file.get_tensor(row["wrong"]).float() if "wrong" in row else maps[:0]
             yield KeptMaps(row["image_id"], row["spans"], maps, tokens, row.get("wrong_spans", []), wrong)
+
+
+def _rows(artifact: Artifact) -> list[Facts]:
+    return [json.loads(line) for line in (artifact.path / "index.jsonl").read_text("utf-8").splitlines()]
+
+
+@contextmanager
+def _sound(artifact: Artifact) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise SpadeError(f"{artifact.path}: the map cache is damaged ({type(error).__name__}); run spade invert --force") from None

@@ -14,11 +14,11 @@ from torch import Tensor
 from spade.config import CalibrateConfig, MapsConfig
 from spade.data.images import read_image
 from spade.data.psg import Record, watched_part
-from spade.diffusion.backbone import load_backbone, preset
-from spade.diffusion.student import Student, load_student
+from spade.diffusion.backbone import load_backbone
+from spade.diffusion.student import Kind, Student, load_student
 from spade.errors import SpadeError
 from spade.export.plots import maps_png
-from spade.files import write_bytes
+from spade.files import read_json, write_bytes
 from spade.model import pick_device
 from spade.open_vocabulary import load_clip
 from spade.steps.calibrate import inverted_records, lessons
@@ -49,15 +49,17 @@ def run(config: MapsConfig, run: Run) -> StepResult:
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     clip = load_clip(source["clip"], device)
     taught = lessons(teacher, CalibrateConfig())
-    grid = preset(backbone.folder)
+    kind = read_json(calibrated.path / "adapter" / "adapter.json", "adapter", "run spade calibrate --force")
 
     def looks(student: Student) -> list[dict[str, Tensor]]:
         """Label key -> map, for each chosen image."""
-        job = Calibration(student, dataset, chosen, taught, grid.map_strides)
+        job = Calibration(student, dataset, chosen, taught)
         place = {record.image_id: i for i, record in enumerate(job.images.records)}
         return [job.label_maps(place[record.image_id]) for record in chosen]
 
-    before = looks(Student(backbone, clip, None, grid.feature_timestep))  # on the plain UNet, so before anything is loaded
+    before = looks(
+        Student(backbone, clip, None, Kind(kind["timestep"], tuple(kind["strides"])))
+    )  # on the plain UNet, so before anything is loaded
     student = load_student(backbone, clip, calibrated.path / "adapter")
     after = looks(student)
     draft.begin()

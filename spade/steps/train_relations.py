@@ -215,7 +215,7 @@ class _Job:
     def _look(self, index: int) -> _Seen:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
-        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects), self.model.strides)
+        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects))
         masks, classes, triples = annotation(record, true_map(self.dataset, record), self.images.size(index))
         return _Seen(sight, masks, classes, triples)
 

@@ -20,16 +20,19 @@ def calibrate(
     train: Annotated[
         str, typer.Option(help="What learns: lora, with the image adapter; adapter, the image adapter alone; full, the whole UNet with it.")
     ] = "lora",
-    rank: Annotated[int, typer.Option(help="Rank of the LoRA.")] = 8,
+    rank: Annotated[int, typer.Option(help="Rank of the LoRA (with --train lora).")] = 8,
     alpha: Annotated[float, typer.Option(min=0, help="Scale of the LoRA (0: the same as the rank).")] = 0.0,
     targets: Annotated[
         str, typer.Option(help="Projections of the cross-attention that get a LoRA: q, k, v, out, with commas.")
     ] = "q,k,v,out",
     alignment: Annotated[
         str,
-        typer.Option(help="What stands for a word in the student: vocabulary, its label's token; index, the token at its place; matched."),
+        typer.Option(
+            help="The student's token for a word: vocabulary, its label's; index, the one at its place; matched, the nearest, picture by picture."
+        ),
     ] = "vocabulary",
     tokens: Annotated[int, typer.Option(min=0, help="Tokens of the image adapter (0: the alignment's default).")] = 0,
+    timestep: Annotated[int, typer.Option(min=0, help="Timestep of the student's one pass (0: the backbone's default).")] = 0,
     counterfactual: Annotated[
         float, typer.Option(min=0, help="Weight of the hinge against maps of wrong prompts; needs spade invert --counterfactual.")
     ] = 0.0,
@@ -52,6 +55,7 @@ def calibrate(
         targets=tuple(part.strip() for part in targets.split(",") if part.strip()),
         alignment=alignment,
         tokens=tokens,
+        timestep=timestep,
         counterfactual=counterfactual,
         epochs=epochs,
         batch_size=batch_size,

@@ -25,9 +25,14 @@ def invert(
         ),
     ],
     backbone: Annotated[str, typer.Option(help="tiny, sd15, sd21, a directory in diffusers' format, or a hub id.")] = "tiny",
-    clip: Annotated[str, typer.Option(help="OpenCLIP model for the later steps: tiny, a directory, or hf-hub:owner/name.")] = "",
+    clip: Annotated[
+        str, typer.Option(help="OpenCLIP model for the later steps and --counterfactual: tiny, a directory, or hf-hub:owner/name.")
+    ] = "",
     steps: Annotated[int, typer.Option(min=0, help="DDIM steps from the picture to noise (0: the backbone's default).")] = 0,
     read_at: Annotated[str, typer.Option(help="Timesteps at which maps are read, with commas; the nearest step counts.")] = "",
+    grids: Annotated[
+        str, typer.Option(help="Cross-attention grids to read, as strides in latent cells, with commas, for example 1,2.")
+    ] = "",
     read: Annotated[
         str, typer.Option(help="inversion or resampling: read on the way to noise, or while sampling back from it.")
     ] = "inversion",
@@ -57,6 +62,7 @@ def invert(
         steps=steps,
         read_at=numbers_list(read_at, "--read-at"),
         batch_size=batch_size,
+        grids=numbers_list(grids, "--grids"),
         read=read,
         latents=latents,
         keep=keep,

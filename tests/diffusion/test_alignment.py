@@ -22,6 +22,13 @@ def test_a_label_is_the_mean_of_its_normalised_mentions():
     assert torch.allclose(targets[0].map, (peak(0, 0) + peak(3, 3)) / 2, atol=1e-4)
 
 
+def test_an_object_and_a_predicate_of_one_name_stay_apart():
+    targets = label_targets(["play", "play"], [0, -1], torch.stack([peak(0, 0), peak(3, 3)]))
+    assert [(t.key, t.segments) for t in targets] == [("play", (0,)), ("predicate play", ())]
+    assert targets[0].map[0, 0] > 0.9
+    assert targets[1].map[3, 3] > 0.9
+
+
 def test_loss_by_hand():
     student = torch.stack([peak(0, 0), peak(1, 1), peak(2, 2)])[None]
     assert map_loss(student, [[(0, peak(0, 0))]]) < 1e-6

@@ -39,13 +39,14 @@ def test_processors_come_back_after_an_error(backbone):
     assert all(backbone.unet.attn_processors[name] is before[name] for name in before)
 
 
-def test_maps_equal_an_eager_softmax(backbone):
+@pytest.mark.parametrize("place", ["down_blocks.1.attentions.0", "mid_block.attentions.0", "up_blocks.2.attentions.0"])
+def test_maps_equal_an_eager_softmax(backbone, place):
     latents, context = inputs(backbone)
-    name = "up_blocks.2.attentions.0.transformer_blocks.0.attn2"
+    name = f"{place}.transformer_blocks.0.attn2"
     layer = backbone.unet.get_submodule(name)
     seen = {}
     handle = layer.register_forward_pre_hook(lambda module, args, kwargs: seen.update(x=args[0], **kwargs), with_kwargs=True)
-    with torch.no_grad(), reading(backbone.unet, (1,)) as store:
+    with torch.no_grad(), reading(backbone.unet, (1, 2, 4)) as store:
         backbone.unet(latents, 51, encoder_hidden_states=context)
     handle.remove()
     x, heads = seen["x"], layer.heads

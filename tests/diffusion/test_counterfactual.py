@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade.diffusion.counterfactual import counterfactuals, near_predicates
+from spade.diffusion.prompts import relation_prompt
 
 LABELS = ["person", "dog", "person"]
 BOXES = [(0, 0, 10, 10), (10, 0, 20, 10), (90, 0, 100, 10)]
@@ -27,6 +28,10 @@ def test_the_farthest_pair_comes_first():
     ]
 
 
+def test_a_symmetric_relation_is_not_swapped():
+    assert [kind for kind, _ in made([[(0, 1, "beside")]])] == ["predicate"]
+
+
 def test_what_the_picture_has_is_not_called_wrong():
     runs = [[(0, 1, "on"), (1, 0, "on"), (0, 1, "beside")]]
     assert next(text.split(", ")[0] for kind, text in made(runs) if kind == "predicate") == "person is over dog"
@@ -42,6 +47,8 @@ def test_a_relation_stays_in_its_run_and_stands_alone_where_that_grows_too_long(
 
 def test_spans_stand_against_the_true_ones():
     (predicate, roles) = counterfactuals([[(0, 1, "on")]], LABELS, BOXES, 1, always, lambda text: True)
+    assert predicate.run == roles.run == 0
+    assert [right for right, _ in predicate.spans] == list(relation_prompt([(0, 1, "on")], LABELS).spans)
     assert [(right.name, false.name, false.segment) for right, false in predicate.spans] == [
         ("person", "person", 0), ("on", "beside", -1), ("dog", "dog", 1)
     ]  # fmt: skip

@@ -12,6 +12,7 @@ from spade.diffusion.inversion import (
     sample_back,
     sampling_scheduler,
 )
+from spade.errors import SpadeError
 
 
 def test_scheduler_traps_are_avoided(backbone):
@@ -116,13 +117,21 @@ def test_each_way_of_reading_asks_for_no_more_than_it_needs(backbone, read, late
     assert maps.shape == (1, 5, 8, 8)
 
 
-def test_noised_latents_have_the_schedule_s_share_of_the_picture(backbone):
-    config = sampling_scheduler(backbone.schedule, 10)
-    share = float(config.alphas_cumprod[201]) ** 0.5
+def test_noised_latents_have_as_much_noise_as_inverted_ones(backbone):
+    """When the UNet is called at t an inverted latent stands at the step before t."""
+    share = float(sampling_scheduler(backbone.schedule, 10).alphas_cumprod[101]) ** 0.5
     calls, _, _, clean = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "noised"))
     noise = (calls[0][1] - share * clean) / (1 - share**2) ** 0.5
     random, _, _, _ = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "random"))
     assert torch.allclose(noise, random[0][1], atol=1e-4), "the same noise, without the picture"
+    first, _, _, clean = asked(backbone, MapPlan(10, (1,), (2,), "inversion", "noised"))
+    assert torch.equal(first[0][1], clean)
+
+
+@pytest.mark.parametrize("steps", [0, 501, 1000, 5000])
+def test_too_many_steps_are_one_sentence(backbone, steps):
+    with pytest.raises(SpadeError, match=rf"^--steps {steps}: this model takes 1 to 500 steps"):
+        inverse_scheduler(backbone.schedule, steps)
 
 
 def test_reading_while_sampling_back_sees_nearly_the_same(backbone):

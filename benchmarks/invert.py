@@ -136,7 +136,7 @@ def _theirs(backbone: Backbone, dataset: Dataset) -> None:
         context, offsets = backbone.encode_text([prompt.text])
         kept = straightforward(backbone.unet, backbone.schedule, backbone.encode_image(image), context, TINY.steps)[-1]
         chosen = [name for name, stride in layer_strides(backbone.unet).items() if stride in TINY.map_strides]
-        maps = torch.stack([kept[name].mean(0) for name in chosen]).mean(0).T
+        maps = combine({name: kept[name].mean(0)[None] for name in chosen}, backbone.unet, (image.shape[-2] // 8, image.shape[-1] // 8))[0]
         for span in prompt.spans:
             maps[span_tokens(span, offsets[0])].mean(0)
 

@@ -41,7 +41,15 @@ def main() -> None:
     files = {p.relative_to(target).as_posix(): p for p in sorted(target.rglob("*")) if p.is_file()}
     manifest = {
         "about": "The embedded tiny model. Trained from scratch on spade's procedural world by the scripts in examples/tiny_model.",
-        "order": ["words.py", "autoencoder.py", "clip.py", "unet.py", "unet.py --further --seed 1 --epochs 24", "heads.py", "package.py"],
+        "order": [
+            "words.py",
+            "autoencoder.py",
+            "clip.py --until 12",
+            "unet.py",
+            "unet.py --further --seed 1 --epochs 24",
+            "heads.py",
+            "package.py",
+        ],
         "minutes": round(sum(line["minutes"] for line in log), 1),
         "log": log,
         "files": {name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for name, path in files.items()},

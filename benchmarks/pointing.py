@@ -72,14 +72,19 @@ def looks(
             told = [mention.span for mention in own.mentions]
             mentions = torch.stack([mention.map for mention in own.mentions])
             targets = label_targets([span.name for span in told], [span.segment for span in told], mentions)
-            yield [_look(sample, target.label, target.map) for target in targets if _large(sample, target.segments)]
+            yield [_look(sample, target.label, target.map) for target in targets if large(sample, target.segments)]
 
 
-def _large(sample: WorldSample, segments: Sequence[int]) -> bool:
+def large(sample: WorldSample, segments: Sequence[int]) -> bool:
+    """Whether one of these segments covers enough latent cells to be asked for."""
     return any(sample.segments[i][2] >= MIN_CELLS * LATENT_CELL**2 for i in segments)
 
 
-def _look(sample: WorldSample, name: str, attention: torch.Tensor) -> Look:
+def cells_of(sample: WorldSample, name: str, size: Sequence[int]) -> torch.Tensor:
+    """The cells (h, w) bool of a grid of this size on which any segment of a name lies."""
     named = [segment[0] for segment, label in zip(sample.segments, sample.labels, strict=True) if label == name]
-    inside = torch.from_numpy(np.isin(sample.ids, named))
-    return Look(name, len(named), *pointing_hit(attention, covered_cells(inside, (attention.shape[0], attention.shape[1]))))
+    return covered_cells(torch.from_numpy(np.isin(sample.ids, named)), (size[0], size[1]))
+
+
+def _look(sample: WorldSample, name: str, attention: torch.Tensor) -> Look:
+    return Look(name, sample.labels.count(name), *pointing_hit(attention, cells_of(sample, name, attention.shape)))

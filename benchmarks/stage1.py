@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from common import Results, spread
 from PIL import Image
-from pointing import LATENT_CELL, MIN_CELLS, NOVEL, pictures, prompts_of
+from pointing import NOVEL, cells_of, large, pictures, prompts_of
 
 from spade.config import CalibrateConfig, InvertConfig
 from spade.diffusion.alignment import label_key, pointing_hit
@@ -33,7 +34,6 @@ from spade.diffusion.teacher import PictureMaps, look
 from spade.evaluation.groups import FAR
 from spade.files import canonical_hash
 from spade.open_vocabulary import load_clip
-from spade.segmentation.mask_generator import covered_cells
 from spade.steps import calibrate, invert, world
 from spade.steps.calibration import Alignment, Lesson
 from spade.steps.common import Run
@@ -218,8 +218,7 @@ def _backbone() -> Any:
 
 @torch.no_grad()
 def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Look]:
-    samples = [make_sample(HELD_OUT_SEED, i) for i in range(size.held_out)]
-    lessons = _lessons(samples, variant)
+    samples, lessons = _held_out(size.held_out, variant.timestep)
     vocabulary = Vocabulary.of(THINGS, STUFF, PREDICATES)
     alignment = Alignment(variant.alignment, [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)])
     seen: list[torch.Tensor] = []
@@ -242,17 +241,12 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         yield from _scene_looks(sample, lessons[i], own, other)
 
 
-def _scene_looks(
-    sample: WorldSample, lesson: Lesson, own: dict[str, torch.Tensor], other: dict[str, torch.Tensor] | None
-) -> Iterator[Look]:
+def _scene_looks(sample: WorldSample, lesson: Lesson, own: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> Iterator[Look]:
     far = _far_segments(sample)
     for target in lesson.targets:
-        named = [i for i, label in enumerate(sample.labels) if label == target.label]
-        large = any(sample.segments[i][2] >= MIN_CELLS * LATENT_CELL**2 for i in target.segments)
-        if not target.segments or not large or target.key not in own:
+        if not target.segments or not large(sample, target.segments) or target.key not in own:
             continue
-        inside = torch.from_numpy(np.isin(sample.ids, [sample.segments[i][0] for i in named]))
-        mask = covered_cells(inside, (target.map.shape[0], target.map.shape[1]))
+        mask = cells_of(sample, target.label, target.map.shape)
         hit, mass, chance = pointing_hit(own[target.key], mask)
         elsewhere = float(pointing_hit(other[target.key], mask)[0]) if target.key in other else 0.0
         reach = any(i in far for i in target.segments)
@@ -270,15 +264,17 @@ def _far_segments(sample: WorldSample) -> set[int]:
     return {i for pair in apart for i in pair}
 
 
-def _lessons(samples: Sequence[WorldSample], variant: Variant) -> list[Lesson]:
-    """What the teacher sees of held-out scenes under their own captions: which names are asked for, and the oracles' assignment."""
-    backbone, plan = _backbone(), MapPlan(TINY.steps, (variant.timestep,), TINY.map_strides)
+@cache
+def _held_out(count: int, timestep: int) -> tuple[list[WorldSample], list[Lesson]]:
+    """Held-out scenes, and what the teacher sees of them under their own captions: which names are asked for, the oracles' assignment."""
+    samples = [make_sample(HELD_OUT_SEED, i) for i in range(count)]
+    backbone, plan = _backbone(), MapPlan(TINY.steps, (timestep,), TINY.map_strides)
     found = []
     for start in range(0, len(samples), 32):
         part = samples[start : start + 32]
         prompts = [prompts_of(backbone, sample) for sample in part]
         found += [Lesson.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
-    return found
+    return samples, found
 
 
 def _kept(own: PictureMaps) -> KeptMaps:

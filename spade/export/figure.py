@@ -44,7 +44,7 @@ def figure_png(image: Image.Image, graph: SceneGraph) -> bytes:
     return buffer.getvalue()
 
 
-def _shown(text: str, longest: int = 28) -> str:
+def one_line(text: str, longest: int = 28) -> str:
     """A label as it is drawn: on one line, without control characters, not longer than a panel can hold."""
     line = "".join(c if c.isprintable() else " " for c in text)
     return line if len(line) <= longest else line[: longest - 1] + "\u2026"
@@ -84,10 +84,10 @@ def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int
         if not len(xs):
             continue
         middle = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
-        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), _shown(segment.label), font=font), shown.size, taken)
+        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), one_line(segment.label), font=font), shown.size, taken)
         taken.append(box)
         paint.rounded_rectangle(box, 4, fill=(255, 255, 255))
-        paint.text((box[0] + 4, box[1] + 1), _shown(segment.label), font=font, fill=INK)
+        paint.text((box[0] + 4, box[1] + 1), one_line(segment.label), font=font, fill=INK)
     return shown
 
 
@@ -114,14 +114,14 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
     where = _layout(graph, size)
     labels = []
     for relation in graph.relations[:relations]:
-        labels.append((_arrow(paint, where[relation.subject], where[relation.object]), _shown(relation.predicate)))
+        labels.append((_arrow(paint, where[relation.subject], where[relation.object]), one_line(relation.predicate)))
     halves = []
     for segment in graph.segments:
         x, y = where[segment.id]
-        half = paint.textlength(_shown(segment.label), font=font) / 2 + 9
+        half = paint.textlength(one_line(segment.label), font=font) / 2 + 9
         halves.append(half)
         paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
-        paint.text((x, y), _shown(segment.label), font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
+        paint.text((x, y), one_line(segment.label), font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
     taken: list[Box] = [(x - half, y - 13, x + half, y + 13) for (x, y), half in zip(where.values(), halves, strict=True)]
     for (tail, head), predicate in labels:
         half = paint.textlength(predicate, font=small) / 2 + 3
@@ -180,5 +180,5 @@ def _words(page: Image.Image, graph: SceneGraph, relations: int, columns: int, t
         column, row = divmod(index, max(rows, 1))
         x = MARGIN + column * (page.width - 2 * MARGIN) / columns
         paint.text(
-            (x, top + 24 * row), f"{relation.score:.2f}  {_shown(subject)} {_shown(predicate)} {_shown(target)}", font=font, fill=INK
+            (x, top + 24 * row), f"{relation.score:.2f}  {one_line(subject)} {one_line(predicate)} {one_line(target)}", font=font, fill=INK
         )

@@ -10,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
+from spade.export.figure import one_line
+
 Row = Mapping[str, float]
 
 
@@ -47,7 +49,7 @@ def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequ
         axes.axis("off")
     cells[0, 0].imshow(image)
     for row, (label, maps) in enumerate(rows.items()):
-        cells[row, 0].text(1.02, 0.5, _shown(label, longest), transform=cells[row, 0].transAxes, ha="right", va="center", fontsize=8,
+        cells[row, 0].text(1.02, 0.5, one_line(label, longest), transform=cells[row, 0].transAxes, ha="right", va="center", fontsize=8,
                            parse_math=False, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})  # fmt: skip
         for column, attention in enumerate(maps):
             axes = cells[row, 1 + column]
@@ -63,11 +65,6 @@ def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequ
             axes.set_xlim(-0.5, image.width - 0.5)
             axes.set_ylim(image.height - 0.5, -0.5)
     return _png(figure)
-
-
-def _shown(text: str, longest: int) -> str:
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return line if len(line) <= longest else line[: longest - 1] + "\u2026"
 
 
 def _png(figure: Figure) -> bytes:

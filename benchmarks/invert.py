@@ -25,6 +25,7 @@ from pointing import looks, pictures, prompts_of
 
 from spade.config import InvertConfig
 from spade.data.psg import Dataset, Record, load_psg
+from spade.device import fast_layout
 from spade.diffusion.attention import combine, layer_strides, reading
 from spade.diffusion.backbone import LARGE, TINY, Backbone, embedded_model, fingerprint, load_backbone
 from spade.diffusion.inversion import MapPlan, inverse_scheduler, invert
@@ -210,6 +211,7 @@ def sd15(quick: bool) -> dict[str, Any]:
     torch.set_default_dtype(dtype)
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8).eval()
     torch.set_default_dtype(torch.float32)
+    fast_layout(unet)
     torch.manual_seed(0)
     latents, context = torch.randn(batch, 4, 64, 64, dtype=dtype), torch.randn(batch, 77, 768, dtype=dtype)
     config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1, "prediction_type": "epsilon"}

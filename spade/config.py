@@ -37,7 +37,7 @@ class InvertConfig:
     limit: int | None = None
     seed: int = 0  # of the noise, where latents are not inverted
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class CalibrateConfig:
     init: str = "embedded"
     seed: int = 0
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -78,7 +78,7 @@ class CalibrateConfig:
             _one_of("--targets", target, "q", "k", "v", "out")
         if not self.targets:
             raise SpadeError("--targets: name one or more of q, k, v and out, with commas.")
-        if self.train == "full" and self.dtype != "float32":
+        if self.train == "full" and self.dtype not in ("auto", "float32"):
             raise SpadeError(f"--dtype {self.dtype}: a whole UNet is trained in float32; leave --dtype out with --train full.")
         if self.counterfactual and self.alignment != "vocabulary":
             raise SpadeError(f"--alignment {self.alignment}: --counterfactual compares maps of labels; use --alignment vocabulary with it.")
@@ -96,7 +96,7 @@ class MapsConfig:
     images: tuple[str, ...] = ()
     seed: int = 0
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class RelationsConfig:
     init: str = "embedded"
     seed: int = 0
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
@@ -164,7 +164,7 @@ class PredictConfig:
     limit: int | None = None
     seed: int = 0
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
@@ -193,7 +193,7 @@ class EvalConfig:
     limit: int | None = None
     seed: int = 0  # of the bootstrap
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
     lenient: bool = False
     strict: bool = _execution(False)
     workers: int = _execution(0)  # 0: one a core

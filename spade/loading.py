@@ -7,11 +7,12 @@ from pathlib import Path
 
 import torch
 
+from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone, resolve_backbone
 from spade.diffusion.student import load_student
 from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json, sha256_file
-from spade.model import Model, pick_device
+from spade.model import Model
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.model import Heads, HeadsConfig
 from spade.vocabulary import Vocabulary
@@ -75,7 +76,7 @@ def model_fingerprint(folder: Path) -> str:
     return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
 
 
-def load(source: str | Path | None = None, device: str = "auto", dtype: str = "float32", fusion: float | None = None) -> Model:
+def load(source: str | Path | None = None, device: str = "auto", dtype: str = "auto", fusion: float | None = None) -> Model:
     """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
 
     fusion: exponent of the diffusion branch in [0, 1]; nothing for the one that the model was trained with. Raises SpadeError
@@ -83,10 +84,8 @@ def load(source: str | Path | None = None, device: str = "auto", dtype: str = "f
     """
     folder = find_model(source)
     description = describe(folder)
-    if dtype not in ("float32", "float16", "bfloat16"):
-        raise SpadeError(f"dtype {dtype}: unknown number format; use float32, float16 or bfloat16.")
     place = pick_device(device)
-    backbone = load_backbone(description.backbone, place, getattr(torch, dtype))
+    backbone = load_backbone(description.backbone, place, getattr(torch, pick_dtype(dtype, place)))
     student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
     heads = Heads(description.heads)
     load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")

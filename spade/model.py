@@ -219,18 +219,3 @@ def _graph(
                 relations.append(Relation(segments[subject].id, segments[target].id, predicate, float(best[row])))
     height, width = panoptic.shape
     return SceneGraph(name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn "auto" into the first GPU, or the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError
-    except RuntimeError:
-        raise SpadeError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:0.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise SpadeError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu.")
-    return device

@@ -26,6 +26,7 @@ GROUP = "Common options"
 class Dtype(StrEnum):
     """Number formats of the backbone."""
 
+    auto = "auto"
     float32 = "float32"
     float16 = "float16"
     bfloat16 = "bfloat16"
@@ -72,7 +73,10 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "device": (Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=GROUP)], "auto"),
-    "dtype": (Annotated[Dtype, typer.Option(help="Number format of the backbone.", rich_help_panel=GROUP)], Dtype.float32),
+    "dtype": (
+        Annotated[Dtype, typer.Option(help="Number format of the backbone; auto: bfloat16 on GPUs that have it.", rich_help_panel=GROUP)],
+        Dtype.auto,
+    ),
     "seed": (Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=GROUP)], 0),
     "force": (Annotated[bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=GROUP)], False),
     "source": (

@@ -12,7 +12,6 @@ from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.files import sha256_file
 from spade.loading import describe, find_model, model_fingerprint
-from spade.model import pick_device
 from spade.scene_graph import segment_geometry
 from spade.vocabulary import Label, Vocabulary
 from spade.world.annotation import make_sample
@@ -171,10 +170,3 @@ def test_bad_arguments_are_one_sentence(model):
         model(scene(0).image, top=-1)
     with pytest.raises(SpadeError, match="dtype int7"):
         spade.load(dtype="int7")
-
-
-def test_devices():
-    assert pick_device("cpu").type == "cpu"
-    for name in ("quantum", "meta"):
-        with pytest.raises(SpadeError, match=f"--device {name}: no such device"):
-            pick_device(name)

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from spade.device import fast_layout
 from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json
 from spade.vocabulary import Label
@@ -124,7 +125,7 @@ class Backbone:
                 f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it again as safetensors."
             ) from None
         for part in (self.vae, self.unet, self.text_encoder):
-            part.requires_grad_(False).eval()
+            fast_layout(part.requires_grad_(False).eval())
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.image_size = int(self.unet.config.sample_size) * self.factor
         self.multiple = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)

@@ -9,6 +9,7 @@ import torch
 
 from spade.config import CalibrateConfig
 from spade.data.psg import Dataset, Record, load_psg
+from spade.device import pick_device, pick_dtype
 from spade.diffusion import lora
 from spade.diffusion.backbone import Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.student import Kind, Student, load_student, new_student
@@ -16,7 +17,6 @@ from spade.distributed import refuse_several
 from spade.errors import SpadeError
 from spade.export.plots import curves_png
 from spade.files import read_json, write_bytes, write_json_lines
-from spade.model import pick_device
 from spade.open_vocabulary import OpenClip, load_clip, resolve_clip
 from spade.steps.calibration import Calibration, Lesson
 from spade.steps.common import Run, StepResult, already_there, just_made
@@ -46,6 +46,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         learning_rate=config.learning_rate or (1e-4 if embedded or config.train == "full" else 1e-3),
         init="embedded" if embedded else "scratch",
         device=str(device),
+        dtype="float32" if config.train == "full" else pick_dtype(config.dtype, device),
     )
     if embedded:
         _refuse_other_than_packaged(config, teacher.manifest["config"]["grids"])

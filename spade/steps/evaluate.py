@@ -40,7 +40,7 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         source, unusable = _own_predictions(config, dataset, records, run)
         path = source.path / OWN
         inputs["eval-predictions"] = source.key
-        config = replace(config, device=source.manifest["config"]["device"])
+        config = replace(config, **{name: source.manifest["config"][name] for name in ("device", "dtype")})
     predictions = open_predictions(path, dataset, config.mode == "predcls", config.lenient)  # refuses a bad file before anything is written
     prints = {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
     if source is None:

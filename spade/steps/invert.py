@@ -17,6 +17,7 @@ from torch import Tensor
 from spade.config import InvertConfig
 from spade.data.images import model_size, to_array
 from spade.data.psg import Dataset, Record
+from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
 from spade.diffusion.inversion import MapPlan
@@ -25,7 +26,6 @@ from spade.diffusion.teacher import PictureMaps, look
 from spade.distributed import Processes, processes
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
-from spade.model import pick_device
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, tell_skipped
 from spade.steps.map_cache import Page, batch_file, index, is_whole, pack
@@ -41,7 +41,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     device = pick_device(config.device)
     folder = resolve_backbone(config.backbone)
     defaults = preset(folder)
-    config = _with_preset(config, defaults, str(device))
+    config = _with_preset(config, defaults, device)
     dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
     prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder), "clip": fingerprint(resolve_clip(config.clip))}
@@ -91,7 +91,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         draft.release()
 
 
-def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertConfig:
+def _with_preset(config: InvertConfig, defaults: Preset, device: torch.device) -> InvertConfig:
     return replace(
         config,
         steps=config.steps or defaults.steps,
@@ -99,7 +99,8 @@ def _with_preset(config: InvertConfig, defaults: Preset, device: str) -> InvertC
         grids=config.grids or defaults.map_strides,
         batch_size=config.batch_size or defaults.invert_batch,
         clip=config.clip or defaults.clip,
-        device=device,
+        device=str(device),
+        dtype=pick_dtype(config.dtype, device),
     )
 
 

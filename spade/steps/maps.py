@@ -14,12 +14,12 @@ from torch import Tensor
 from spade.config import CalibrateConfig, MapsConfig
 from spade.data.images import read_image
 from spade.data.psg import Record, watched_part
+from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.student import Kind, Student, load_student
 from spade.errors import SpadeError
 from spade.export.plots import maps_png
 from spade.files import read_json, write_bytes
-from spade.model import pick_device
 from spade.open_vocabulary import load_clip
 from spade.steps.calibrate import inverted_records, lessons
 from spade.steps.calibration import Calibration
@@ -40,7 +40,7 @@ def run(config: MapsConfig, run: Run) -> StepResult:
     assert teacher is not None
     dataset, records = inverted_records(teacher)
     chosen = _choose(config.images, records)
-    config = replace(config, images=tuple(record.image_id for record in chosen), device=str(device))
+    config = replace(config, images=tuple(record.image_id for record in chosen), device=str(device), dtype=pick_dtype(config.dtype, device))
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibrated.key, "invert": teacher.key}, force=run.force)
     if draft.cached:
         return already_there(draft)

@@ -13,13 +13,14 @@ from spade.config import EvalConfig, PredictConfig
 from spade.data.codecs import write_panoptic
 from spade.data.images import EXTENSIONS, read_image
 from spade.data.psg import Dataset, Record, is_dataset, load_psg
+from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
 from spade.loading import describe, find_model, load, model_fingerprint
-from spade.model import Model, pick_device
+from spade.model import Model
 from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture, true_numbers
@@ -32,7 +33,7 @@ STEP, VERSION = "predict", 2
 def run(config: PredictConfig, run: Run) -> StepResult:
     """Predict scene graphs of pictures with the newest trained model, or the packaged one."""
     device = pick_device(config.device)
-    config = replace(config, device=str(device))
+    config = replace(config, device=str(device), dtype=pick_dtype(config.dtype, device))
     paths = expand(config.images)[: config.limit]
     folder = choose_model(config.model, run)
     description = describe(folder)
@@ -109,7 +110,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
         "split": config.split,
         "limit": config.limit,
         "device": str(device),
-        "dtype": config.dtype,
+        "dtype": pick_dtype(config.dtype, device),
         "fusion": config.fusion,
     }
     draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)

@@ -25,7 +25,7 @@ class QuickstartConfig:
     epochs: int = 0
     seed: int = 0
     device: str = "auto"
-    dtype: str = "float32"
+    dtype: str = "auto"
 
     @property
     def numbers(self) -> dict[str, Any]:

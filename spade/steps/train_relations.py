@@ -14,6 +14,7 @@ from torch import Tensor
 from spade.config import RelationsConfig
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
+from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Sight, Student, load_student
@@ -24,7 +25,7 @@ from spade.evaluation.predictions import from_prediction
 from spade.export.plots import curves_png
 from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
 from spade.loading import MODEL_FORMAT
-from spade.model import Model, pick_device
+from spade.model import Model
 from spade.open_vocabulary import load_clip
 from spade.relations.losses import Imbalance, Truth, stage2_losses
 from spade.relations.model import Heads, HeadsConfig, RelationConfig
@@ -61,6 +62,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3 if tiny else 1e-4),
         init="embedded" if embedded else "scratch",
         device=str(device),
+        dtype=pick_dtype(config.dtype, device),
     )
     prints = {"data": dataset.fingerprint(records, panoptic=True)}
     if embedded:

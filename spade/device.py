@@ -34,9 +34,3 @@ def pick_dtype(name: str, device: torch.device) -> str:
     if name not in DTYPES:
         raise SpadeError(f"dtype {name}: unknown number format; use auto, {', '.join(DTYPES)}.")
     return name
-
-
-def fast_layout(module: torch.nn.Module) -> None:
-    """Lay a module's weights out channels-last, in place, if it computes in half precision: convolutions gain there, in float32 not."""
-    if next(module.parameters()).dtype != torch.float32:
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

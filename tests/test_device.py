@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from spade.device import fast_layout, pick_device, pick_dtype
+from spade.device import pick_device, pick_dtype
 from spade.errors import SpadeError
 
 
@@ -21,14 +21,3 @@ def test_auto_is_half_precision_only_on_a_gpu_that_has_it(monkeypatch):
     assert pick_dtype("float16", torch.device("cpu")) == "float16"
     with pytest.raises(SpadeError, match="dtype int7: unknown number format"):
         pick_dtype("int7", torch.device("cpu"))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_channels_last_in_half_precision_only(dtype):
-    torch.manual_seed(0)
-    convolution = torch.nn.Conv2d(4, 8, 3, padding=1).to(dtype)
-    picture = torch.randn(2, 4, 6, 6, dtype=dtype)
-    before = convolution(picture)
-    fast_layout(convolution)
-    assert convolution.weight.is_contiguous(memory_format=torch.channels_last) == (dtype != torch.float32)
-    assert torch.allclose(convolution(picture).float(), before.float(), atol=0.02)

@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from spade.device import fast_layout
+from spade.diffusion.half_precision import make_fast
 from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json
 from spade.vocabulary import Label
@@ -125,7 +125,7 @@ class Backbone:
                 f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it again as safetensors."
             ) from None
         for part in (self.vae, self.unet, self.text_encoder):
-            fast_layout(part.requires_grad_(False).eval())
+            make_fast(part.requires_grad_(False).eval())
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.image_size = int(self.unet.config.sample_size) * self.factor
         self.multiple = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)

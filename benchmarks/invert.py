@@ -39,7 +39,7 @@ from spade.steps.pictures import sized_picture
 from spade.workspace import Workspace
 from spade.world.annotation import make_sample
 
-WATCH_SEED, ROUNDS = 2_000, 3
+WATCH_SEED, ROUNDS, PASSES = 2_000, 3, 20
 SD15_TFLOP = 0.803  # of one pass on a 64 x 64 latent with 77 tokens
 STEPS, NEAR, FAR_OUT = (5, 10, 20, 50, 100), TINY.read_at[0], 501
 
@@ -112,7 +112,7 @@ def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
         data = Path(folder) / "world"
         world.run(data, count, (128, 128), WATCH_SEED, Run(Workspace(Path(folder) / "unused")))
         dataset = load_psg(data)
-        last = int(inverse_scheduler(backbone.schedule, TINY.steps).timesteps[-1])
+        last = int(inverse_scheduler(backbone.schedule, PASSES).timesteps[-1])
         ours, theirs, stopped = [], [], []
         for number in range(ROUNDS):
             ours.append(_seconds(lambda number=number: _ours(data, Path(folder) / f"o{number}", (last,))))
@@ -128,7 +128,7 @@ def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
 
 
 def _ours(data: Path, place: Path, read_at: tuple[int, ...]) -> None:
-    step.run(InvertConfig(data=data, read_at=read_at, steps=TINY.steps, split="all"), Run(Workspace(place)))
+    step.run(InvertConfig(data=data, read_at=read_at, steps=PASSES, split="all"), Run(Workspace(place)))
 
 
 def _theirs(backbone: Backbone, dataset: Dataset) -> None:
@@ -136,7 +136,7 @@ def _theirs(backbone: Backbone, dataset: Dataset) -> None:
     for record, prompt in [(own, prompt) for own in dataset.records for prompt in _prompts(backbone, dataset, own)]:
         image = torch.from_numpy(np.asarray(sized_picture(dataset, record), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
         context, offsets = backbone.encode_text([prompt.text])
-        kept = straightforward(backbone.unet, backbone.schedule, backbone.encode_image(image), context, TINY.steps)[-1]
+        kept = straightforward(backbone.unet, backbone.schedule, backbone.encode_image(image), context, PASSES)[-1]
         chosen = [name for name, stride in layer_strides(backbone.unet).items() if stride in TINY.map_strides]
         maps = combine({name: kept[name].mean(0)[None] for name in chosen}, backbone.unet, (image.shape[-2] // 8, image.shape[-1] // 8))[0]
         for span in prompt.spans:

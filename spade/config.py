@@ -112,6 +112,10 @@ class RelationsConfig:
     neighbours: str = "hard"
     selector: str = "roles"
     geometry: bool = True
+    gate: bool = False
+    unions: bool = False
+    contrast: float = 0.0
+    masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is
     mask_weight: float = 1.0
     relation_weight: float = 1.0
     pair_weight: float = 1.0
@@ -143,6 +147,8 @@ class RelationsConfig:
                 raise SpadeError(f"--{name}-weight {getattr(self, f'{name}_weight')}: a weight is at least 0.")
         if not 0 <= self.imbalance_strength <= 1:
             raise SpadeError(f"--imbalance-strength {self.imbalance_strength}: use a number from 0 to 1.")
+        if not 0 <= self.contrast <= 1:
+            raise SpadeError(f"--contrast {self.contrast}: use a number from 0 to 1.")
         _fusion(self.fusion)
         _at_least_one("--accumulate", self.accumulate)
         _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, layers=self.layers)

@@ -76,6 +76,13 @@ def model_fingerprint(folder: Path) -> str:
     return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
 
 
+def load_heads(folder: Path) -> Heads:
+    """The trained heads of a model folder."""
+    heads = Heads(describe(folder).heads)
+    load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
+    return heads
+
+
 def load(source: str | Path | None = None, device: str = "auto", dtype: str = "auto", fusion: float | None = None) -> Model:
     """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
 
@@ -87,8 +94,7 @@ def load(source: str | Path | None = None, device: str = "auto", dtype: str = "a
     place = pick_device(device)
     backbone = load_backbone(description.backbone, place, getattr(torch, pick_dtype(dtype, place)))
     student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
-    heads = Heads(description.heads)
-    load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
+    heads = load_heads(folder)
     origin = "packaged" if folder == embedded_model() else folder.name
     facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
     return Model(student, heads, description.vocabulary, facts, description.fusion if fusion is None else fusion)

@@ -46,20 +46,24 @@ class _Words:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """What a picture's first half of the way gives: proposals, and each one's class probabilities (Q, C + 1)."""
+class Seen:
+    """The first half of the way: a picture's segments, before anything is said of their relations.
+
+    ``numbers`` (H, W) holds n where the n-th of ``segments`` is, counted from 1, and 0 elsewhere.
+    """
 
     name: str
-    picture: Image.Image
+    numbers: np.ndarray
+    segments: list[PanopticSegment]
     words: _Words
     proposals: Proposals
-    probabilities: Tensor
     cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
 
     @property
-    def masks(self) -> Tensor:
-        """Mask logits of the proposals (Q, h, w)."""
-        return self.proposals.masks[-1][0]
+    def bytes(self) -> int:
+        """Memory it takes."""
+        cells = 0 if self.cells is None else self.cells.numel() * 4
+        return self.numbers.nbytes + cells + self.proposals.bytes
 
 
 class Model:
@@ -84,53 +88,59 @@ class Model:
     @torch.no_grad()
     def predict(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> Prediction:
         """The scene graph and the score vectors of all pairs that were looked at."""
-        if top < 1:
-            raise SpadeError(f"top {top}: use a number of at least 1.")
-        seen = self._look(image, vocabulary)
-        panoptic, found = _panoptic(seen.masks, seen.probabilities, seen.words.is_thing, seen.picture.size)
-        return self._finish(seen, panoptic, found, top, min_score)
+        return self.relate(self.look(image, vocabulary), top, min_score)
 
     @torch.no_grad()
-    def predict_given(
-        self, image: Picture, numbers: np.ndarray, categories: Sequence[int], vocabulary: Words | None = None, top: int = 20
-    ) -> Prediction:
-        """Relations of segments that are given (predicate classification): their order and labels stay.
+    def look(self, image: Picture, vocabulary: Words | None = None) -> Seen:
+        """The segments of a picture, found and named."""
+        picture = _opened(image)
+        words = self._known(self._vocabulary(vocabulary))
+        proposals, classes = self._propose(picture, words)
+        probabilities, cells = classes.softmax(-1), self._cells(picture)
+        masks = proposals.masks[-1][0]
+        if cells is not None:
+            seen = self.student.clip.region_scores(cells, masks.float().sigmoid(), words.objects)
+            probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
+        numbers, found = _panoptic(masks, probabilities, words.is_thing, picture.size)
+        return Seen(_name(image), numbers, found, words, proposals, cells)
+
+    @torch.no_grad()
+    def look_given(self, image: Picture, numbers: np.ndarray, categories: Sequence[int], vocabulary: Words | None = None) -> Seen:
+        """Segments that are given (predicate classification): their order and labels stay.
 
         ``numbers`` (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; ``categories`` (N,) are
         indices into the vocabulary. As in training, a segment is described by the proposal that covers it best.
         """
-        seen = self._look(image, vocabulary)
-        if numbers.shape != (seen.picture.height, seen.picture.width):
-            raise SpadeError(
-                f"given segments are {numbers.shape[1]} x {numbers.shape[0]}, the picture {seen.picture.width} x {seen.picture.height}."
-            )
-        given = _masks(numbers.astype(np.int64), len(categories), seen.masks)
-        proposed = seen.masks.float().sigmoid()
+        picture = _opened(image)
+        if numbers.shape != (picture.height, picture.width):
+            raise SpadeError(f"given segments are {numbers.shape[1]} x {numbers.shape[0]}, the picture {picture.width} x {picture.height}.")
+        words = self._known(self._vocabulary(vocabulary))
+        proposals, _ = self._propose(picture, words)
+        numbers, proposed = numbers.astype(np.int64), proposals.masks[-1][0].float().sigmoid()
+        given = _masks(numbers, len(categories), proposed)
         joint = torch.einsum("nhw,qhw->nq", given, proposed)
         best = (joint / (given.sum((1, 2))[:, None] + proposed.sum((1, 2))[None] - joint + 1e-6)).argmax(1).tolist()
         found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
-        return self._finish(seen, numbers.astype(np.int64), found, top, 0.0)
+        return Seen(_name(image), numbers, found, words, proposals, self._cells(picture))
 
-    def _look(self, image: Picture, vocabulary: Words | None) -> _Seen:
-        """A picture's proposals under a vocabulary."""
-        name = Path(image).name if isinstance(image, (str, Path)) else ""
-        picture = read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
-        words = self._known(self._vocabulary(vocabulary))
+    @torch.no_grad()
+    def relate(self, seen: Seen, top: int = 20, min_score: float = 0.0) -> Prediction:
+        """The second half of the way: relations between the segments of a picture."""
+        if top < 1:
+            raise SpadeError(f"top {top}: use a number of at least 1.")
+        pairs, related, predicates = self._relations(seen)
+        scores = related[:, None] * predicates
+        graph = _graph(seen, pairs, scores, self.facts, top, min_score)
+        return Prediction(graph, pairs, scores, 1 - related)
+
+    def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor]:
+        """Proposals, of their last layer only, and class logits (Q, C + 1)."""
         sight = self.student.see(self.student.observe(picture), words.context, len(words.objects))
         proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
-        probabilities, cells = classes[-1][0].softmax(-1), None
-        if self.fusion < 1:
-            cells = self.student.clip.embed_cells(picture)
-            seen = self.student.clip.region_scores(cells, proposals.masks[-1][0].float().sigmoid(), words.objects)
-            probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
-        return _Seen(name, picture, words, proposals, probabilities, cells)
+        return proposals.last(), classes[-1][0]
 
-    def _finish(self, seen: _Seen, panoptic: np.ndarray, found: list[PanopticSegment], top: int, min_score: float) -> Prediction:
-        """Relations between the segments of a map (H, W), n = the n-th of ``found``."""
-        pairs, related, predicates = self._relations(found, panoptic, seen)
-        scores = related[:, None] * predicates
-        graph = _graph(seen.name, panoptic, found, pairs, scores, seen.words.vocabulary, self.facts, top, min_score)
-        return Prediction(graph, pairs, scores, 1 - related)
+    def _cells(self, picture: Image.Image) -> Tensor | None:
+        return self.student.clip.embed_cells(picture) if self.fusion < 1 else None
 
     def _vocabulary(self, words: Words | None) -> Vocabulary:
         if words is None:
@@ -141,15 +151,15 @@ class Model:
             return user_vocabulary(Path(words), self.vocabulary)
         return Vocabulary(tuple(parse_label(word) for word in words), self.vocabulary.predicates)
 
-    def _relations(self, found: list[PanopticSegment], panoptic: np.ndarray, seen: _Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _relations(self, seen: Seen) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
-        words, proposals = seen.words, seen.proposals
+        words, proposals, found = seen.words, seen.proposals, seen.segments
         if len(found) < 2:
             return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, len(words.vocabulary.predicates)), np.float32)
-        masks = _masks(panoptic, len(found), proposals.pixels)
+        masks = _masks(seen.numbers, len(found), proposals.pixels)
         chosen = [segment.query for segment in found]
         label = words.objects[[segment.category for segment in found]]
-        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks)
+        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks, self.heads.relations.config.unions)
         (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
         related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
         if seen.cells is not None:
@@ -164,6 +174,14 @@ class Model:
             objects, predicates = clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates)
             self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing)
         return self._words
+
+
+def _opened(image: Picture) -> Image.Image:
+    return read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
+
+
+def _name(image: Picture) -> str:
+    return Path(image).name if isinstance(image, (str, Path)) else ""
 
 
 def _masks(numbers: np.ndarray, count: int, like: Tensor) -> Tensor:
@@ -190,17 +208,8 @@ def _panoptic(masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tupl
     return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
 
 
-def _graph(
-    name: str,
-    panoptic: np.ndarray,
-    found: list[PanopticSegment],
-    pairs: np.ndarray,
-    scores: np.ndarray,
-    vocabulary: Vocabulary,
-    facts: dict[str, Any],
-    top: int,
-    min_score: float,
-) -> SceneGraph:
+def _graph(seen: Seen, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, Any], top: int, min_score: float) -> SceneGraph:
+    found, panoptic, vocabulary = seen.segments, seen.numbers, seen.words.vocabulary
     identities = np.array([0, *(spread_id(n) for n in range(len(found)))], np.uint32)
     ids = identities[panoptic]
     segments = []
@@ -218,4 +227,4 @@ def _graph(
                 predicate = vocabulary.predicates[int(scores[row].argmax())]
                 relations.append(Relation(segments[subject].id, segments[target].id, predicate, float(best[row])))
     height, width = panoptic.shape
-    return SceneGraph(name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)
+    return SceneGraph(seen.name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)

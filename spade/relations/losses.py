@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from spade.relations.model import Heads, Nodes, RelationHeads
-from spade.segmentation.mask_generator import MaskLoss, match_queries, shrink_masks
+from spade.segmentation.mask_generator import MaskLoss, Proposals, match_queries, shrink_masks
 
 WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
 MAX_PAIRS = 128  # ordered pairs an image that the relation decoder sees in training
@@ -23,6 +23,10 @@ class Truth:
     masks: Tensor
     classes: Tensor
     triples: Tensor
+
+    def to(self, device: torch.device) -> Truth:
+        """On a device, masks as numbers."""
+        return Truth(self.masks.float().to(device), self.classes.to(device), self.triples.to(device))
 
 
 @dataclass(frozen=True)
@@ -65,18 +69,29 @@ def stage2_losses(
     """
     proposals, classes = heads.proposer(features, objects, attention)
     mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths])
+    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config.unions)
+    return {"mask": weights["mask"] * mask} | relation_losses(
+        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
+    )
+
+
+def annotated_nodes(
+    proposals: Proposals, classes: Tensor, truths: Sequence[Truth], objects: Tensor, unions: bool
+) -> tuple[list[Nodes], list[Tensor]]:
+    """The annotated segments, each with the query that stands for it, and their triples (R_i, 3), renumbered.
+
+    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip). Segments for which no query is left are dropped.
+    """
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
     images, kept = [], []
     for i, truth in enumerate(truths):
         masks = shrink_masks(truth.masks, grid)
-        found = match_queries(proposals.masks[-1][i], classes[-1][i], masks, truth.classes)
+        found = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
         held = torch.nonzero(found >= 0).flatten()
         query, label = proposals.queries[-1][i][found[held]], objects[truth.classes[held]]
-        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held]))
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held], unions))
         kept.append(_renumber(truth.triples, held, len(truth.classes)))
-    return {"mask": weights["mask"] * mask} | relation_losses(
-        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
-    )
+    return images, kept
 
 
 def relation_losses(

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import NodeEncoder, node_geometry, pool
+from spade.relations.nodes import NodeEncoder, node_geometry, pool, pool_unions
 from spade.relations.pairs import PAIR_GEOMETRY, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig
@@ -30,22 +30,29 @@ class RelationConfig:
     neighbours: str = "hard"  # or soft
     selector: str = "roles"  # or cosine, SPADE's symmetric one
     geometry: bool = True  # of ordered pairs
+    gate: bool = False  # by the same geometry, SPADE++'s role gate
+    unions: bool = False  # pairs see the box around both, SPADE++'s union region
+    contrast: float = 0.0  # what is taken off a predicate's score for its likest others', SPADE++'s decision contrast
     pairs: int = 100  # that go to the relation decoder at test time
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), masks (N, h, w) in [0, 1]."""
+    """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), masks (N, h, w) in [0, 1].
+
+    ``unions`` (N, N, D): pixels pooled in the box around each two, where the heads ask for it.
+    """
 
     query: Tensor
     pooled: Tensor
     label: Tensor
     masks: Tensor
+    unions: Tensor | None = None
 
     @classmethod
-    def of(cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor) -> Nodes:
+    def of(cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor, unions: bool) -> Nodes:
         """With pixels (D, h, w), the mask features."""
-        return cls(query, pool(pixels, masks), label, masks)
+        return cls(query, pool(pixels, masks), label, masks, pool_unions(pixels, masks) if unions else None)
 
     def __len__(self) -> int:
         """How many segments."""
@@ -93,7 +100,9 @@ class RelationHeads(nn.Module):
         self.pair_query = nn.Linear(2 * width, width)
         self.pair_geometry = None
         if config.geometry:
-            self.pair_geometry = nn.Sequential(nn.Linear(PAIR_GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
+            self.pair_geometry = _geometry_mlp(width)
+        self.gate = _geometry_mlp(width) if config.gate else None
+        self.union = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) if config.unions else None
         self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
         self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
         self.classifier = TextClassifier(width, config.clip_dim, with_nothing=False)
@@ -131,18 +140,46 @@ class RelationHeads(nn.Module):
         queries = []
         for i, (nodes, own) in enumerate(zip(images, chosen, strict=True)):
             query = self.pair_query(torch.cat([refined[i][own[:, 0]], refined[i][own[:, 1]]], dim=1))
-            if self.pair_geometry is not None and len(own):
-                query = query + self.pair_geometry(pair_geometry(nodes.masks, own))
-            queries.append(query)
+            queries.append(self._situated(query, nodes, own) if len(own) else query)
         decoded = pad_sequence(queries, batch_first=True)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
                 decoded = layer(decoded, memory)
         related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
+        if self.config.contrast:
+            named = named - self.config.contrast * likest_mean(named, predicates)
         return [
             RelationScores(alike, own, related[i, : len(own)], named[i, : len(own)])
             for i, (alike, own) in enumerate(zip(similarity, chosen, strict=True))
         ]
+
+    def _situated(self, query: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
+        """Pair queries (R, D) that know how the two lie to each other, and what is around both."""
+        geometry = pair_geometry(nodes.masks, pairs)
+        if self.gate is not None:
+            query = query * 2 * self.gate(geometry).sigmoid()
+        if self.pair_geometry is not None:
+            query = query + self.pair_geometry(geometry)
+        if self.union is not None:
+            assert nodes.unions is not None, "nodes for these heads are made with unions"
+            query = query + self.union(nodes.unions[pairs[:, 0], pairs[:, 1]])
+        return query
+
+
+def likest_mean(logits: Tensor, texts: Tensor, count: int = 3) -> Tensor:
+    """For each name the mean logit of the ``count`` others whose texts are likest: logits (..., P), texts (P, D) unit rows -> (..., P).
+
+    Each name has others of its own, so what is taken off does not cancel in a softmax. A single name has none: 0.
+    """
+    count = min(count, len(texts) - 1)
+    if count < 1:
+        return torch.zeros_like(logits)
+    alike = (texts @ texts.T).fill_diagonal_(float("-inf"))
+    return logits[..., alike.topk(count, dim=1).indices].mean(-1)
+
+
+def _geometry_mlp(width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(PAIR_GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
 
 
 @dataclass(frozen=True)

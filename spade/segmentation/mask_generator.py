@@ -35,6 +35,15 @@ class Proposals:
     pixels: Tensor
     memory: Tensor
 
+    def last(self) -> Proposals:
+        """The final layer's alone."""
+        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory)
+
+    @property
+    def bytes(self) -> int:
+        """Memory it takes."""
+        return sum(t.numel() * t.element_size() for t in (*self.masks, *self.queries, self.pixels, self.memory))
+
 
 def decoder_config(strides: Sequence[int], queries: int, width: int, layers: int, classes: int) -> Mask2FormerConfig:
     """A Mask2Former configuration for features of these strides (fine to coarse), without a backbone."""

@@ -133,7 +133,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
                 continue
             if numbers is not None:
                 categories = [segment.category for segment in record.segments]
-                exchange.add(name, record, model.predict_given(picture, numbers, categories, dataset.vocabulary), None)
+                exchange.add(name, record, model.relate(model.look_given(picture, numbers, categories, dataset.vocabulary)), None)
                 continue
             prediction, png = model.predict(picture, dataset.vocabulary), f"panoptic/{name}.png"
             write_panoptic(draft.file(png), prediction.graph.panoptic)

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from spade.config import RelationsConfig
-from spade.data.images import read_image
-from spade.data.psg import Dataset, Record
 from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import feature_channels, feature_strides
-from spade.diffusion.student import Sight, Student, load_student
+from spade.diffusion.student import Student, load_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.predictions import from_prediction
 from spade.export.plots import curves_png
 from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
-from spade.loading import MODEL_FORMAT
+from spade.loading import MODEL_FORMAT, find_model, load_heads
 from spade.model import Model
 from spade.open_vocabulary import load_clip
-from spade.relations.losses import Imbalance, Truth, stage2_losses
 from spade.relations.model import Heads, HeadsConfig, RelationConfig
-from spade.segmentation.mask_generator import mask_loss
 from spade.segmentation.proposer import ProposerConfig
-from spade.steps.common import Memo, Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
-from spade.steps.learning import TrainingImages, train
-from spade.steps.pictures import readable, sized_picture, true_map, true_numbers
-from spade.training import Optimisation, Row
+from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
+from spade.steps.learning import train
+from spade.steps.pictures import readable, sized_picture, true_map
+from spade.steps.relation_training import RelationTraining
+from spade.training import Optimisation
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
-from spade.workspace import keyed, verify
+from spade.workspace import Artifact, keyed, verify
 
 STEP, VERSION = "train-relations", 2
 
@@ -64,9 +56,12 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         device=str(device),
         dtype=pick_dtype(config.dtype, device),
     )
-    prints = {"data": dataset.fingerprint(records, panoptic=True)}
+    prints, frozen = {"data": dataset.fingerprint(records, panoptic=True)}, None
     if embedded:
         prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
+    if config.masks_from is not None:
+        frozen = _frozen_masks(config.masks_from, calibration)
+        prints["masks"] = sha256_file(frozen / "heads.safetensors")
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
     if draft.cached:
         return already_there(draft, config.strict)
@@ -80,11 +75,14 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
     torch.manual_seed(config.seed)
-    heads = _heads(student, dataset.vocabulary, config, run).to(device)
+    heads = _heads(student, dataset.vocabulary, config, run)
+    if frozen is not None:
+        heads.proposer = load_heads(frozen).proposer
+        heads.config = replace(heads.config, proposer=heads.proposer.config)
     draft.begin()
     try:
-        job = _Job(student, heads, dataset, usable, config, 10 if tiny else 50)
-        parameters = dict(heads.named_parameters())
+        job = RelationTraining(student, heads, dataset, usable, config, 10 if tiny else 50, frozen=frozen is not None)
+        parameters = job.parameters()
         options = Optimisation(
             epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
         )
@@ -157,6 +155,16 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
     return heads
 
 
+def _frozen_masks(place: Path, calibration: Artifact) -> Path:
+    """The model folder whose mask generator is taken. Raises SpadeError where that was trained on other features."""
+    folder = find_model(place)
+    for path in sorted((calibration.path / "adapter").iterdir()):
+        other = folder / "adapter" / path.name
+        if not other.is_file() or sha256_file(other) != sha256_file(path):
+            raise SpadeError(f"--masks-from {place}: learned from another calibration than {calibration.key}; name its own with --from.")
+    return folder
+
+
 def _told(value: Any) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
@@ -174,105 +182,3 @@ def save_model(folder: Path, model: Model, backbone: str, clip: str) -> None:
         "fusion": model.fusion,
     }
     write_json(folder / "model.json", facts)
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """What the student sees of a record, and its annotation at the size at which it is seen."""
-
-    sight: Sight
-    masks: Tensor  # (N, H, W) bool
-    classes: Tensor
-    triples: Tensor
-
-    @property
-    def bytes(self) -> int:
-        return self.sight.bytes + self.masks.numel()
-
-
-class _Job:
-    """The data of one training: features, truths, losses, and the watched images."""
-
-    def __init__(
-        self, student: Student, heads: Heads, dataset: Dataset, records: Sequence[Record], config: RelationsConfig, watch_at: int
-    ) -> None:
-        self.student, self.heads, self.dataset, self.watch_at = student, heads, dataset, watch_at
-        self.given = config.mode == "predcls"
-        self.weights = {
-            "mask": config.mask_weight, "rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight
-        }  # fmt: skip
-        self.images = TrainingImages(student, records)
-        vocabulary = dataset.vocabulary
-        self.labels = student.label_context(vocabulary)
-        self.objects = student.clip.embed_labels(vocabulary.objects)
-        self.predicates = student.clip.embed_predicates(vocabulary.predicates)
-        self.model = Model(student, heads, vocabulary, {}, config.fusion)
-        learned = [self.images.records[i] for i in self.images.learned]
-        told = torch.tensor([p for record in learned for _, _, p in record.training_triples()], dtype=torch.int64)
-        counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)
-        self.imbalance = Imbalance.of(config.imbalance, counts, config.imbalance_strength)
-        self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
-        self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.bytes)
-
-    def _look(self, index: int) -> _Seen:
-        record = self.images.records[index]
-        image = read_image(self.dataset.image_path(record))
-        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects))
-        masks, classes, triples = annotation(record, true_map(self.dataset, record), self.images.size(index))
-        return _Seen(sight, masks, classes, triples)
-
-    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
-        """Stage 2's terms for a batch of learned images."""
-        self.heads.train()
-        seen = [self._seen[i] for i in batch]
-        device = self.objects.device
-        features = [torch.cat(level).to(device) for level in zip(*(s.sight.features for s in seen), strict=True)]
-        maps = [s.sight.attention for s in seen if s.sight.attention is not None]
-        attention = torch.cat(maps).to(device) if maps else None
-        truths = [Truth(s.masks.float().to(device), s.classes.to(device), s.triples.to(device)) for s in seen]
-        return stage2_losses(
-            self.heads, self.criterion, features, attention, truths, self.objects, self.predicates, self.weights, self.imbalance
-        )
-
-    def watch(self) -> Row:
-        """R@K, mR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
-        self.heads.eval()
-        dataset = self.dataset
-        evaluator = Evaluator(dataset, at=(self.watch_at,))
-        for index in self.images.watched:
-            record = self.images.records[index]
-            if self.given:
-                categories = [segment.category for segment in record.segments]
-                prediction = self.model.predict_given(dataset.image_path(record), true_numbers(dataset, record), categories)
-            else:
-                prediction = self.model.predict(dataset.image_path(record))
-            evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, prediction))
-        figures = evaluator.figures()
-        names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", "PQ")
-        row = {name: float(figures[name] or 0.0) for name in names}
-        # PQ breaks ties, and leads while no relation is found yet.
-        return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
-
-
-def annotation(record: Record, ids: np.ndarray, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
-    """Masks (N, H, W) bool at ``size`` (width, height), classes (N,), triples (R, 3) of a record.
-
-    Crowds are left out, and so are segments without a pixel at that size, with their relations.
-    """
-    width, height = size
-    rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
-    columns = (np.arange(width) * ids.shape[1] + ids.shape[1] // 2) // width
-    small = ids[np.minimum(rows, ids.shape[0] - 1)][:, np.minimum(columns, ids.shape[1] - 1)]
-    masks: list[np.ndarray] = []
-    classes: list[int] = []
-    place: dict[int, int] = {}
-    for index, segment in enumerate(record.segments):
-        mask = small == segment.id
-        if segment.is_crowd or not mask.any():
-            continue
-        place[index] = len(masks)
-        masks.append(mask)
-        classes.append(segment.category)
-    triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
-    stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
-    return stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3)

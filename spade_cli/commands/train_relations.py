@@ -33,6 +33,14 @@ def train_relations(
     neighbours: Annotated[str, typer.Option(help="hard, as in SPADE, or soft, learned weights.")] = "hard",
     selector: Annotated[str, typer.Option(help="roles: directed pairs; cosine: SPADE's symmetric matrix.")] = "roles",
     geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
+    gate: Annotated[bool, typer.Option(help="Let that geometry gate what a pair is made of, too (SPADE++).")] = False,
+    unions: Annotated[bool, typer.Option(help="Show pairs the box around both (SPADE++).")] = False,
+    contrast: Annotated[
+        float, typer.Option(min=0, max=1, help="What is taken off a predicate's score for its likest others (SPADE++).")
+    ] = 0.0,
+    masks_from: Annotated[
+        Path | None, typer.Option(help="Take the mask generator of this model folder or workspace as it is; learn relations only.")
+    ] = None,
     mask_weight: Annotated[float, typer.Option(min=0, help="Weight of the mask loss.")] = 1.0,
     relation_weight: Annotated[float, typer.Option(min=0, help="Weight of the predicate loss.")] = 1.0,
     pair_weight: Annotated[float, typer.Option(min=0, help="Weight of the loss of P(pair).")] = 1.0,
@@ -64,6 +72,10 @@ def train_relations(
         neighbours=neighbours,
         selector=selector,
         geometry=geometry,
+        gate=gate,
+        unions=unions,
+        contrast=contrast,
+        masks_from=masks_from,
         mask_weight=mask_weight,
         relation_weight=relation_weight,
         pair_weight=pair_weight,

@@ -8,7 +8,7 @@ import torch
 
 from spade.open_vocabulary import TextClassifier
 from spade.relations.losses import WEIGHTS, Imbalance, Truth, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
-from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads
+from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads, likest_mean
 from spade.segmentation.mask_generator import mask_loss
 from spade.segmentation.proposer import ProposerConfig
 
@@ -100,10 +100,11 @@ def test_renumbering_and_one_predicate_a_pair():
     assert drawn == {4, 7}
 
 
-def some_nodes(count, seed):
+def some_nodes(count, seed, unions=False):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
-    return Nodes(torch.randn(count, 32, generator=generator), torch.randn(count, 32, generator=generator), words(count, seed), masks)
+    query, pixels = torch.randn(count, 32, generator=generator), torch.randn(32, 16, 16, generator=generator)
+    return Nodes.of(query, pixels, words(count, seed), masks, unions)
 
 
 def some_memory(batch, seed=9):
@@ -156,6 +157,10 @@ OPTIONS = [
     {"selector": "cosine"},
     {"geometry": False},
     {"layers": 0},
+    {"gate": True},
+    {"gate": True, "geometry": False},
+    {"unions": True},
+    {"contrast": 0.5},
 ]
 
 
@@ -166,11 +171,19 @@ def test_every_option_learns_and_comes_back_from_json(options):
     assert HeadsConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     heads = RelationHeads(config.relations)
     triples = [torch.tensor([[0, 1, 2], [2, 0, 1]])]
-    terms = relation_losses(heads, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5))
+    terms = relation_losses(heads, [some_nodes(4, 6, config.relations.unions)], triples, some_memory(1), words(4, 5))
     sum(terms.values()).backward()
     silent = {name for name, p in heads.named_parameters() if p.grad is None}
     assert all(name.startswith("neighbours.") for name in silent), silent
     assert not silent or not config.relations.layers
+
+
+def test_what_contrast_takes_off_by_hand():
+    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), dim=1)
+    logits = torch.tensor([[4.0, 2.0, 1.0]])
+    assert torch.allclose(likest_mean(logits, texts, 1), torch.tensor([[2.0, 4.0, 2.0]]))
+    assert torch.allclose(likest_mean(logits, texts, 9), torch.tensor([[1.5, 2.5, 3.0]]))
+    assert torch.equal(likest_mean(logits[:, :1], texts[:1]), torch.zeros(1, 1))
 
 
 def test_imbalance_by_hand():

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import mask_boxes, node_geometry, pool
+from spade.relations.nodes import mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
@@ -35,6 +35,15 @@ def test_boxes_and_geometry_by_hand():
 def test_pool_is_the_mean_under_the_mask():
     features = torch.stack([torch.arange(100.0).view(10, 10), torch.ones(10, 10)])
     assert torch.allclose(pool(features, boxes_to_masks((0, 0, 1, 10), (9, 9, 10, 10))), torch.tensor([[4.5, 1.0], [99.0, 1.0]]), atol=1e-3)
+
+
+def test_pool_unions_is_the_mean_in_the_box_around_both():
+    features = torch.randn(3, 10, 10)
+    found = pool_unions(features, boxes_to_masks((0, 0, 2, 3), (5, 4, 9, 6)))
+    assert torch.allclose(found[0, 0], features[:, 0:2, 0:3].mean((1, 2)), atol=1e-5)
+    assert torch.allclose(found[0, 1], features[:, 0:9, 0:6].mean((1, 2)), atol=1e-5)
+    assert torch.equal(found[0, 1], found[1, 0])
+    assert torch.equal(pool_unions(features, torch.zeros(2, 10, 10)), torch.zeros(2, 2, 3)), "segments without a pixel"
 
 
 def test_neighbours_are_near_or_alike():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,11 @@ import spade
 from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.codecs import read_panoptic
 from spade.data.psg import load_psg
+from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Memo, Run
-from spade.steps.train_relations import annotation
+from spade.steps.relation_training import annotation
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines
 
@@ -61,6 +63,27 @@ def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path
         train_relations.run(RelationsConfig(epochs=1, neighbours="soft"), run)
 
 
+def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_path):
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    first = train_relations.run(RelationsConfig(epochs=1), run)
+    own = {"gate": True, "unions": True, "contrast": 0.3}
+    second = train_relations.run(RelationsConfig(epochs=2, init="scratch", masks_from=first.path, **own), run)
+    one, two = spade.load(first.path).heads, spade.load(second.path).heads
+    for name, value in one.proposer.state_dict().items():
+        assert torch.equal(value, two.proposer.state_dict()[name]), name
+    curves = lines(second.path / "curves.jsonl")
+    assert "mask" not in curves[-1]
+    assert curves[-1]["rel"] < curves[1]["rel"]
+    assert len({row["PQ"] for row in curves}) == 1, "segments stay as they are"
+    assert second.result["parameters"] == sum(p.numel() for p in two.relations.parameters())
+    with pytest.raises(SpadeError, match=r"^--masks-from .*: learned from another calibration than"):
+        train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=embedded_model()), run)
+    with pytest.raises(SpadeError, match=r"^nowhere: holds no trained model"):
+        train_relations.run(RelationsConfig(epochs=1, masks_from=Path("nowhere")), run)
+
+
 def test_given_segments_are_watched_in_predcls(pipeline, tmp_path):
     """With annotated masks and labels PQ is perfect from the start."""
     run = Run(Workspace(tmp_path))
@@ -90,16 +113,17 @@ def test_annotation_shrinks_and_drops_crowds(world):
     dataset = load_psg(world)
     record = dataset.records[0]
     ids = read_panoptic(dataset.panoptic_path(record))
-    masks, classes, triples = annotation(record, ids, (128, 128))
+    whole = annotation(record, ids, (128, 128))
+    masks, classes, triples = whole.masks, whole.classes, whole.triples
     assert torch.equal(masks, torch.from_numpy(np.stack([ids == s.id for s in record.segments])))
     assert classes.tolist() == [s.category for s in record.segments]
     assert triples.tolist() == [list(t) for t in record.training_triples()]
-    small, _, _ = annotation(record, ids, (64, 96))
+    small = annotation(record, ids, (64, 96)).masks
     assert small.shape[1:] == (96, 64)
     import dataclasses
 
     crowd = dataclasses.replace(record, segments=(dataclasses.replace(record.segments[0], is_crowd=True), *record.segments[1:]))
-    fewer, _, _ = annotation(crowd, ids, (128, 128))
+    fewer = annotation(crowd, ids, (128, 128)).masks
     assert len(fewer) == len(masks) - 1
 
 

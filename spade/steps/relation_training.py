@@ -1,0 +1,172 @@
+"""What stage 2 learns from, and what it is watched by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spade.config import RelationsConfig
+from spade.data.images import read_image
+from spade.data.psg import Dataset, Record
+from spade.diffusion.student import Sight, Student
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.predictions import from_prediction
+from spade.model import Model, Seen
+from spade.relations.losses import Imbalance, Truth, annotated_nodes, relation_losses, stage2_losses
+from spade.relations.model import Heads, Nodes
+from spade.segmentation.mask_generator import mask_loss
+from spade.steps.common import Memo
+from spade.steps.learning import TrainingImages
+from spade.steps.pictures import true_map, true_numbers
+from spade.training import Row
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What the student sees of a record, and its annotation at the size at which it is seen (masks as bool, to be small)."""
+
+    sight: Sight
+    truth: Truth
+
+    @property
+    def bytes(self) -> int:
+        return self.sight.bytes + self.truth.masks.numel()
+
+
+@dataclass(frozen=True)
+class _Settled:
+    """What a frozen mask generator makes of a record: annotated segments as nodes, their triples, and the picture's memory (1, T, D)."""
+
+    nodes: Nodes
+    triples: Tensor
+    memory: Tensor
+
+    @property
+    def bytes(self) -> int:
+        tensors = [*(t for t in vars(self.nodes).values() if t is not None), self.memory]
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+
+class RelationTraining:
+    """The data of one training: features, truths, losses, and the watched images.
+
+    frozen: the mask generator stays as it is; each picture goes through it once, and only relations are learned.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        heads: Heads,
+        dataset: Dataset,
+        records: Sequence[Record],
+        config: RelationsConfig,
+        watch_at: int,
+        frozen: bool = False,
+    ) -> None:
+        self.student, self.heads, self.dataset, self.watch_at, self.frozen = student, heads, dataset, watch_at, frozen
+        self.given = config.mode == "predcls"
+        self.weights = {
+            "mask": config.mask_weight, "rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight
+        }  # fmt: skip
+        self.images = TrainingImages(student, records)
+        vocabulary = dataset.vocabulary
+        self.labels = student.label_context(vocabulary)
+        self.objects = student.clip.embed_labels(vocabulary.objects)
+        self.predicates = student.clip.embed_predicates(vocabulary.predicates)
+        self.model = Model(student, heads, vocabulary, {}, config.fusion)
+        learned = [self.images.records[i] for i in self.images.learned]
+        told = torch.tensor([p for record in learned for _, _, p in record.training_triples()], dtype=torch.int64)
+        counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)
+        self.imbalance = Imbalance.of(config.imbalance, counts, config.imbalance_strength)
+        self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
+        self._shown: Memo[_Shown] = Memo(self._show, lambda shown: shown.bytes)
+        self._settled: Memo[_Settled] = Memo(self._settle, lambda settled: settled.bytes)
+        self._watched: Memo[Seen] = Memo(self._watch_one, lambda seen: seen.bytes)
+
+    def parameters(self) -> dict[str, torch.nn.Parameter]:
+        """What is learned."""
+        return dict((self.heads.relations if self.frozen else self.heads).named_parameters(prefix="relations" if self.frozen else ""))
+
+    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
+        """Stage 2's terms for a batch of learned images; those of relations alone where the mask generator is frozen."""
+        relations = self.heads.relations
+        if self.frozen:
+            relations.train()
+            settled = [self._settled[i] for i in batch]
+            nodes, triples, memory = [s.nodes for s in settled], [s.triples for s in settled], torch.cat([s.memory for s in settled])
+            return relation_losses(relations, nodes, triples, memory, self.predicates, self.weights, self.imbalance)
+        self.heads.train()
+        shown = [self._shown[i] for i in batch]
+        device = self.objects.device
+        features = [torch.cat(level).to(device) for level in zip(*(s.sight.features for s in shown), strict=True)]
+        maps = [s.sight.attention for s in shown if s.sight.attention is not None]
+        attention = torch.cat(maps).to(device) if maps else None
+        truths = [s.truth.to(device) for s in shown]
+        return stage2_losses(
+            self.heads, self.criterion, features, attention, truths, self.objects, self.predicates, self.weights, self.imbalance
+        )
+
+    def watch(self) -> Row:
+        """R@K, mR@K, PR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
+        self.heads.eval()
+        dataset = self.dataset
+        evaluator = Evaluator(dataset, at=(self.watch_at,))
+        for index in self.images.watched:
+            record = self.images.records[index]
+            seen = self._watched[index] if self.frozen else self._watch_one(index)
+            evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, self.model.relate(seen)))
+        figures = evaluator.figures()
+        names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", f"PR@{self.watch_at}", "PQ")
+        row = {name: float(figures[name] or 0.0) for name in names}
+        # PQ breaks ties, and leads while no relation is found yet.
+        return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
+
+    def _show(self, index: int) -> _Shown:
+        record = self.images.records[index]
+        image = read_image(self.dataset.image_path(record))
+        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects))
+        return _Shown(sight, annotation(record, true_map(self.dataset, record), self.images.size(index)))
+
+    @torch.no_grad()
+    def _settle(self, index: int) -> _Settled:
+        self.heads.eval()
+        shown = self._show(index)
+        truth = shown.truth.to(self.objects.device)
+        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, shown.sight.attention)
+        unions = self.heads.relations.config.unions
+        (nodes,), (triples,) = annotated_nodes(proposals.last(), classes[-1], [truth], self.objects, unions)
+        return _Settled(nodes, triples, proposals.memory)
+
+    def _watch_one(self, index: int) -> Seen:
+        record, path = self.images.records[index], self.dataset.image_path(self.images.records[index])
+        if not self.given:
+            return self.model.look(path)
+        return self.model.look_given(path, true_numbers(self.dataset, record), [segment.category for segment in record.segments])
+
+
+def annotation(record: Record, ids: np.ndarray, size: tuple[int, int]) -> Truth:
+    """A record's segments and triples, masks (N, H, W) bool at ``size`` (width, height).
+
+    Crowds are left out, and so are segments without a pixel at that size, with their relations.
+    """
+    width, height = size
+    rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
+    columns = (np.arange(width) * ids.shape[1] + ids.shape[1] // 2) // width
+    small = ids[np.minimum(rows, ids.shape[0] - 1)][:, np.minimum(columns, ids.shape[1] - 1)]
+    masks: list[np.ndarray] = []
+    classes: list[int] = []
+    place: dict[int, int] = {}
+    for index, segment in enumerate(record.segments):
+        mask = small == segment.id
+        if segment.is_crowd or not mask.any():
+            continue
+        place[index] = len(masks)
+        masks.append(mask)
+        classes.append(segment.category)
+    triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
+    stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
+    return Truth(stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3))

@@ -115,6 +115,7 @@ class RelationsConfig:
     gate: bool = False
     unions: bool = False
     contrast: float = 0.0
+    void: str = "segments"  # or ignored
     masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is
     mask_weight: float = 1.0
     relation_weight: float = 1.0
@@ -141,6 +142,7 @@ class RelationsConfig:
         _one_of("--attention", self.attention, "values", "literal")
         _one_of("--neighbours", self.neighbours, "hard", "soft")
         _one_of("--selector", self.selector, "roles", "cosine")
+        _one_of("--void", self.void, "segments", "ignored")
         _one_of("--imbalance", self.imbalance, "none", "adjust", "reweight")
         for name in ("mask", "relation", "pair", "rqc"):
             if getattr(self, f"{name}_weight") < 0:

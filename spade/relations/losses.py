@@ -18,15 +18,19 @@ MAX_PAIRS = 128  # ordered pairs an image that the relation decoder sees in trai
 
 @dataclass(frozen=True)
 class Truth:
-    """Annotation of ONE image: masks (N, H, W) float, classes (N,) int64, triples (R, 3) int64 (subject, object, predicate)."""
+    """Annotation of ONE image: masks (N, H, W) float, classes (N,) int64, triples (R, 3) int64 (subject, object, predicate).
+
+    ``unnamed`` (V, H, W): regions that nobody named, to be found as segments all the same.
+    """
 
     masks: Tensor
     classes: Tensor
     triples: Tensor
+    unnamed: Tensor
 
     def to(self, device: torch.device) -> Truth:
         """On a device, masks as numbers."""
-        return Truth(self.masks.float().to(device), self.classes.to(device), self.triples.to(device))
+        return Truth(self.masks.float().to(device), self.classes.to(device), self.triples.to(device), self.unnamed.float().to(device))
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def stage2_losses(
     Relations are learned on the annotated segments, each with the query that stands for it.
     """
     proposals, classes = heads.proposer(features, objects, attention)
-    mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths])
+    mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths])
     images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config.unions)
     return {"mask": weights["mask"] * mask} | relation_losses(
         heads.relations, images, kept, proposals.memory, predicates, weights, imbalance

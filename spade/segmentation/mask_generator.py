@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate
+from torch.nn.functional import cross_entropy, interpolate, softplus
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerLoss,
@@ -93,32 +93,75 @@ class MaskLoss(Mask2FormerLoss):
     """Mask2Former's losses, weighted and summed over the decoder's layers.
 
     Nothing is known of void pixels, so a query that stands for no annotated segment and lies mostly on void is not taught that it is
-    nothing: else no segment of a name that training leaves out could ever be proposed.
+    nothing. Void regions may be given as segments without a name (as in open-set panoptic segmentation, Hwang et al., 2021): queries
+    that are left over learn their masks, and that they are something. Else no segment of a name that training leaves out is proposed.
     """
 
-    def weighted(self, masks: Sequence[Tensor], classes: Sequence[Tensor], mask_labels: list[Tensor], class_labels: list[Tensor]) -> Tensor:
+    def weighted(
+        self,
+        masks: Sequence[Tensor],
+        classes: Sequence[Tensor],
+        mask_labels: list[Tensor],
+        class_labels: list[Tensor],
+        unnamed: list[Tensor] | None = None,
+    ) -> Tensor:
         """One number. masks (B, Q, h, w) and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float; class_labels (N_i,).
 
-        The number of masks is counted per process; transformers divides it by the number of processes twice.
+        unnamed (V_i, H, W) float. The number of masks is counted per process; transformers divides it by the number of processes twice.
         """
-        number = torch.as_tensor(max(1, sum(len(labels) for labels in class_labels)), dtype=torch.float, device=masks[0].device)
+        nameless = [labels[:0] for labels in mask_labels] if unnamed is None else unnamed
+        every = [torch.cat(both) for both in zip(mask_labels, nameless, strict=True)]
+        number = torch.as_tensor(max(1, sum(len(labels) for labels in every)), dtype=torch.float, device=masks[0].device)
         total = masks[0].sum() * 0
         for layer, names in zip(masks, classes, strict=True):
             indices = self.matcher(layer, names, mask_labels, class_labels)
-            terms = self.loss_masks(layer, mask_labels, indices, number)
-            terms["loss_cross_entropy"] = self._class_loss(names, class_labels, indices, _on_void(layer, mask_labels))
+            spare = [_match_spare(*one) for one in zip(layer, (queries for queries, _ in indices), nameless, strict=True)]
+            joined = [
+                (torch.cat([queries, more]), torch.cat([targets, others + len(labels)]))
+                for (queries, targets), (more, others), labels in zip(indices, spare, mask_labels, strict=True)
+            ]
+            terms = self.loss_masks(layer, every, joined, number)
+            something = [queries for queries, _ in spare]
+            terms["loss_cross_entropy"] = self._class_loss(names, class_labels, indices, something, _on_void(layer, mask_labels))
             total = total + torch.stack([value * LOSS_WEIGHTS[name] for name, value in terms.items()]).sum()
         return total / len(masks)
 
-    def _class_loss(self, logits: Tensor, class_labels: list[Tensor], indices: Any, on_void: Tensor) -> Tensor:
-        """Cross entropy (B, Q, C + 1); unmatched queries on void (B, Q) have no term."""
+    def _class_loss(self, logits: Tensor, class_labels: list[Tensor], indices: Any, something: Sequence[Tensor], on_void: Tensor) -> Tensor:
+        """Cross entropy (B, Q, C + 1); of queries that are ``something`` between any name and none; others on void have no term."""
         wanted = torch.full(logits.shape[:2], self.num_labels, dtype=torch.int64, device=logits.device)
         wanted[on_void] = -100
-        for row, labels, (queries, targets) in zip(wanted, class_labels, indices, strict=True):
+        unnamed = torch.zeros_like(wanted, dtype=torch.bool)
+        for row, flags, labels, (queries, targets), spare in zip(wanted, unnamed, class_labels, indices, something, strict=True):
+            row[spare], flags[spare] = -100, True
             row[queries] = labels[targets]
-        if not (wanted >= 0).any():
+        count = self.empty_weight[wanted.clamp(min=0)][wanted >= 0].sum() + unnamed.sum()
+        if not count:
             return logits.sum() * 0
-        return cross_entropy(logits.transpose(1, 2), wanted, weight=self.empty_weight)
+        named = cross_entropy(logits.transpose(1, 2), wanted, weight=self.empty_weight, reduction="sum")
+        some = softplus(logits[..., -1] - logits[..., :-1].logsumexp(-1))[unnamed].sum()
+        return (named + some) / count
+
+
+@torch.no_grad()
+def _match_spare(masks: Tensor, taken: Tensor, unnamed: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries that stand for no annotated segment, and the unnamed one that each is to cover: two lists of indices of ONE image.
+
+    masks (Q, h, w) logits; taken: the queries in use; unnamed (V, H, W).
+    """
+    if not len(unnamed):
+        return taken[:0], taken[:0]
+    free = torch.ones(len(masks), dtype=torch.bool)
+    free[taken] = False
+    left = torch.nonzero(free).flatten()
+    cost = 1 - _dice(masks[left.to(masks.device)], shrink_masks(unnamed, (masks.shape[-2], masks.shape[-1])))
+    rows, columns = linear_sum_assignment(cost.cpu().numpy())
+    return left[torch.from_numpy(rows)].to(taken), torch.from_numpy(columns).to(taken)
+
+
+def _dice(masks: Tensor, targets: Tensor) -> Tensor:
+    """(Q, N) of masks (Q, h, w), logits, and targets (N, h, w) in [0, 1]."""
+    probability, target = masks.float().sigmoid().flatten(1), targets.float().flatten(1)
+    return (2 * probability @ target.T + 1) / (probability.sum(1)[:, None] + target.sum(1)[None] + 1)
 
 
 @torch.no_grad()
@@ -142,11 +185,7 @@ def match_queries(masks: Tensor, classes: Tensor, mask_labels: Tensor, class_lab
     masks (Q, h, w) logits, classes (Q, C + 1) logits, mask_labels (N, h, w) in [0, 1]. Cost: 1 - dice - P(class).
     With more segments than queries the surplus gets -1.
     """
-    probability = masks.float().sigmoid().flatten(1)
-    target = mask_labels.float().flatten(1)
-    overlap = 2 * probability @ target.T
-    dice = (overlap + 1) / (probability.sum(1)[:, None] + target.sum(1)[None] + 1)
-    cost = 1 - dice - classes.float().softmax(-1)[:, class_labels]
+    cost = 1 - _dice(masks, mask_labels) - classes.float().softmax(-1)[:, class_labels]
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     found = np.full(len(class_labels), -1, np.int64)
     found[columns] = rows

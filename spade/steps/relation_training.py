@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_opening, label
 from torch import Tensor
 
 from spade.config import RelationsConfig
@@ -24,6 +25,8 @@ from spade.steps.learning import TrainingImages
 from spade.steps.pictures import true_map, true_numbers
 from spade.training import Row
 
+VOID_AREA = 0.01  # of the picture
+
 
 @dataclass(frozen=True)
 class _Shown:
@@ -34,7 +37,7 @@ class _Shown:
 
     @property
     def bytes(self) -> int:
-        return self.sight.bytes + self.truth.masks.numel()
+        return self.sight.bytes + self.truth.masks.numel() + self.truth.unnamed.numel()
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,7 @@ class RelationTraining:
         frozen: bool = False,
     ) -> None:
         self.student, self.heads, self.dataset, self.watch_at, self.frozen = student, heads, dataset, watch_at, frozen
+        self.void_counts = config.void == "segments"
         self.given = config.mode == "predcls"
         self.weights = {
             "mask": config.mask_weight, "rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight
@@ -129,7 +133,7 @@ class RelationTraining:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
         sight = self.student.see(self.student.observe(image), self.labels, len(self.objects))
-        return _Shown(sight, annotation(record, true_map(self.dataset, record), self.images.size(index)))
+        return _Shown(sight, annotation(record, true_map(self.dataset, record), self.images.size(index), self.void_counts))
 
     @torch.no_grad()
     def _settle(self, index: int) -> _Settled:
@@ -148,10 +152,11 @@ class RelationTraining:
         return self.model.look_given(path, true_numbers(self.dataset, record), [segment.category for segment in record.segments])
 
 
-def annotation(record: Record, ids: np.ndarray, size: tuple[int, int]) -> Truth:
+def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_counts: bool = False) -> Truth:
     """A record's segments and triples, masks (N, H, W) bool at ``size`` (width, height).
 
-    Crowds are left out, and so are segments without a pixel at that size, with their relations.
+    Crowds are left out, and so are segments without a pixel at that size, with their relations. ``void_counts``: regions of
+    void are segments without a name.
     """
     width, height = size
     rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
@@ -167,6 +172,16 @@ def annotation(record: Record, ids: np.ndarray, size: tuple[int, int]) -> Truth:
         place[index] = len(masks)
         masks.append(mask)
         classes.append(segment.category)
+    unnamed = void_regions(small == 0) if void_counts else torch.zeros((0, height, width), dtype=torch.bool)
     triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
     stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
-    return Truth(stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3))
+    return Truth(stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3), unnamed)
+
+
+def void_regions(void: np.ndarray) -> Tensor:
+    """Connected regions (V, H, W) bool of void (H, W), without seams between segments and specks below ``VOID_AREA`` of the picture."""
+    wide = binary_opening(void, iterations=max(1, round(min(void.shape) / 128)))
+    numbers, count = label(wide)
+    sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+    kept = 1 + np.flatnonzero(sizes >= VOID_AREA * void.size)
+    return torch.from_numpy(numbers[None] == kept[:, None, None])

@@ -38,6 +38,7 @@ def train_relations(
     contrast: Annotated[
         float, typer.Option(min=0, max=1, help="What is taken off a predicate's score for its likest others (SPADE++).")
     ] = 0.0,
+    void: Annotated[str, typer.Option(help="Void regions: segments without a name, to be found, too; or ignored.")] = "segments",
     masks_from: Annotated[
         Path | None, typer.Option(help="Take the mask generator of this model folder or workspace as it is; learn relations only.")
     ] = None,
@@ -75,6 +76,7 @@ def train_relations(
         gate=gate,
         unions=unions,
         contrast=contrast,
+        void=void,
         masks_from=masks_from,
         mask_weight=mask_weight,
         relation_weight=relation_weight,

@@ -37,8 +37,9 @@ def some_attention(batch):
     return torch.rand(batch, 3, 4, 4, generator=torch.Generator().manual_seed(8)) / 10
 
 
-def truth(masks, classes, triples):
-    return Truth(masks, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3))
+def truth(masks, classes, triples, unnamed=None):
+    rows = torch.tensor(triples, dtype=torch.int64).reshape(-1, 3)
+    return Truth(masks, torch.tensor(classes, dtype=torch.int64), rows, masks[:0] if unnamed is None else unnamed)
 
 
 def test_config_round_trip():

@@ -89,6 +89,27 @@ def test_nobody_is_taught_that_void_is_nothing(generator):
     assert classes.grad[0, 3, 4] < 0 or classes.grad[0, 0, 4] < 0, "a second mask on what is annotated is nothing"
 
 
+def test_void_regions_are_segments_without_a_name():
+    """Four queries: both annotated halves, the void quarter badly, nothing. The third learns that mask, and that it is something."""
+    criterion, annotated = mask_loss(decoder_config(STRIDES, 6, 32, 3, 4)), halves()
+    void = torch.zeros(1, 64, 96)
+    void[0, 32:, 48:] = 1
+    part = void[0].clone()
+    part[48:] = 0
+    masks = drawn(annotated[0], annotated[1], part, torch.zeros(64, 96)).requires_grad_()
+    classes = torch.zeros(1, 4, 5, requires_grad=True)
+    torch.manual_seed(0)
+    criterion.weighted([masks], [classes], [annotated], [torch.tensor([0, 1])], [void]).backward()
+    pushed = masks.grad[0, 2]
+    assert pushed[48:, 48:].sum() < 0, "the rest of the quarter is to be covered"
+    assert masks.grad[0, 3].abs().sum() == 0, "one query a region"
+    third = classes.grad[0, 2]
+    assert third[4] > 0
+    assert torch.allclose(third[:4], third[:1].expand(4)), "no name is better than another"
+    # Without an annotated segment at all the void is still learned.
+    assert criterion.weighted([masks], [classes], [annotated[:0]], [torch.tensor([], dtype=torch.int64)], [void]) > 0
+
+
 def test_matching_by_hand():
     masks = torch.full((3, 4, 4), -9.0)
     masks[0, :2], masks[1, 2:], masks[2, :, :2] = 9, 9, 9

@@ -16,7 +16,7 @@ from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Memo, Run
-from spade.steps.relation_training import annotation
+from spade.steps.relation_training import annotation, void_regions
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines
 
@@ -125,6 +125,16 @@ def test_annotation_shrinks_and_drops_crowds(world):
     crowd = dataclasses.replace(record, segments=(dataclasses.replace(record.segments[0], is_crowd=True), *record.segments[1:]))
     fewer = annotation(crowd, ids, (128, 128)).masks
     assert len(fewer) == len(masks) - 1
+
+
+def test_void_regions_without_seams_and_specks():
+    void = np.zeros((128, 128), bool)
+    void[10:40, 10:50], void[80:110, 60:90] = True, True
+    void[64], void[120:123, 5:8] = True, True  # a seam, a speck
+    found = void_regions(void)
+    assert sorted(int(region.sum()) for region in found) == [896, 1196], "only corners are lost"
+    assert found.dtype == torch.bool
+    assert void_regions(np.zeros((64, 64), bool)).shape == (0, 64, 64)
 
 
 def test_memo_computes_alone_and_keeps_to_its_budget():

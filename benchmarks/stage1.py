@@ -121,7 +121,7 @@ def main() -> None:
         world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         teachers = sorted({(v.latents, v.timestep) for v in VARIANTS}, key=str)
-        keys = dict(zip(teachers, pool.map(_invert, [work] * len(teachers), teachers), strict=True))
+        keys = dict(zip(teachers, pool.map(invert_world, [work] * len(teachers), teachers), strict=True))
         for variant, looks in zip((TEACHER, RAW), pool.map(_reference, (TEACHER, RAW), [size] * 2), strict=True):
             _add(results, variant, [looks], 0, 0.0)
         rates = _tuned(pool, results, work, size, keys)
@@ -170,7 +170,8 @@ def _run(work: Path, source: str | None = None) -> Run:
     return Run(Workspace(work / "workspace"), source=source)
 
 
-def _invert(work: Path, teacher: tuple[str, int]) -> str:
+def invert_world(work: Path, teacher: tuple[str, int]) -> str:
+    """Teacher maps of the world in ``work``, by latents and timestep: the key of the artifact."""
     latents, timestep = teacher
     config = InvertConfig(
         data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if teacher == ("inverted", Variant().timestep) else "spans"
@@ -181,7 +182,8 @@ def _invert(work: Path, teacher: tuple[str, int]) -> str:
 Job = tuple[Path, Size, Variant, str, int, float]
 
 
-def _calibrated(job: Job) -> Any:
+def calibrated(job: Job) -> Any:
+    """A student, trained or found done: the step's result."""
     work, size, variant, key, seed, rate = job
     config = CalibrateConfig(
         train=variant.train, alignment=variant.alignment, epochs=size.epochs, learning_rate=rate, init="scratch", seed=seed
@@ -190,12 +192,12 @@ def _calibrated(job: Job) -> Any:
 
 
 def _watched_loss(job: Job) -> float:
-    return _calibrated(job).result["loss_after"]
+    return calibrated(job).result["loss_after"]
 
 
 def _student(job: Job) -> tuple[list[Look], int, float]:
     """What a calibrated student sees of the held-out scenes, its trained parameters, and minutes of training."""
-    made = _calibrated(job)
+    made = calibrated(job)
     student = load_student(_backbone(), load_clip("tiny", torch.device("cpu")), made.path / "adapter")
     manifest = Workspace(job[0] / "workspace").newest("calibrate", made.key)
     assert manifest is not None

@@ -73,6 +73,8 @@ def stage2_losses(
     """
     proposals, classes = heads.proposer(features, objects, attention)
     mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths])
+    if not any(weights[name] for name in ("rel", "pair", "rqc")):
+        return {"mask": weights["mask"] * mask}
     images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config.unions)
     return {"mask": weights["mask"] * mask} | relation_losses(
         heads.relations, images, kept, proposals.memory, predicates, weights, imbalance

@@ -84,8 +84,8 @@ class RelationTraining:
         self.model = Model(student, heads, vocabulary, {}, config.fusion)
         learned = [self.images.records[i] for i in self.images.learned]
         told = torch.tensor([p for record in learned for _, _, p in record.training_triples()], dtype=torch.int64)
-        counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)
-        self.imbalance = Imbalance.of(config.imbalance, counts, config.imbalance_strength)
+        self.counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)  # (P,)
+        self.imbalance = Imbalance.of(config.imbalance, self.counts, config.imbalance_strength)
         self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
         self._shown: Memo[_Shown] = Memo(self._show, lambda shown: shown.bytes)
         self._settled: Memo[_Settled] = Memo(self._settle, lambda settled: settled.bytes)
@@ -94,6 +94,11 @@ class RelationTraining:
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """What is learned."""
         return dict((self.heads.relations if self.frozen else self.heads).named_parameters(prefix="relations" if self.frozen else ""))
+
+    def settle(self) -> None:
+        """Send all learned pictures through the frozen mask generator now, rather than each when it is first asked for."""
+        for index in self.images.learned:
+            self._settled[index]
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Stage 2's terms for a batch of learned images; those of relations alone where the mask generator is frozen."""

@@ -1,0 +1,244 @@
+"""Stage 2 on the embedded world: the full model against its baselines, its parts one by one, and what calibration is worth.
+
+Six mask generators (calibrated UNet, raw UNet, plain convolutional encoder; all names, or base names) are trained once and frozen;
+relation heads are trained on what they make of the same scenes, with the same options. Held-out scenes are seen once a model.
+Everything is kept in ``--work``, and rows in the results as they finish, so a rerun goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+from common import Results, spread
+from stage1 import Variant
+from stage2_baselines import Boosting, Frequency, answered
+from stage2_features import calibration
+from stage2_figures import measured
+from stage2_scenes import BATCH, GENERATORS, Place, calibrated_folder, frozen_job, relation_config, train_generator
+
+from spade.diffusion.backbone import embedded_model, fingerprint
+from spade.evaluation.predictions import PredictedImage, from_prediction
+from spade.files import canonical_hash
+from spade.model import Seen
+from spade.relations.losses import WEIGHTS, Imbalance
+from spade.relations.model import RelationHeads
+from spade.steps.pictures import true_numbers
+from spade.training import Optimisation, fit
+
+SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
+FUSIONS = (0.67, 0.34, 0.0)
+
+
+@dataclass(frozen=True)
+class Relations:
+    """A relation part to be trained: its name in the results, whose segments it gets, and what is changed about it."""
+
+    model: str
+    encoder: str = "calibrated"
+    setting: str = "closed"
+    options: tuple[tuple[str, Any], ...] = ()
+    rqc: float = WEIGHTS["rqc"]
+    imbalance: str = "none"
+    seeds: tuple[int, ...] = SEEDS
+    fusions: tuple[float, ...] = ()
+
+
+def full(setting: str) -> Relations:
+    """Ours."""
+    return Relations("full", setting=setting, fusions=FUSIONS if setting != "closed" else ())
+
+
+def _parts(*names: str) -> tuple[tuple[str, Any], ...]:
+    return (("context", names),)
+
+
+ROWS = (
+    *(full(setting) for setting in SETTINGS),
+    *(Relations(f"{encoder} encoder", encoder, setting) for setting in SETTINGS for encoder in ("raw", "plain")),
+    Relations("no graph", options=(("layers", 0),), rqc=0),
+    Relations("neighbours", options=_parts("near"), rqc=0),
+    Relations("neighbours, others", options=_parts("near", "far"), rqc=0),
+    Relations("neighbours, others, convolution", rqc=0),
+    Relations("symmetric pairs", options=(("selector", "cosine"),), seeds=(0,)),
+    Relations("no geometry", options=(("geometry", False),), seeds=(0,)),
+    Relations("literal attention", options=(("attention", "literal"),), seeds=(0,)),
+    Relations("soft neighbours", options=(("neighbours", "soft"),), seeds=(0,)),
+    Relations("role gate", options=(("gate", True),), seeds=(0,)),
+    Relations("union boxes", options=(("unions", True),), seeds=(0,)),
+    Relations("decision contrast 0.3", options=(("contrast", 0.3),), seeds=(0,)),
+    Relations("logits adjusted by 0.5", imbalance="adjust", seeds=(0,)),
+    Relations("re-weighted by 0.5", imbalance="reweight", seeds=(0,)),
+)
+CALIBRATIONS: tuple[tuple[str, Variant | None], ...] = (
+    ("raw UNet", None),
+    ("image adapter alone", Variant(train="adapter")),
+    ("random noise", Variant(latents="random")),
+    ("noised latents", Variant(latents="noised")),
+    ("whole UNet", Variant(train="full")),
+    ("LoRA", Variant()),
+    ("LoRA, index", Variant(alignment="index")),
+    ("LoRA, matched", Variant(alignment="matched")),
+)
+
+
+def main() -> None:
+    """Generators, baselines, relation rows, calibrations."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
+    parser.add_argument("--json", action="store_true", help="print the result as json")
+    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="folder of the artifacts")
+    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made")
+    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
+    options = parser.parse_args()
+    place = Place(options.work, options.students)
+    if options.quick:
+        place = Place(options.work / "quick", options.work / "quick" / "students", 40, 1, 1, 1)
+    models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
+    results = Results("stage2", options, SEEDS, f"{canonical_hash(models)[:16]} {place.scenes} {place.generator_epochs} {place.epochs}")
+    place.make_worlds()
+    with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        wanted: list[Variant] = [variant for _, variant in CALIBRATIONS if variant is not None]
+        list(pool.map(calibrated_folder, [place] * len(wanted), wanted))
+        list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS]))
+        jobs: list[tuple[Callable[[Any], Any], Any]] = []
+        for setting in SETTINGS:
+            own = [row for row in ROWS if row.setting == setting and not _has(results, row.model, setting, "predcls")]
+            # Rows of one encoder follow each other: a process keeps its segments.
+            jobs += [(_learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: row.encoder)]
+            jobs += [(_counted, (place, name, setting)) for name in BASELINES if not _has(results, name, setting, "predcls")]
+        for setting in ("ovr", "ovdr"):
+            for name, variant in CALIBRATIONS:
+                if not _has(results, f"on features: {name}", setting, "predcls"):
+                    jobs.append((_on_features, (place, name, variant, setting)))
+        for rows in pool.map(_call, jobs):
+            for setting_row, metrics in rows:
+                results.add(setting_row, metrics)
+    results.show(options)
+
+
+def _has(results: Results, model: str, setting: str, mode: str) -> bool:
+    return any(
+        row["setting"]["model"] == model and row["setting"]["setting"] == setting and row["setting"]["mode"] == mode
+        for row in results.data["rows"]
+    )
+
+
+Rows = list[tuple[dict[str, Any], dict[str, Any]]]
+
+
+def _call(job: tuple[Callable[[Any], Rows], Any]) -> Rows:
+    return job[0](job[1])
+
+
+def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
+    """Train a row's heads for each seed; figures of the held-out scenes in both modes, and with OpenCLIP's view where asked for."""
+    place, row, seeds = job
+    heads = [_trained(place, row, seed) for seed in seeds]
+    out = []
+    for fusion in (1.0, *row.fusions):
+        name = row.model if fusion == 1 else f"{row.model}, diffusion {fusion}"
+        for mode in MODES:
+            out += _joined(name, row.setting, mode, [_held_out_figures(place, row, own, mode, fusion) for own in heads])
+    return out
+
+
+def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
+    job = frozen_job(place, row.encoder, row.setting)
+    job.settle()
+    torch.manual_seed(seed)
+    heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
+    job.heads.relations, job.model.fusion = heads, 1.0
+    job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
+    fit(
+        job.parameters(),
+        Optimisation(epochs=place.epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=2),
+        lambda epoch: job.images.batches(BATCH, seed, epoch),
+        job.losses,
+        job.watch,
+        "score",
+        None,
+        [],
+        lambda steps, done, total: steps,
+        lambda line: None,
+    )
+    return heads.eval()
+
+
+def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: str, fusion: float) -> list[tuple[dict, dict]]:
+    job, dataset = frozen_job(place, row.encoder, row.setting), place.dataset(row.setting)
+    seen, records = _held_out(place, row.encoder, row.setting, mode, fusion), dataset.split("test")
+    job.heads.relations, job.model.fusion = heads, fusion
+
+    def predict(index: int) -> PredictedImage:
+        return from_prediction(records[index].image_id, job.model.relate(seen[index]))
+
+    return measured(dataset, row.setting, mode, predict)
+
+
+@lru_cache(maxsize=2)
+def _held_out(place: Place, encoder: str, setting: str, mode: str, fusion: float) -> list[Seen]:
+    """The held-out scenes' segments, found or given, under the whole list of names."""
+    job, dataset = frozen_job(place, encoder, setting), place.dataset(setting)
+    job.model.fusion = fusion
+    job.heads.eval()
+    if mode == "sgdet":
+        return [job.model.look(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
+    return [
+        job.model.look_given(
+            dataset.image_path(record), true_numbers(dataset, record), [s.category for s in record.segments], dataset.vocabulary
+        )
+        for record in dataset.split("test")
+    ]
+
+
+BASELINES = ("frequency", "boosting")
+
+
+def _counted(job: tuple[Place, str, str]) -> Rows:
+    """A baseline that does not look: on the calibrated generator's segments, and on given ones."""
+    place, name, setting = job
+    dataset = place.dataset(setting)
+    training, names = dataset.for_training(), (dataset.classes, dataset.predicates)
+    seeds = SEEDS if name == "boosting" else SEEDS[:1]
+    runs: dict[str, list[list[tuple[dict, dict]]]] = {mode: [] for mode in MODES}
+    records, job_ = dataset.split("test"), frozen_job(place, "calibrated", setting)
+    for seed in seeds:
+        score = Frequency(training, *names) if name == "frequency" else Boosting(training, *names, seed)
+        for mode in MODES:
+            seen = _held_out(place, "calibrated", setting, mode, 1.0)
+            job_.model.fusion = 1.0
+
+            def predict(index: int, seen: list[Seen] = seen, score: Any = score) -> PredictedImage:
+                return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))
+
+            runs[mode].append(measured(dataset, setting, mode, predict))
+    return [pair for mode in MODES for pair in _joined(name, setting, mode, runs[mode])]
+
+
+def _on_features(job: tuple[Place, str, Variant | None, str]) -> Rows:
+    place, name, variant, setting = job
+    runs = calibration((place, variant, setting, SEEDS))
+    return _joined(f"on features: {name}", setting, "predcls", runs)
+
+
+def _joined(model: str, setting: str, mode: str, runs: Sequence[list[tuple[dict, dict]]]) -> Rows:
+    """Mean and spread over seeds of each part."""
+    out = []
+    for place, (own, first) in enumerate(runs[0]):
+        metrics = {name: spread([run[place][1][name] for run in runs]) for name in first}
+        out.append(({"model": model, "mode": mode, "setting": setting, **own}, metrics))
+    return out
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""What stage 2 has to beat without looking: the frequency of label pairs, and gradient boosting on labels and boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from spade.data.psg import Dataset, Record
+from spade.scene_graph import Prediction, Segment
+
+Scorer = Callable[[list[Segment], tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+
+
+def answered(prediction: Prediction, score: Scorer) -> Prediction:
+    """The same segments, with a baseline's pairs and scores."""
+    graph = prediction.graph
+    pairs, scores = score(list(graph.segments), (graph.width, graph.height))
+    return replace(prediction, pairs=pairs, scores=scores, no_relation=1 - scores.sum(1))
+
+
+def all_pairs(count: int) -> np.ndarray:
+    """Every ordered pair of segments, (R, 2)."""
+    return np.array(list(permutations(range(count), 2)), np.int64).reshape(-1, 2)
+
+
+class Frequency:
+    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates' own frequency."""
+
+    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...]) -> None:
+        """dataset: for training, its names may be a part of ``names`` and ``predicates``, by which answers are given."""
+        place = np.array([names.index(name) for name in dataset.classes])
+        said = np.array([predicates.index(name) for name in dataset.predicates])
+        both = np.zeros((len(names), len(names)))
+        told = np.zeros((len(names), len(names), len(predicates)))
+        for record in dataset.split("train"):
+            own = [place[segment.category] for segment in record.segments]
+            for s, o in all_pairs(len(own)):
+                both[own[s], own[o]] += 1
+            for s, o, p in record.training_triples():
+                told[own[s], own[o], said[p]] += 1
+        prior = (told.sum((0, 1)) + 1) / (told.sum() + len(predicates))
+        related = (told.sum(-1) + told.sum() / both.sum()) / (both + 1)
+        self.table = related[..., None].clip(max=1) * (told + prior) / (told.sum(-1, keepdims=True) + 1)
+
+    def __call__(self, segments: list[Segment], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (R, 2) and scores (R, P)."""
+        pairs = all_pairs(len(segments))
+        own = np.array([segment.category_id for segment in segments], np.int64)
+        return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
+
+
+class Boosting:
+    """Gradient boosting on both labels and boxes of a pair, to one of the predicates or none; a tenth of the pairs says when to stop."""
+
+    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...], seed: int) -> None:
+        place = np.array([names.index(name) for name in dataset.classes])
+        said = [predicates.index(name) for name in dataset.predicates]
+        self.predicates = len(predicates)
+        rows, wanted = [], []
+        for record in dataset.split("train"):
+            pairs = all_pairs(len(record.segments))
+            told = {(s, o): said[p] for s, o, p in record.training_triples()}
+            rows.append(_facts(place[[s.category for s in record.segments]], _boxes(record), pairs))
+            wanted += [told.get((s, o), -1) for s, o in pairs.tolist()]
+        self.learner = HistGradientBoostingClassifier(
+            max_iter=150, learning_rate=0.1, max_leaf_nodes=31, categorical_features=[0, 1], early_stopping=True, random_state=seed
+        )
+        self.learner.fit(np.concatenate(rows), np.array(wanted))
+
+    def __call__(self, segments: list[Segment], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (R, 2) and scores (R, P)."""
+        pairs = all_pairs(len(segments))
+        scores = np.zeros((len(pairs), self.predicates), np.float32)
+        if len(pairs):
+            boxes = np.array([segment.bbox for segment in segments], float) / np.array([*size, *size], float)
+            found = self.learner.predict_proba(_facts(np.array([s.category_id for s in segments]), boxes, pairs))
+            for column, name in enumerate(self.learner.classes_):
+                if name >= 0:
+                    scores[:, name] = found[:, column]
+        return pairs, scores
+
+
+def _boxes(record: Record) -> np.ndarray:
+    scale = np.array([record.width, record.height] * 2, float)
+    return np.array([segment.bbox for segment in record.segments], float).reshape(-1, 4) / scale
+
+
+def _facts(labels: np.ndarray, boxes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """(R, F): both labels, both boxes (xyxy in shares of the picture), offset, distance, overlap, areas, difference of lower edges."""
+    a, b = boxes[pairs[:, 0]], boxes[pairs[:, 1]]
+    joint = np.clip(np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2]), 0, None).prod(1)
+    offset = (a[:, :2] + a[:, 2:] - b[:, :2] - b[:, 2:]) / 2
+    sizes = [(box[:, 2:] - box[:, :2]).prod(1) for box in (a, b)]
+    columns = [labels[pairs[:, 0]], labels[pairs[:, 1]], *a.T, *b.T, *offset.T, np.hypot(*offset.T), joint, *sizes, a[:, 3] - b[:, 3]]
+    return np.stack(columns, axis=1)

@@ -1,0 +1,141 @@
+"""Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask generator for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from stage2_figures import measured
+from stage2_scenes import BATCH, WATCH_AT, WIDTH, Place, relation_config, student
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from spade.data.images import read_image
+from spade.data.psg import Dataset, Record
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.predictions import PredictedImage
+from spade.evaluation.rows import ranked
+from spade.relations.losses import relation_losses
+from spade.relations.model import Nodes, RelationHeads, RelationScores
+from spade.relations.nodes import pool
+from spade.segmentation.mask_generator import shrink_masks
+from spade.steps.learning import TrainingImages
+from spade.steps.pictures import true_map
+from spade.steps.relation_training import annotation
+from spade.training import Optimisation, Row, fit
+
+FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
+
+
+@dataclass(frozen=True)
+class Given:
+    """A record's segments with features (N, C) under each, its triples (R, 3), and tokens of the coarse levels (1, T, C')."""
+
+    nodes: Nodes
+    triples: Tensor
+    memory: Tensor
+
+
+class OnFeatures(nn.Module):
+    """Relation heads whose nodes and memory are linear in the features; learned with them."""
+
+    def __init__(self, channels: int, memory: int, clip_dim: int) -> None:
+        super().__init__()
+        self.relations = RelationHeads(relation_config(clip_dim))
+        self.query, self.pixels = (nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, WIDTH)) for _ in range(2))
+        self.memory = nn.Linear(memory, WIDTH)
+
+    def relate(
+        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None = None
+    ) -> list[RelationScores]:
+        """As the relation heads', on raw features."""
+        nodes = [Nodes(self.query(n.pooled), self.pixels(n.pooled), n.label, n.masks) for n in images]
+        return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs)
+
+
+def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor) -> list[Given]:
+    """What a student's features say of annotated segments."""
+    seer = student(place, variant)
+    labels = seer.label_context(dataset.for_training().vocabulary)
+    found = []
+    for record in records:
+        image = read_image(dataset.image_path(record))
+        sight = seer.see(seer.observe(image), labels, 1)
+        truth = annotation(record, true_map(dataset, record), seer.size_for(*image.size))
+        masks = shrink_masks(truth.masks.float(), FINE)
+        levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]
+        pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
+        label = objects[truth.classes]
+        found.append(Given(Nodes(pooled, pooled, label, masks), truth.triples, _tokens(sight.features[-COARSE:])))
+    return found
+
+
+def _tokens(levels: Sequence[Tensor]) -> Tensor:
+    """Levels (1, C_i, h_i, w_i) as tokens (1, T, sum of C_i), each in channels of its own; half precision, to be small."""
+    total, start, rows = sum(level.shape[1] for level in levels), 0, []
+    for level in levels:
+        row = level.flatten(2).transpose(1, 2)
+        wide = row.new_zeros((1, row.shape[1], total))
+        wide[..., start : start + level.shape[1]] = row
+        rows.append(wide)
+        start += level.shape[1]
+    return torch.cat(rows, dim=1).half()
+
+
+def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple[dict[str, str], dict]]]:
+    """Held-out figures in predcls, one list a seed, of heads on the features of a variant of the student (None: raw)."""
+    place, variant, setting, seeds = job
+    whole = place.dataset(setting)
+    dataset, clip = whole.for_training(), student(place, None).clip
+    images = TrainingImages(student(place, None), dataset.split("train"))
+    objects, predicates = clip.embed_labels(dataset.vocabulary.objects), clip.embed_predicates(dataset.vocabulary.predicates)
+    seen = given(place, variant, dataset, images.records, objects)
+    every = clip.embed_labels(whole.vocabulary.objects), clip.embed_predicates(whole.vocabulary.predicates)
+    tested = given(place, variant, whole, whole.split("test"), every[0])
+    out = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        heads = OnFeatures(seen[0].nodes.pooled.shape[1], seen[0].memory.shape[2], clip.dim)
+
+        def losses(batch: Sequence[int], heads: OnFeatures = heads) -> dict[str, Tensor]:
+            own = [seen[i] for i in batch]
+            return relation_losses(heads, [g.nodes for g in own], [g.triples for g in own], torch.cat([g.memory for g in own]), predicates)  # type: ignore[arg-type]
+
+        def watch(heads: OnFeatures = heads) -> Row:
+            evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
+            for i in images.watched:
+                evaluator.add(images.records[i], None, _predicted(heads, images.records[i], seen[i], predicates))
+            figures = evaluator.figures()
+            return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
+
+        fit(
+            dict(heads.named_parameters()),
+            Optimisation(epochs=place.epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=2),
+            lambda epoch, seed=seed: images.batches(BATCH, seed, epoch),
+            losses,
+            watch,
+            "score",
+            None,
+            [],
+            lambda steps, done, total: steps,
+            lambda line: None,
+        )
+        records = whole.split("test")
+        out.append(
+            measured(whole, setting, "predcls", lambda i, heads=heads, records=records: _predicted(heads, records[i], tested[i], every[1]))
+        )
+    return out
+
+
+@torch.no_grad()
+def _predicted(heads: OnFeatures, record: Record, seen: Given, predicates: Tensor) -> PredictedImage:
+    """Rows about the annotated segments, which all have pixels in the world."""
+    heads.eval()
+    (result,) = heads.relate([seen.nodes], seen.memory, predicates)
+    scores = (result.pair_logits.sigmoid()[:, None] * result.predicate_logits.softmax(-1)).numpy()
+    categories = np.array([segment.category for segment in record.segments], np.int64)
+    sure = np.ones(len(categories))
+    return PredictedImage(record.image_id, categories, sure, ranked(result.pairs.numpy(), scores, sure))

@@ -1,0 +1,202 @@
+"""Stage 2's surroundings: worlds, calibrated students, encoders, mask generators that are trained once and then frozen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from stage1 import RATES, Size, Variant, calibrated, invert_world
+from torch import Tensor, nn
+
+from spade.config import RelationsConfig
+from spade.data.images import to_array
+from spade.data.psg import Dataset, load_psg
+from spade.diffusion.backbone import TINY, load_backbone
+from spade.diffusion.features import feature_channels, feature_strides
+from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
+from spade.files import write_bytes
+from spade.open_vocabulary import load_clip
+from spade.relations.model import Heads, HeadsConfig, RelationConfig
+from spade.segmentation.mask_generator import Proposals
+from spade.segmentation.proposer import Proposer, ProposerConfig
+from spade.steps import world
+from spade.steps.common import Run
+from spade.steps.relation_training import RelationTraining
+from spade.training import Optimisation, fit
+from spade.weights import load_weights, to_bytes
+from spade.workspace import Workspace
+
+WORLD_SEED, WATCH_AT, WIDTH = 5_000, 10, 64  # stage 1's scenes, annotated for each setting
+ENCODERS = ("calibrated", "raw", "plain")
+GENERATORS = tuple((encoder, setting) for setting in ("closed", "ovdr") for encoder in ENCODERS)
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where artifacts lie, and how much is done."""
+
+    work: Path
+    students: Path  # stage 1's folder, whose students are found there or made
+    scenes: int = 1500
+    generator_epochs: int = 12
+    epochs: int = 8
+    calibration_epochs: int = 3
+
+    def dataset(self, setting: str) -> Dataset:
+        """The world of a setting: the same pictures in each."""
+        return load_psg(self._world(setting))
+
+    def make_worlds(self) -> None:
+        """All three, if they are not there."""
+        for setting in ("closed", "ovr", "ovdr"):
+            if not (self._world(setting) / "psg.json").is_file():
+                world.run(self._world(setting), self.scenes, (128, 128), WORLD_SEED, Run(Workspace(self.work / "unused")), setting=setting)
+
+    def _world(self, setting: str) -> Path:
+        return self.students / "world" if setting == "ovdr" else self.work / f"world-{setting}"
+
+
+def calibrated_folder(place: Place, variant: Variant) -> Path:
+    """The adapter of one of stage 1's students, first seed; made where stage 1 has not left it."""
+    size = Size(scenes=place.scenes, epochs=place.calibration_epochs)
+    assert variant.latents is not None
+    key = invert_world(place.students, (variant.latents, variant.timestep))
+    made = calibrated((place.students, size, variant, key, 0, _rate(variant)))
+    return Path(made.path) / "adapter"
+
+
+def _rate(variant: Variant) -> float:
+    """The learning rate that stage 1 found best on watched scenes."""
+    path = Path(__file__).parent / "results" / "stage1.json"
+    rows = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
+    own = [row for row in rows if "learning_rate" in row["setting"] and all(row["setting"][k] == v for k, v in vars(variant).items())]
+    if not own:
+        return RATES[variant.train][1]
+    return float(min(own, key=lambda row: row["metrics"]["watched_loss"])["setting"]["learning_rate"])
+
+
+def raw_student() -> Student:
+    """The UNet as it was trained, told the labels only."""
+    cpu = torch.device("cpu")
+    kind = Kind(TINY.feature_timestep, TINY.map_strides)
+    return Student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), None, kind)
+
+
+def student(place: Place, variant: Variant | None) -> Student:
+    """A calibrated student, or the raw UNet."""
+    if variant is None:
+        return raw_student()
+    cpu = torch.device("cpu")
+    return load_student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), calibrated_folder(place, variant))
+
+
+class _Pixels:
+    """An observation that is the picture itself (1, 3, H, W) in [-1, 1]."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+
+
+class PixelStudent(Student):
+    """Sees nothing but pixels: for the plain encoder, which is trained with the mask generator."""
+
+    def observe(self, image: Image.Image, fine: bool = True) -> Any:
+        """The picture at the size at which the others see it."""
+        return _Pixels(torch.from_numpy(to_array(image, self.size_for(*image.size)))[None])
+
+    def see(self, observation: Any, labels: LabelContext, objects: int) -> Sight:
+        """One level: the pixels."""
+        return Sight((observation.pixels,), None)
+
+
+class PlainProposer(Proposer):
+    """A mask generator on a small convolutional encoder of its own, with the grids and channels of the UNet's features."""
+
+    def __init__(self, config: ProposerConfig) -> None:
+        super().__init__(config)
+        steps = []
+        before = 3
+        for channels in config.channels:
+            steps.append(
+                nn.Sequential(
+                    *(nn.Conv2d(before, channels, 3, 2, 1), nn.GroupNorm(8, channels), nn.GELU()),
+                    *(nn.Conv2d(channels, channels, 3, 1, 1), nn.GroupNorm(8, channels), nn.GELU()),
+                    *(nn.Conv2d(channels, channels, 3, 1, 1), nn.GroupNorm(8, channels), nn.GELU()),
+                )
+            )
+            before = channels
+        self.encoder = nn.ModuleList(steps)
+
+    def forward(self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None) -> tuple[Proposals, list[Tensor]]:
+        """Of pixels (B, 3, H, W), the only level."""
+        level, levels = features[0], []
+        for step in self.encoder:
+            level = step(level)
+            levels.append(level)
+        return super().forward(levels, objects, None)
+
+
+def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
+    """The tiny model's, with some options changed."""
+    return RelationConfig(clip_dim=clip_dim, width=WIDTH, **options)
+
+
+def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationTraining:
+    """A training on one encoder's features; its mask generator is loaded where it is to be frozen."""
+    base = raw_student() if encoder != "calibrated" else student(place, Variant())
+    seer = PixelStudent(base.backbone, base.clip, None, base.kind) if encoder == "plain" else base
+    dataset = place.dataset(setting).for_training()
+    config = ProposerConfig(
+        feature_strides(base.backbone), feature_channels(base.backbone), base.clip.dim, len(dataset.classes), attention=encoder != "plain"
+    )
+    torch.manual_seed(0)
+    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True)))
+    if encoder == "plain":
+        heads.proposer = PlainProposer(config)
+    if frozen:
+        load_weights(heads.proposer, _weights(place, encoder, setting), "run the benchmark again")
+    nothing = {} if frozen else {"relation_weight": 0.0, "pair_weight": 0.0, "rqc_weight": 0.0}
+    records = dataset.split("train")
+    return RelationTraining(seer, heads, dataset, records, RelationsConfig(init="scratch", **nothing), WATCH_AT, frozen)
+
+
+def _weights(place: Place, encoder: str, setting: str) -> Path:
+    """The mask generator's file; ovr shares closed's, since only predicates differ."""
+    return place.work / "generators" / f"{encoder}-{'ovdr' if setting == 'ovdr' else 'closed'}.safetensors"
+
+
+def train_generator(job: tuple[Place, str, str]) -> None:
+    """Masks and names alone, one seed; the epoch with the best PQ on watched scenes stays. Resumes, and is found done."""
+    place, encoder, setting = job
+    path = _weights(place, encoder, setting)
+    if path.is_file():
+        return
+    training = new_job(place, encoder, setting, frozen=False)
+    options = Optimisation(epochs=place.generator_epochs, learning_rate=1e-3, weight_decay=0.05, watch_every=3)
+    fit(
+        {name: p for name, p in training.parameters().items() if name.startswith("proposer.")},
+        options,
+        lambda epoch: training.images.batches(BATCH, 0, epoch),
+        training.losses,
+        training.watch,
+        "PQ",
+        path.with_suffix(".state"),
+        [encoder, setting, place.scenes],
+        lambda steps, done, total: steps,
+        lambda line: None,
+    )
+    write_bytes(path, to_bytes(training.heads.proposer.state_dict()))
+    path.with_suffix(".state").unlink(missing_ok=True)
+
+
+@lru_cache(maxsize=1)
+def frozen_job(place: Place, encoder: str, setting: str) -> RelationTraining:
+    """One a process: its caches are what makes many relation heads cheap."""
+    return new_job(place, encoder, setting, frozen=True)

@@ -46,7 +46,7 @@ from spade.world.rules import PREDICATES
 
 TRAIN_SEED, HELD_OUT_SEED = 5_000, 6_000
 SEEDS = (0, 1, 2)
-RATES = {"lora": (3e-4, 1e-3, 3e-3), "adapter": (3e-4, 1e-3, 3e-3), "full": (3e-5, 1e-4, 3e-4)}
+RATES = {"lora": (1e-3, 3e-3, 1e-2), "adapter": (1e-3, 3e-3, 1e-2), "full": (1e-4, 3e-4, 1e-3)}
 LATE = 501  # the other timestep, where noise hides most of the picture
 PARTS = [(names, reach) for names in ("all", "base", "novel") for reach in ("all", "near", "far")]
 
@@ -208,7 +208,7 @@ def _reference(variant: Variant, size: Size) -> list[Look]:
     """The teacher itself, which has each picture's caption, and the UNet told the labels only."""
     student = (
         None
-        if variant is TEACHER
+        if variant == TEACHER  # not "is": it comes from another process
         else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.feature_timestep, TINY.map_strides))
     )
     return list(_looks(student, size, variant))

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from spade.data.psg import Dataset, Record
+from spade.data.psg import Dataset, Record, watched_part
 from spade.scene_graph import Prediction, Segment
 
 Scorer = Callable[[list[Segment], tuple[int, int]], tuple[np.ndarray, np.ndarray]]
@@ -54,22 +54,27 @@ class Frequency:
 
 
 class Boosting:
-    """Gradient boosting on both labels and boxes of a pair, to one of the predicates or none; a tenth of the pairs says when to stop."""
+    """Gradient boosting on both labels and boxes of a pair, to one of the predicates or none; the watched scenes say when to stop."""
 
     def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...], seed: int) -> None:
         place = np.array([names.index(name) for name in dataset.classes])
         said = [predicates.index(name) for name in dataset.predicates]
         self.predicates = len(predicates)
-        rows, wanted = [], []
-        for record in dataset.split("train"):
-            pairs = all_pairs(len(record.segments))
-            told = {(s, o): said[p] for s, o, p in record.training_triples()}
-            rows.append(_facts(place[[s.category for s in record.segments]], _boxes(record), pairs))
-            wanted += [told.get((s, o), -1) for s, o in pairs.tolist()]
+        parts = []
+        for records in watched_part(list(dataset.split("train"))):
+            rows, wanted = [], []
+            for record in records:
+                pairs = all_pairs(len(record.segments))
+                told = {(s, o): said[p] for s, o, p in record.training_triples()}
+                rows.append(_facts(place[[s.category for s in record.segments]], _boxes(record), pairs))
+                wanted += [told.get((s, o), -1) for s, o in pairs.tolist()]
+            parts += [np.concatenate(rows), np.array(wanted)]
+        learned, answers, watched, right = parts
+        known = np.isin(right, answers)
         self.learner = HistGradientBoostingClassifier(
             max_iter=150, learning_rate=0.1, max_leaf_nodes=31, categorical_features=[0, 1], early_stopping=True, random_state=seed
         )
-        self.learner.fit(np.concatenate(rows), np.array(wanted))
+        self.learner.fit(learned, answers, X_val=watched[known], y_val=right[known])
 
     def __call__(self, segments: list[Segment], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (R, 2) and scores (R, P)."""

@@ -20,7 +20,7 @@ from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.rows import ranked
 from spade.relations.losses import relation_losses
 from spade.relations.model import Nodes, RelationHeads, RelationScores
-from spade.relations.nodes import pool
+from spade.relations.nodes import mask_boxes, pool
 from spade.segmentation.mask_generator import shrink_masks
 from spade.steps.learning import TrainingImages
 from spade.steps.pictures import true_map
@@ -52,7 +52,7 @@ class OnFeatures(nn.Module):
         self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None = None
     ) -> list[RelationScores]:
         """As the relation heads', on raw features."""
-        nodes = [Nodes(self.query(n.pooled), self.pixels(n.pooled), n.label, n.masks) for n in images]
+        nodes = [Nodes(self.query(n.pooled), self.pixels(n.pooled), n.label, n.boxes, n.area) for n in images]
         return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs)
 
 
@@ -69,7 +69,9 @@ def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record
         levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
         label = objects[truth.classes]
-        found.append(Given(Nodes(pooled, pooled, label, masks), truth.triples, _tokens(sight.features[-COARSE:])))
+        found.append(
+            Given(Nodes(pooled, pooled, label, mask_boxes(masks), masks.mean(dim=(1, 2))), truth.triples, _tokens(sight.features[-COARSE:]))
+        )
     return found
 
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import NodeEncoder, node_geometry, pool, pool_unions
+from spade.relations.nodes import NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import PAIR_GEOMETRY, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig
@@ -38,21 +38,24 @@ class RelationConfig:
 
 @dataclass(frozen=True)
 class Nodes:
-    """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), masks (N, h, w) in [0, 1].
+    """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), boxes (N, 4) and areas (N,).
 
+    Boxes are xyxy; they and the areas are shares of the picture.
     ``unions`` (N, N, D): pixels pooled in the box around each two, where the heads ask for it.
     """
 
     query: Tensor
     pooled: Tensor
     label: Tensor
-    masks: Tensor
+    boxes: Tensor
+    area: Tensor
     unions: Tensor | None = None
 
     @classmethod
     def of(cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor, unions: bool) -> Nodes:
-        """With pixels (D, h, w), the mask features."""
-        return cls(query, pool(pixels, masks), label, masks, pool_unions(pixels, masks) if unions else None)
+        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features."""
+        boxes, area = mask_boxes(masks), masks.float().mean(dim=(-2, -1))
+        return cls(query, pool(pixels, masks), label, boxes, area, pool_unions(pixels, boxes) if unions else None)
 
     def __len__(self) -> int:
         """How many segments."""
@@ -119,11 +122,11 @@ class RelationHeads(nn.Module):
             if not count:
                 continue
             query = self.query_norm(nodes.query)
-            vectors[i, :count] = self.nodes(query, nodes.pooled, nodes.label, node_geometry(nodes.masks))
+            vectors[i, :count] = self.nodes(query, nodes.pooled, nodes.label, node_geometry(nodes.boxes, nodes.area))
             if self.neighbours is None:
-                graph[i, :count, :count] = neighbour_graph(nodes.masks, query.detach()).to(graph.dtype)
+                graph[i, :count, :count] = neighbour_graph(nodes.boxes, query.detach()).to(graph.dtype)
             else:
-                graph[i, :count, :count] = self.neighbours(nodes.masks, query.detach())
+                graph[i, :count, :count] = self.neighbours(nodes.boxes, query.detach())
             present[i, :count] = True
         return self.graph(vectors, graph, present), present
 
@@ -155,7 +158,7 @@ class RelationHeads(nn.Module):
 
     def _situated(self, query: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
         """Pair queries (R, D) that know how the two lie to each other, and what is around both."""
-        geometry = pair_geometry(nodes.masks, pairs)
+        geometry = pair_geometry(nodes.boxes, pairs)
         if self.gate is not None:
             query = query * 2 * self.gate(geometry).sigmoid()
         if self.pair_geometry is not None:

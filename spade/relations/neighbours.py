@@ -6,19 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from spade.relations.nodes import mask_boxes
 
-
-def neighbour_graph(masks: Tensor, vectors: Tensor, reach: float = 0.1, similarity: float = 0.65) -> Tensor:
+def neighbour_graph(boxes: Tensor, vectors: Tensor, reach: float = 0.1, similarity: float = 0.65) -> Tensor:
     """Hard graph of ONE image, (N, N) bool, symmetric, with each node its own neighbour.
 
     Two segments are neighbours where the gap between their boxes is at most ``reach`` of the mean of their sizes, or
-    where the cosine of their vectors exceeds ``similarity`` (SPADE's eta). masks (N, h, w) in [0, 1], vectors (N, D).
+    where the cosine of their vectors exceeds ``similarity`` (SPADE's eta). boxes (N, 4) in shares of the picture, vectors (N, D).
     """
-    boxes = mask_boxes(masks)
     size = _sizes(boxes)
     near = _gaps(boxes) <= reach * (size[:, None] + size[None]) / 2
-    return near | (_cosines(vectors) > similarity) | torch.eye(len(masks), dtype=torch.bool, device=masks.device)
+    return near | (_cosines(vectors) > similarity) | torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
 
 
 class SoftNeighbours(nn.Module):
@@ -32,9 +29,8 @@ class SoftNeighbours(nn.Module):
         self.space, self.likeness = nn.Parameter(torch.tensor([8.0, -5.0])), nn.Parameter(torch.tensor([8.0, -5.0]))
         self.balance, self.reach = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(-1.5))
 
-    def forward(self, masks: Tensor, vectors: Tensor) -> Tensor:
-        """Masks (N, h, w) in [0, 1], vectors (N, D)."""
-        boxes = mask_boxes(masks)
+    def forward(self, boxes: Tensor, vectors: Tensor) -> Tensor:
+        """Boxes (N, 4) in shares of the picture, vectors (N, D)."""
         size = _sizes(boxes)
         gap = _gaps(boxes) / ((size[:, None] + size[None]) / 2).clamp(min=1e-4)
         nearness = _overlaps(boxes) + (-gap / self.reach.exp()).exp()
@@ -42,7 +38,7 @@ class SoftNeighbours(nn.Module):
         spatial = (self.space[0] * nearness + self.space[1]).sigmoid()
         alike = (self.likeness[0] * _cosines(vectors) + self.likeness[1]).sigmoid()
         weight: Tensor = share * spatial + (1 - share) * alike
-        itself = torch.eye(len(masks), dtype=torch.bool, device=masks.device)
+        itself = torch.eye(len(boxes), dtype=torch.bool, device=boxes.device)
         return weight.masked_fill(itself, 1.0)
 
 

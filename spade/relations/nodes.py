@@ -25,12 +25,10 @@ def mask_boxes(masks: Tensor) -> Tensor:
     return boxes
 
 
-def node_geometry(masks: Tensor) -> Tensor:
-    """(N, 6): box centre x, y, width, height, share of the picture, share of its box."""
-    boxes = mask_boxes(masks)
+def node_geometry(boxes: Tensor, area: Tensor) -> Tensor:
+    """(N, 6) of boxes (N, 4) and areas (N,) in shares of the picture: centre x, y, width, height, root of the area, share of its box."""
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-4)
     centre = (boxes[:, 2:] + boxes[:, :2]) / 2
-    area = masks.float().mean(dim=(-2, -1))
     return torch.cat([centre, size, area[:, None].sqrt(), (area / size.prod(1)).clamp(max=1)[:, None]], dim=1)
 
 
@@ -41,10 +39,9 @@ def pool(features: Tensor, masks: Tensor) -> Tensor:
     return weights @ features.flatten(1).T
 
 
-def pool_unions(features: Tensor, masks: Tensor) -> Tensor:
-    """Mean of features (D, h, w) in the box around each two of masks (N, h, w): (N, N, D); what lies between two counts, too."""
-    boxes = mask_boxes(masks)
-    height, width = masks.shape[-2:]
+def pool_unions(features: Tensor, boxes: Tensor) -> Tensor:
+    """Mean of features (D, h, w) in the box around each two of boxes (N, 4): (N, N, D); what lies between two counts, too."""
+    height, width = features.shape[-2:]
     scale = boxes.new_tensor([width, height, width, height])
     low = torch.minimum(boxes[:, None, :2], boxes[None, :, :2])
     high = torch.maximum(boxes[:, None, 2:], boxes[None, :, 2:])

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from spade.relations.nodes import mask_boxes
-
 PAIR_GEOMETRY = 7
 
 
@@ -44,11 +42,10 @@ def select_pairs(similarity: Tensor, count: int) -> Tensor:
     return torch.stack([best // nodes, best % nodes], dim=1)
 
 
-def pair_geometry(masks: Tensor, pairs: Tensor) -> Tensor:
-    """(R, 7) for ordered pairs (R, 2) of masks (N, h, w): offset x and y from subject to object, distance of centres,
+def pair_geometry(boxes: Tensor, pairs: Tensor) -> Tensor:
+    """(R, 7) for ordered pairs (R, 2) of boxes (N, 4): offset x and y from subject to object, distance of centres,
     box IoU, log area ratio, and the share of each box that the other covers.
     """
-    boxes = mask_boxes(masks)
     first, second = boxes[pairs[:, 0]], boxes[pairs[:, 1]]
     offset = (second[:, :2] + second[:, 2:] - first[:, :2] - first[:, 2:]) / 2
     low, high = torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:])

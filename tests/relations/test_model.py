@@ -129,7 +129,7 @@ def by_name(scores, names):
 
 def test_relations_do_not_depend_on_the_order_of_segments(heads):
     nodes, order = some_nodes(4, 4), [2, 0, 3, 1]
-    moved = Nodes(*(getattr(nodes, name)[order] for name in ("query", "pooled", "label", "masks")))
+    moved = Nodes(*(getattr(nodes, name)[order] for name in ("query", "pooled", "label", "boxes", "area")))
     with torch.no_grad():
         (plain,), (other,) = (heads.relations.relate([these], some_memory(1), words(4, 5)) for these in (nodes, moved))
     one, two = by_name(plain, [0, 1, 2, 3]), by_name(other, order)

@@ -25,7 +25,7 @@ def boxes_to_masks(*boxes, size=10):
 def test_boxes_and_geometry_by_hand():
     masks = boxes_to_masks((2, 1, 6, 9), (0, 0, 0, 0))
     assert torch.allclose(mask_boxes(masks), torch.tensor([[0.1, 0.2, 0.9, 0.6], [0, 0, 0, 0]]))
-    geometry = node_geometry(masks)[0]
+    geometry = node_geometry(mask_boxes(masks), masks.mean(dim=(1, 2)))[0]
     assert torch.allclose(geometry, torch.tensor([0.5, 0.4, 0.8, 0.4, 0.32**0.5, 1.0]), atol=1e-5)
     faint = torch.zeros(1, 10, 10)
     faint[0, 3, 4] = 0.2
@@ -39,32 +39,32 @@ def test_pool_is_the_mean_under_the_mask():
 
 def test_pool_unions_is_the_mean_in_the_box_around_both():
     features = torch.randn(3, 10, 10)
-    found = pool_unions(features, boxes_to_masks((0, 0, 2, 3), (5, 4, 9, 6)))
+    found = pool_unions(features, mask_boxes(boxes_to_masks((0, 0, 2, 3), (5, 4, 9, 6))))
     assert torch.allclose(found[0, 0], features[:, 0:2, 0:3].mean((1, 2)), atol=1e-5)
     assert torch.allclose(found[0, 1], features[:, 0:9, 0:6].mean((1, 2)), atol=1e-5)
     assert torch.equal(found[0, 1], found[1, 0])
-    assert torch.equal(pool_unions(features, torch.zeros(2, 10, 10)), torch.zeros(2, 2, 3)), "segments without a pixel"
+    assert torch.equal(pool_unions(features, torch.zeros(2, 4)), torch.zeros(2, 2, 3)), "segments without a pixel"
 
 
 def test_neighbours_are_near_or_alike():
-    masks = boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10))
+    boxes = mask_boxes(boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10)))
     apart = torch.eye(3)
-    assert neighbour_graph(masks, apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    assert neighbour_graph(boxes, apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
     alike = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]])
-    graph = neighbour_graph(masks, alike)
+    graph = neighbour_graph(boxes, alike)
     assert graph[0, 2]
     assert graph[2, 0]
     assert not graph[1, 2]
 
 
 def test_soft_neighbours():
-    masks = boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10))
+    boxes = mask_boxes(boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10)))
     soft = SoftNeighbours()
-    weight = soft(masks, torch.eye(3))
+    weight = soft(boxes, torch.eye(3))
     assert torch.allclose(weight, weight.T)
     assert torch.equal(weight.diagonal(), torch.ones(3))
     assert weight[0, 1] > weight[0, 2] + 0.3, "touching boxes are nearer"
-    alike = soft(masks, torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]]))
+    alike = soft(boxes, torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]]))
     assert alike[0, 2] > weight[0, 2] + 0.3
     assert ((weight >= 0) & (weight <= 1)).all()
     weight[0, 2].backward()
@@ -72,12 +72,12 @@ def test_soft_neighbours():
 
 
 def test_soft_neighbours_by_the_formula():
-    masks, vectors = boxes_to_masks((0, 0, 4, 4), (0, 6, 4, 10)), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
+    boxes, vectors = mask_boxes(boxes_to_masks((0, 0, 4, 4), (0, 6, 4, 10))), torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     soft = SoftNeighbours()
     nearness = math.exp(-(0.2 / 0.4) / math.exp(-1.5))
     sig = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
     expected = 0.5 * sig(8 * nearness - 5) + 0.5 * sig(8 * 0.6 - 5)
-    assert abs(soft(masks, vectors)[0, 1].item() - expected) < 1e-5
+    assert abs(soft(boxes, vectors)[0, 1].item() - expected) < 1e-5
 
 
 @pytest.fixture(scope="module", params=["values", "literal"])
@@ -165,8 +165,8 @@ def test_the_cosine_selector_is_symmetric():
 
 
 def test_pair_geometry_by_hand():
-    masks = boxes_to_masks((0, 0, 4, 4), (2, 2, 4, 6))
-    got = pair_geometry(masks, torch.tensor([[0, 1], [1, 0]]))
+    boxes = mask_boxes(boxes_to_masks((0, 0, 4, 4), (2, 2, 4, 6)))
+    got = pair_geometry(boxes, torch.tensor([[0, 1], [1, 0]]))
     assert torch.allclose(got[0, :4], torch.tensor([0.2, 0.1, 0.05**0.5, 4 / 20]), atol=1e-5)
     assert torch.allclose(got[0, 4], torch.tensor(2.0).log() / 4)
     assert torch.allclose(got[0, 5:], torch.tensor([4 / 16, 4 / 8]))

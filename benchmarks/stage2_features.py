@@ -63,7 +63,7 @@ def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record
     found = []
     for record in records:
         image = read_image(dataset.image_path(record))
-        sight = seer.see(seer.observe(image), labels, 1)
+        sight = seer.see(seer.observe(image), labels)
         truth = annotation(record, true_map(dataset, record), seer.size_for(*image.size))
         masks = shrink_masks(truth.masks.float(), FINE)
         levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]

@@ -111,7 +111,7 @@ class PixelStudent(Student):
         """The picture at the size at which the others see it."""
         return _Pixels(torch.from_numpy(to_array(image, self.size_for(*image.size)))[None])
 
-    def see(self, observation: Any, labels: LabelContext, objects: int) -> Sight:
+    def see(self, observation: Any, labels: LabelContext) -> Sight:
         """One level: the pixels."""
         return Sight((observation.pixels,), None)
 
@@ -157,7 +157,7 @@ def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationT
         feature_strides(base.backbone), feature_channels(base.backbone), base.clip.dim, len(dataset.classes), attention=encoder != "plain"
     )
     torch.manual_seed(0)
-    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True)))
+    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True)))
     if encoder == "plain":
         heads.proposer = PlainProposer(config)
     if frozen:

@@ -114,6 +114,7 @@ class RelationsConfig:
     geometry: bool = True
     gate: bool = False
     unions: bool = False
+    maps: bool = False
     contrast: float = 0.0
     void: str = "segments"  # or ignored
     masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is

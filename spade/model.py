@@ -57,13 +57,14 @@ class Seen:
     segments: list[PanopticSegment]
     words: _Words
     proposals: Proposals
+    attention: Tensor | None  # to the predicates (P, h, w)
     cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
 
     @property
     def bytes(self) -> int:
         """Memory it takes."""
-        cells = 0 if self.cells is None else self.cells.numel() * 4
-        return self.numbers.nbytes + cells + self.proposals.bytes
+        others = sum(t.numel() * t.element_size() for t in (self.attention, self.cells) if t is not None)
+        return self.numbers.nbytes + others + self.proposals.bytes
 
 
 class Model:
@@ -95,14 +96,14 @@ class Model:
         """The segments of a picture, found and named."""
         picture = _opened(image)
         words = self._known(self._vocabulary(vocabulary))
-        proposals, classes = self._propose(picture, words)
+        proposals, classes, attention = self._propose(picture, words)
         probabilities, cells = classes.softmax(-1), self._cells(picture)
         masks = proposals.masks[-1][0]
         if cells is not None:
             seen = self.student.clip.region_scores(cells, masks.float().sigmoid(), words.objects)
             probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
         numbers, found = _panoptic(masks, probabilities, words.is_thing, picture.size)
-        return Seen(_name(image), numbers, found, words, proposals, cells)
+        return Seen(_name(image), numbers, found, words, proposals, attention, cells)
 
     @torch.no_grad()
     def look_given(self, image: Picture, numbers: np.ndarray, categories: Sequence[int], vocabulary: Words | None = None) -> Seen:
@@ -115,13 +116,13 @@ class Model:
         if numbers.shape != (picture.height, picture.width):
             raise SpadeError(f"given segments are {numbers.shape[1]} x {numbers.shape[0]}, the picture {picture.width} x {picture.height}.")
         words = self._known(self._vocabulary(vocabulary))
-        proposals, _ = self._propose(picture, words)
+        proposals, _, attention = self._propose(picture, words)
         numbers, proposed = numbers.astype(np.int64), proposals.masks[-1][0].float().sigmoid()
         given = _masks(numbers, len(categories), proposed)
         joint = torch.einsum("nhw,qhw->nq", given, proposed)
         best = (joint / (given.sum((1, 2))[:, None] + proposed.sum((1, 2))[None] - joint + 1e-6)).argmax(1).tolist()
         found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
-        return Seen(_name(image), numbers, found, words, proposals, self._cells(picture))
+        return Seen(_name(image), numbers, found, words, proposals, attention, self._cells(picture))
 
     @torch.no_grad()
     def relate(self, seen: Seen, top: int = 20, min_score: float = 0.0) -> Prediction:
@@ -133,11 +134,12 @@ class Model:
         graph = _graph(seen, pairs, scores, self.facts, top, min_score)
         return Prediction(graph, pairs, scores, 1 - related)
 
-    def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor]:
-        """Proposals, of their last layer only, and class logits (Q, C + 1)."""
-        sight = self.student.see(self.student.observe(picture), words.context, len(words.objects))
-        proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
-        return proposals.last(), classes[-1][0]
+    def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor, Tensor | None]:
+        """Proposals, of their last layer only, class logits (Q, C + 1), and attention to the predicates (P, h, w)."""
+        sight = self.student.see(self.student.observe(picture), words.context)
+        objects, predicates = (None, None) if sight.attention is None else sight.attention.tensor_split([len(words.objects)], dim=1)
+        proposals, classes = self.heads.proposer(sight.features, words.objects, objects)
+        return proposals.last(), classes[-1][0], None if predicates is None else predicates[0]
 
     def _cells(self, picture: Image.Image) -> Tensor | None:
         return self.student.clip.embed_cells(picture) if self.fusion < 1 else None
@@ -159,7 +161,7 @@ class Model:
         masks = _masks(seen.numbers, len(found), proposals.pixels)
         chosen = [segment.query for segment in found]
         label = words.objects[[segment.category for segment in found]]
-        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks, self.heads.relations.config.unions)
+        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks, self.heads.relations.config, seen.attention)
         (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
         related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
         if seen.cells is not None:

@@ -79,9 +79,9 @@ class LabelContext:
 
 @dataclass(frozen=True)
 class Sight:
-    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the objects' names (1, C, h, w).
+    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the names (1, C + P, h, w).
 
-    ``attention`` is each cell's share for each name; None of a student that is told no labels.
+    ``attention`` is each cell's share for each name, objects first; None of a student that is told no labels.
     """
 
     features: tuple[Tensor, ...]
@@ -137,8 +137,8 @@ class Student:
         return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
-    def see(self, observation: Observation, labels: LabelContext, objects: int) -> Sight:
-        """One UNet pass on the clean latent: all features of one picture, and where it looks for the first ``objects`` names."""
+    def see(self, observation: Observation, labels: LabelContext) -> Sight:
+        """One UNet pass on the clean latent: all features of one picture, and where it looks for each name."""
         context = self.context(labels, observation.embedding)
         told = self.kind.labels
         with reading(self.backbone.unet, self.kind.strides if told else ()) as store:
@@ -146,7 +146,7 @@ class Student:
         maps = None
         if told:
             height, width = observation.latents.shape[-2:]
-            maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + objects].float()
+            maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + len(labels.tokens)].float()
         return Sight(tuple(ordered(observation.fine | coarse)), maps)
 
     def save(self, folder: Path) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from spade.relations.model import Heads, Nodes, RelationHeads
+from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads
 from spade.segmentation.mask_generator import MaskLoss, Proposals, match_queries, shrink_masks
 
 WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
@@ -68,25 +68,26 @@ def stage2_losses(
 ) -> dict[str, Tensor]:
     """Weighted loss terms of a batch.
 
-    features fine to coarse, (B, C_i, H_i, W_i), attention (B, C, h, w); objects (C, D_clip), predicates (P, D_clip).
+    features fine to coarse, (B, C_i, H_i, W_i), attention (B, C + P, h, w); objects (C, D_clip), predicates (P, D_clip).
     Relations are learned on the annotated segments, each with the query that stands for it.
     """
-    proposals, classes = heads.proposer(features, objects, attention)
+    proposals, classes = heads.proposer(features, objects, None if attention is None else attention[:, : len(objects)])
     mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths])
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}
-    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config.unions)
+    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention)
     return {"mask": weights["mask"] * mask} | relation_losses(
         heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
     )
 
 
 def annotated_nodes(
-    proposals: Proposals, classes: Tensor, truths: Sequence[Truth], objects: Tensor, unions: bool
+    proposals: Proposals, classes: Tensor, truths: Sequence[Truth], objects: Tensor, config: RelationConfig, attention: Tensor | None
 ) -> tuple[list[Nodes], list[Tensor]]:
     """The annotated segments, each with the query that stands for it, and their triples (R_i, 3), renumbered.
 
-    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip). Segments for which no query is left are dropped.
+    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip); attention (B, C + P, h, w).
+    Segments for which no query is left are dropped.
     """
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
     images, kept = [], []
@@ -95,7 +96,8 @@ def annotated_nodes(
         found = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
         held = torch.nonzero(found >= 0).flatten()
         query, label = proposals.queries[-1][i][found[held]], objects[truth.classes[held]]
-        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held], unions))
+        predicates = None if attention is None else attention[i, len(objects) :]
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held], config, predicates))
         kept.append(_renumber(truth.triples, held, len(truth.classes)))
     return images, kept
 

@@ -15,7 +15,7 @@ from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import PAIR_GEOMETRY, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
-from spade.segmentation.proposer import Proposer, ProposerConfig
+from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class RelationConfig:
     geometry: bool = True  # of ordered pairs
     gate: bool = False  # by the same geometry, SPADE++'s role gate
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
+    maps: bool = False  # the UNet's attention to a predicate adds to its score
     contrast: float = 0.0  # what is taken off a predicate's score for its likest others', SPADE++'s decision contrast
     pairs: int = 100  # that go to the relation decoder at test time
 
@@ -41,7 +42,8 @@ class Nodes:
     """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), boxes (N, 4) and areas (N,).
 
     Boxes are xyxy; they and the areas are shares of the picture.
-    ``unions`` (N, N, D): pixels pooled in the box around each two, where the heads ask for it.
+    Where the heads ask for it: ``unions`` (N, N, D), pixels pooled in the box around each two; ``looked`` (N, P), how much more each
+    predicate is looked for under a mask than in the whole picture.
     """
 
     query: Tensor
@@ -50,12 +52,17 @@ class Nodes:
     boxes: Tensor
     area: Tensor
     unions: Tensor | None = None
+    looked: Tensor | None = None
 
     @classmethod
-    def of(cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor, unions: bool) -> Nodes:
-        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features."""
+    def of(
+        cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor, config: RelationConfig, attention: Tensor | None = None
+    ) -> Nodes:
+        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features, and attention (P, h', w') to the predicates."""
         boxes, area = mask_boxes(masks), masks.float().mean(dim=(-2, -1))
-        return cls(query, pool(pixels, masks), label, boxes, area, pool_unions(pixels, boxes) if unions else None)
+        unions = pool_unions(pixels, boxes) if config.unions else None
+        looked = looked_for(masks[None], attention[None])[0] if config.maps and attention is not None else None
+        return cls(query, pool(pixels, masks), label, boxes, area, unions, looked)
 
     def __len__(self) -> int:
         """How many segments."""
@@ -109,6 +116,7 @@ class RelationHeads(nn.Module):
         self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
         self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
         self.classifier = TextClassifier(width, config.clip_dim, with_nothing=False)
+        self.trust = nn.Parameter(torch.zeros(3)) if config.maps else None  # under subject, object, both
 
     def refine(self, images: Sequence[Nodes]) -> tuple[Tensor, Tensor]:
         """Node vectors after the graph transformer, padded: (B, N, D), and which are real: (B, N) bool. One image or more."""
@@ -152,9 +160,18 @@ class RelationHeads(nn.Module):
         if self.config.contrast:
             named = named - self.config.contrast * likest_mean(named, predicates)
         return [
-            RelationScores(alike, own, related[i, : len(own)], named[i, : len(own)])
-            for i, (alike, own) in enumerate(zip(similarity, chosen, strict=True))
+            RelationScores(alike, own, related[i, : len(own)], named[i, : len(own)] + self._maps_say(nodes, own))
+            for i, (nodes, alike, own) in enumerate(zip(images, similarity, chosen, strict=True))
         ]
+
+    def _maps_say(self, nodes: Nodes, pairs: Tensor) -> Tensor | float:
+        """What attention adds to the predicates' logits, (R, P): of the two masks and, since they share no pixel, of both together."""
+        if self.trust is None or nodes.looked is None:
+            return 0.0
+        first, second = nodes.looked[pairs[:, 0]], nodes.looked[pairs[:, 1]]
+        share = nodes.area[pairs] / nodes.area[pairs].sum(1, keepdim=True).clamp(min=1e-8)
+        both = (share[:, :1] * first + share[:, 1:] * second).clamp(min=1e-8)
+        return self.trust[0] * first.log() + self.trust[1] * second.log() + self.trust[2] * both.log()
 
     def _situated(self, query: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
         """Pair queries (R, D) that know how the two lie to each other, and what is around both."""

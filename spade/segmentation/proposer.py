@@ -59,6 +59,14 @@ def attention_score(masks: Tensor, attention: Tensor) -> Tensor:
 
     masks (B, Q, H, W) logits; attention (B, C, h, w), positive.
     """
-    cells = interpolate(masks.float().sigmoid(), size=attention.shape[-2:], mode="area").flatten(2)
+    return looked_for(masks.float().sigmoid(), attention).log()
+
+
+def looked_for(masks: Tensor, attention: Tensor) -> Tensor:
+    """Mean attention under each mask as a multiple of the whole picture's: (B, Q, C), at least 1e-8.
+
+    masks (B, Q, H, W) in [0, 1]; attention (B, C, h, w), positive.
+    """
+    cells = interpolate(masks, size=attention.shape[-2:], mode="area").flatten(2)
     inside = cells @ attention.flatten(2).transpose(1, 2) / cells.sum(-1, keepdim=True).clamp(min=1e-6)
-    return (inside.clamp(min=1e-8) / attention.mean(dim=(-2, -1))[:, None].clamp(min=1e-8)).log()
+    return (inside / attention.mean(dim=(-2, -1))[:, None].clamp(min=1e-8)).clamp(min=1e-8)

@@ -137,7 +137,7 @@ class RelationTraining:
     def _show(self, index: int) -> _Shown:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
-        sight = self.student.see(self.student.observe(image), self.labels, len(self.objects))
+        sight = self.student.see(self.student.observe(image), self.labels)
         return _Shown(sight, annotation(record, true_map(self.dataset, record), self.images.size(index), self.void_counts))
 
     @torch.no_grad()
@@ -145,9 +145,11 @@ class RelationTraining:
         self.heads.eval()
         shown = self._show(index)
         truth = shown.truth.to(self.objects.device)
-        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, shown.sight.attention)
-        unions = self.heads.relations.config.unions
-        (nodes,), (triples,) = annotated_nodes(proposals.last(), classes[-1], [truth], self.objects, unions)
+        attention = shown.sight.attention
+        of_objects = None if attention is None else attention[:, : len(self.objects)]
+        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, of_objects)
+        config = self.heads.relations.config
+        (nodes,), (triples,) = annotated_nodes(proposals.last(), classes[-1], [truth], self.objects, config, attention)
         return _Settled(nodes, triples, proposals.memory)
 
     def _watch_one(self, index: int) -> Seen:

@@ -32,6 +32,7 @@ from spade.weights import load_weights, to_bytes
 from spade.workspace import Artifact, keyed, verify
 
 STEP, VERSION = "train-relations", 2
+SWITCHES = ("context", "attention", "neighbours", "selector", "geometry", "gate", "unions", "maps", "contrast")  # of the relation part
 
 
 def run(config: RelationsConfig, run: Run) -> StepResult:
@@ -137,7 +138,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             clip_dim=student.clip.dim,
             width=width,
             layers=config.layers or (3 if tiny else 8),
-            **{name: getattr(config, name) for name in ("context", "attention", "neighbours", "selector", "geometry")},
+            **{name: getattr(config, name) for name in SWITCHES},
         ),
     )
     if config.init == "scratch":

@@ -35,6 +35,7 @@ def train_relations(
     geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
     gate: Annotated[bool, typer.Option(help="Let that geometry gate what a pair is made of, too (SPADE++).")] = False,
     unions: Annotated[bool, typer.Option(help="Show pairs the box around both (SPADE++).")] = False,
+    maps: Annotated[bool, typer.Option(help="Let the UNet's attention to a predicate add to its score.")] = False,
     contrast: Annotated[
         float, typer.Option(min=0, max=1, help="What is taken off a predicate's score for its likest others (SPADE++).")
     ] = 0.0,
@@ -75,6 +76,7 @@ def train_relations(
         geometry=geometry,
         gate=gate,
         unions=unions,
+        maps=maps,
         contrast=contrast,
         void=void,
         masks_from=masks_from,

@@ -101,11 +101,11 @@ def test_renumbering_and_one_predicate_a_pair():
     assert drawn == {4, 7}
 
 
-def some_nodes(count, seed, unions=False):
+def some_nodes(count, seed, config=CONFIG.relations):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
     query, pixels = torch.randn(count, 32, generator=generator), torch.randn(32, 16, 16, generator=generator)
-    return Nodes.of(query, pixels, words(count, seed), masks, unions)
+    return Nodes.of(query, pixels, words(count, seed), masks, config, torch.rand(4, 8, 8, generator=generator) + 0.01)
 
 
 def some_memory(batch, seed=9):
@@ -161,6 +161,7 @@ OPTIONS = [
     {"gate": True},
     {"gate": True, "geometry": False},
     {"unions": True},
+    {"maps": True},
     {"contrast": 0.5},
 ]
 
@@ -172,7 +173,7 @@ def test_every_option_learns_and_comes_back_from_json(options):
     assert HeadsConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     heads = RelationHeads(config.relations)
     triples = [torch.tensor([[0, 1, 2], [2, 0, 1]])]
-    terms = relation_losses(heads, [some_nodes(4, 6, config.relations.unions)], triples, some_memory(1), words(4, 5))
+    terms = relation_losses(heads, [some_nodes(4, 6, config.relations)], triples, some_memory(1), words(4, 5))
     sum(terms.values()).backward()
     silent = {name for name, p in heads.named_parameters() if p.grad is None}
     assert all(name.startswith("neighbours.") for name in silent), silent

@@ -68,9 +68,10 @@ def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_pa
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
     first = train_relations.run(RelationsConfig(epochs=1), run)
-    own = {"gate": True, "unions": True, "contrast": 0.3}
+    own = {"gate": True, "unions": True, "maps": True, "contrast": 0.3}
     second = train_relations.run(RelationsConfig(epochs=2, init="scratch", masks_from=first.path, **own), run)
     one, two = spade.load(first.path).heads, spade.load(second.path).heads
+    assert {name: getattr(two.relations.config, name) for name in own} == own
     for name, value in one.proposer.state_dict().items():
         assert torch.equal(value, two.proposer.state_dict()[name]), name
     curves = lines(second.path / "curves.jsonl")

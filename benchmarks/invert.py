@@ -41,7 +41,7 @@ from spade.world.annotation import make_sample
 
 WATCH_SEED, ROUNDS, PASSES = 2_000, 3, 20
 SD15_TFLOP = 0.803  # of one pass on a 64 x 64 latent with 77 tokens
-STEPS, NEAR, FAR_OUT = (5, 10, 20, 50, 100), TINY.read_at[0], 501
+STEPS, TIMESTEPS = (5, 10, 20, 50, 100), (101, TINY.read_at[0])
 
 
 class StoreAll:
@@ -91,7 +91,7 @@ def main() -> None:
             lambda: {"capture_cost": capture_cost(backbone.unet, TINY.invert_batch, 16, TINY.map_strides, options.quick)},
         ),
     ]
-    for at in (NEAR, FAR_OUT):
+    for at in TIMESTEPS:
         for steps in STEPS:
             parts.append(
                 ({"part": "steps", "timestep": at, "steps": steps}, partial(fidelity, backbone, steps, at, 8 if options.quick else 128))

@@ -47,7 +47,7 @@ from spade.world.rules import PREDICATES
 TRAIN_SEED, HELD_OUT_SEED = 5_000, 6_000
 SEEDS = (0, 1, 2)
 RATES = {"lora": (1e-3, 3e-3, 1e-2), "adapter": (1e-3, 3e-3, 1e-2), "full": (1e-4, 3e-4, 1e-3)}
-LATE = 501  # the other timestep, where noise hides most of the picture
+EARLY = 101  # the other timestep, where little noise lies over the picture
 PARTS = [(names, reach) for names in ("all", "base", "novel") for reach in ("all", "near", "far")]
 
 
@@ -75,17 +75,19 @@ class Variant:
         return {**vars(self), "names": names, "range": reach}
 
 
-TEACHER, RAW = Variant("teacher"), Variant("raw", latents=None)
-VARIANTS = (
-    Variant(),
-    Variant(latents="noised"),
-    Variant(latents="random"),
-    Variant(train="adapter"),
-    Variant(train="full"),
-    Variant(alignment="index"),
-    Variant(alignment="matched"),
-    Variant(timestep=LATE),
-    Variant(latents="noised", timestep=LATE),
+TEACHERS, RAW = (Variant("teacher"), Variant("teacher", timestep=EARLY)), Variant("raw", latents=None)
+VARIANTS = tuple(
+    Variant(timestep=timestep, **options)
+    for timestep in (TINY.read_at[0], EARLY)
+    for options in (
+        {},
+        {"latents": "noised"},
+        {"latents": "random"},
+        {"train": "adapter"},
+        {"train": "full"},
+        {"alignment": "index"},
+        {"alignment": "matched"},
+    )
 )
 
 
@@ -120,9 +122,10 @@ def main() -> None:
     if not (work / "world" / "psg.json").is_file():
         world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        references = (*TEACHERS, RAW)
         teachers = sorted({(v.latents, v.timestep) for v in VARIANTS}, key=str)
         keys = dict(zip(teachers, pool.map(invert_world, [work] * len(teachers), teachers), strict=True))
-        for variant, looks in zip((TEACHER, RAW), pool.map(_reference, (TEACHER, RAW), [size] * 2), strict=True):
+        for variant, looks in zip(references, pool.map(_reference, references, [size] * len(references)), strict=True):
             _add(results, variant, [looks], 0, 0.0)
         rates = _tuned(pool, results, work, size, keys)
         asked = [v for v in VARIANTS if not all(results.has(v.setting(*part)) for part in PARTS)]
@@ -173,9 +176,7 @@ def _run(work: Path, source: str | None = None) -> Run:
 def invert_world(work: Path, teacher: tuple[str, int]) -> str:
     """Teacher maps of the world in ``work``, by latents and timestep: the key of the artifact."""
     latents, timestep = teacher
-    config = InvertConfig(
-        data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if teacher == ("inverted", Variant().timestep) else "spans"
-    )
+    config = InvertConfig(data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if latents == "inverted" else "spans")
     return invert.run(config, _run(work)).key
 
 
@@ -208,7 +209,7 @@ def _reference(variant: Variant, size: Size) -> list[Look]:
     """The teacher itself, which has each picture's caption, and the UNet told the labels only."""
     student = (
         None
-        if variant == TEACHER  # not "is": it comes from another process
+        if variant.train == "teacher"
         else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.feature_timestep, TINY.map_strides))
     )
     return list(_looks(student, size, variant))

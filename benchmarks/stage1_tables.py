@@ -54,14 +54,14 @@ def alignments() -> str:
     data = results("stage1")
     body = []
     for setting in _settings(data):
-        if setting["train"] == "lora" and setting["latents"] == "inverted" and setting["timestep"] == _settings(data)[2]["timestep"]:
+        if setting["train"] == "lora" and setting["latents"] == "inverted":
             whole = _row(data, setting, "all", "all")
             oracle = "" if setting["alignment"] == "vocabulary" else " (oracle)"
             figures = [cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")]
-            body.append([setting["alignment"] + oracle, *figures, f"{whole['parameters']:,}"])
+            body.append([setting["alignment"] + oracle, str(setting["timestep"]), *figures, f"{whole['parameters']:,}"])
     note = "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
     return (
-        table(["alignment", "things", "in the next picture", "stuff", "in the next picture", "parameters"], body)
+        table(["alignment", "maps of timestep", "things", "in the next picture", "stuff", "in the next picture", "parameters"], body)
         + f"\n\n{note} ({origin(data)}.)"
     )
 
@@ -104,7 +104,7 @@ def _settings(data: dict[str, Any]) -> list[dict[str, Any]]:
     found = []
     for row in data["rows"]:
         setting = {name: value for name, value in row["setting"].items() if name not in ("names", "range")}
-        if "latents" in setting and setting not in found:
+        if "names" in row["setting"] and setting not in found:
             found.append(setting)
     return found
 

@@ -39,7 +39,7 @@ class Preset:
     clip: str
 
 
-TINY = Preset(10, (101,), (1, 2), 51, 32, 8, 3, 6, "tiny")
+TINY = Preset(10, (501,), (1, 2), 51, 32, 8, 3, 6, "tiny")
 LARGE = Preset(50, (61,), (2, 4), 1, 4, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
 
 

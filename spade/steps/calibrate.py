@@ -11,7 +11,7 @@ from spade.config import CalibrateConfig
 from spade.data.psg import Dataset, Record, load_psg
 from spade.device import pick_device, pick_dtype
 from spade.diffusion import lora
-from spade.diffusion.backbone import Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
+from spade.diffusion.backbone import TINY, Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.student import Kind, Student, load_student, new_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
@@ -43,7 +43,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         timestep=config.timestep or defaults.feature_timestep,
         epochs=config.epochs or defaults.calibrate_epochs,
         batch_size=config.batch_size or defaults.batch_size,
-        learning_rate=config.learning_rate or (1e-4 if embedded or config.train == "full" else 1e-3),
+        learning_rate=config.learning_rate or _learning_rate(config.train, defaults is TINY, embedded),
         init="embedded" if embedded else "scratch",
         device=str(device),
         dtype="float32" if config.train == "full" else pick_dtype(config.dtype, device),
@@ -115,6 +115,13 @@ def lessons(teacher: Artifact, config: CalibrateConfig) -> dict[str, Lesson]:
     if config.counterfactual and not any(lesson.wrong for lesson in found.values()):
         raise SpadeError(f"{teacher.path}: holds no maps of wrong prompts; for --counterfactual run spade invert with --counterfactual 3.")
     return found
+
+
+def _learning_rate(train: str, tiny: bool, embedded: bool) -> float:
+    """The best of those that were tried from scratch on the tiny model (docs/stage-1.md); a tenth of it elsewhere, where none was."""
+    if embedded:
+        return 1e-4
+    return (1e-3 if train == "full" else 1e-2) / (1 if tiny else 10)
 
 
 def _start(

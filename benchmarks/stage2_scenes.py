@@ -23,6 +23,7 @@ from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_stu
 from spade.files import write_bytes
 from spade.open_vocabulary import load_clip
 from spade.relations.model import Heads, HeadsConfig, RelationConfig
+from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.proposer import Proposer, ProposerConfig
 from spade.steps import world
@@ -145,7 +146,7 @@ class PlainProposer(Proposer):
 
 def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
     """The tiny model's, with some options changed."""
-    return RelationConfig(clip_dim=clip_dim, width=WIDTH, **options)
+    return RelationConfig(clip_dim=clip_dim, width=WIDTH, facts=DETAILED, **options)
 
 
 def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationTraining:

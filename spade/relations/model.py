@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import PAIR_GEOMETRY, PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
 
@@ -30,6 +30,7 @@ class RelationConfig:
     neighbours: str = "hard"  # or soft
     selector: str = "roles"  # or cosine, SPADE's symmetric one
     geometry: bool = True  # of ordered pairs
+    facts: int = BASIC  # of that geometry; DETAILED is what new heads get
     gate: bool = False  # by the same geometry, SPADE++'s role gate
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
     maps: bool = False  # the UNet's attention to a predicate adds to its score
@@ -110,8 +111,8 @@ class RelationHeads(nn.Module):
         self.pair_query = nn.Linear(2 * width, width)
         self.pair_geometry = None
         if config.geometry:
-            self.pair_geometry = _geometry_mlp(width)
-        self.gate = _geometry_mlp(width) if config.gate else None
+            self.pair_geometry = _geometry_mlp(config.facts, width)
+        self.gate = _geometry_mlp(config.facts, width) if config.gate else None
         self.union = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) if config.unions else None
         self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
         self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
@@ -175,7 +176,7 @@ class RelationHeads(nn.Module):
 
     def _situated(self, query: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
         """Pair queries (R, D) that know how the two lie to each other, and what is around both."""
-        geometry = pair_geometry(nodes.boxes, pairs)
+        geometry = pair_geometry(nodes.boxes, nodes.area, pairs, self.config.facts)
         if self.gate is not None:
             query = query * 2 * self.gate(geometry).sigmoid()
         if self.pair_geometry is not None:
@@ -198,8 +199,8 @@ def likest_mean(logits: Tensor, texts: Tensor, count: int = 3) -> Tensor:
     return logits[..., alike.topk(count, dim=1).indices].mean(-1)
 
 
-def _geometry_mlp(width: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(PAIR_GEOMETRY, width), nn.GELU(), nn.Linear(width, width))
+def _geometry_mlp(facts: int, width: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(facts, width), nn.GELU(), nn.Linear(width, width))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-PAIR_GEOMETRY = 7
+BASIC, DETAILED = 7, 17  # facts about an ordered pair
 
 
 class PairSimilarity(nn.Module):
@@ -42,9 +42,12 @@ def select_pairs(similarity: Tensor, count: int) -> Tensor:
     return torch.stack([best // nodes, best % nodes], dim=1)
 
 
-def pair_geometry(boxes: Tensor, pairs: Tensor) -> Tensor:
-    """(R, 7) for ordered pairs (R, 2) of boxes (N, 4): offset x and y from subject to object, distance of centres,
-    box IoU, log area ratio, and the share of each box that the other covers.
+def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, facts: int = BASIC) -> Tensor:
+    """(R, facts) for ordered pairs (R, 2) of boxes (N, 4) and mask areas (N,), all in shares of the picture.
+
+    Basic: offset x and y from subject to object, distance of centres, box IoU, log area ratio, and the share of each box that the
+    other covers. Detailed adds: log ratios of widths and heights, offsets in mean widths and heights, how much lower the object's lower
+    and upper edges are (who stands nearer, who hangs), gaps in x and y, and the roots of both mask areas.
     """
     first, second = boxes[pairs[:, 0]], boxes[pairs[:, 1]]
     offset = (second[:, :2] + second[:, 2:] - first[:, :2] - first[:, 2:]) / 2
@@ -53,4 +56,11 @@ def pair_geometry(boxes: Tensor, pairs: Tensor) -> Tensor:
     areas = [(box[:, 2:] - box[:, :2]).prod(1).clamp(min=1e-5) for box in (first, second)]
     iou = overlap / (areas[0] + areas[1] - overlap)
     ratio = (areas[0] / areas[1]).log() / 4
-    return torch.stack([*offset.unbind(1), offset.norm(dim=1), iou, ratio, overlap / areas[0], overlap / areas[1]], dim=1)
+    basic = torch.stack([*offset.unbind(1), offset.norm(dim=1), iou, ratio, overlap / areas[0], overlap / areas[1]], dim=1)
+    if facts == BASIC:
+        return basic
+    sizes = [(box[:, 2:] - box[:, :2]).clamp(min=1e-3) for box in (first, second)]
+    scaled = (2 * offset / (sizes[0] + sizes[1])).clamp(-4, 4) / 4
+    gap = (low - high).clamp(min=0)
+    edges = second[:, [3, 1]] - first[:, [3, 1]]
+    return torch.cat([basic, (sizes[0] / sizes[1]).log() / 4, scaled, edges, gap, area[pairs].sqrt()], dim=1)

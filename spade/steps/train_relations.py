@@ -21,6 +21,7 @@ from spade.loading import MODEL_FORMAT, find_model, load_heads
 from spade.model import Model
 from spade.open_vocabulary import load_clip
 from spade.relations.model import Heads, HeadsConfig, RelationConfig
+from spade.relations.pairs import DETAILED
 from spade.segmentation.proposer import ProposerConfig
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import train
@@ -138,6 +139,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             clip_dim=student.clip.dim,
             width=width,
             layers=config.layers or (3 if tiny else 8),
+            facts=DETAILED,
             **{name: getattr(config, name) for name in SWITCHES},
         ),
     )
@@ -145,7 +147,8 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
         return Heads(built)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
     packaged = HeadsConfig.from_json(facts["heads"])
-    for name, value in vars(built.relations).items():
+    for name in ("layers", *SWITCHES):
+        value = getattr(built.relations, name)
         if value != getattr(packaged.relations, name):
             raise SpadeError(
                 f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."

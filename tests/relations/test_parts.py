@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
 
@@ -166,9 +166,17 @@ def test_the_cosine_selector_is_symmetric():
 
 def test_pair_geometry_by_hand():
     boxes = mask_boxes(boxes_to_masks((0, 0, 4, 4), (2, 2, 4, 6)))
-    got = pair_geometry(boxes, torch.tensor([[0, 1], [1, 0]]))
+    pairs, area = torch.tensor([[0, 1], [1, 0]]), torch.tensor([0.16, 0.04])
+    got = pair_geometry(boxes, area, pairs)
     assert torch.allclose(got[0, :4], torch.tensor([0.2, 0.1, 0.05**0.5, 4 / 20]), atol=1e-5)
     assert torch.allclose(got[0, 4], torch.tensor(2.0).log() / 4)
     assert torch.allclose(got[0, 5:], torch.tensor([4 / 16, 4 / 8]))
     assert torch.allclose(got[1, :2], -got[0, :2])
     assert torch.allclose(got[1, 4], -got[0, 4])
+    more = pair_geometry(boxes, area, pairs, DETAILED)
+    assert torch.equal(more[:, :7], got)
+    logs = [0.0, math.log(2) / 4]  # as wide, twice as high
+    assert torch.allclose(more[0, 7:], torch.tensor([*logs, 0.5 / 4, (0.1 / 0.3) / 4, 0.0, 0.2, 0.0, 0.0, 0.4, 0.2]), atol=1e-5)
+    apart = pair_geometry(torch.tensor([[0.0, 0.0, 0.2, 0.2], [0.5, 0.3, 0.7, 0.4]]), area, pairs, DETAILED)
+    assert torch.allclose(apart[0, 13:15], torch.tensor([0.3, 0.1]))
+    assert torch.allclose(apart[1, 13:15], apart[0, 13:15])

@@ -33,7 +33,7 @@ def test_arrows_run_one_way():
     """commands -> steps -> model -> parts -> data and words -> files and errors; no module imports upwards."""
     rooms = [
         {"errors", "files", "progress", "weights"},
-        {"vocabulary", "workspace", "config", "distributed", "training"},
+        {"vocabulary", "workspace", "config", "device", "distributed", "training"},
         {"data", "world", "open_vocabulary", "scene_graph"},
         {"diffusion", "segmentation", "relations", "export", "evaluation"},
         {"model", "loading"},

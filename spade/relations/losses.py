@@ -106,18 +106,18 @@ def relation_losses(
     heads: RelationHeads,
     images: Sequence[Nodes],
     triples: Sequence[Tensor],
-    memory: Tensor,
+    memory: Tensor | None,
     predicates: Tensor,
     weights: Mapping[str, float] = WEIGHTS,
     imbalance: Imbalance = Imbalance(),
 ) -> dict[str, Tensor]:
-    """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D); predicates (P, D_clip).
+    """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D) or None; predicates (P, D_clip).
 
     One predicate a pair counts, drawn at random where several are annotated.
     """
     targets, asked = [], []
     for nodes, own in zip(images, triples, strict=True):
-        target = torch.zeros((len(nodes), len(nodes)), device=memory.device)
+        target = torch.zeros((len(nodes), len(nodes)), device=predicates.device)
         target[own[:, 0], own[:, 1]] = 1
         targets.append(target)
         asked.append(_training_pairs(target))
@@ -129,7 +129,7 @@ def relation_losses(
         count = len(target)
         if count < 2:
             continue
-        off_diagonal = ~torch.eye(count, dtype=torch.bool, device=memory.device)
+        off_diagonal = ~torch.eye(count, dtype=torch.bool, device=predicates.device)
         similar.append(mse_loss(scores.similarity[off_diagonal], target[off_diagonal]))
         related.append(binary_cross_entropy_with_logits(scores.pair_logits, target[scores.pairs[:, 0], scores.pairs[:, 1]]))
         if len(own):
@@ -138,7 +138,7 @@ def relation_losses(
             if imbalance.log_prior is not None:
                 logits = logits + imbalance.log_prior
             relation.append(cross_entropy(logits, names[names >= 0], weight=imbalance.weight))
-    zero = memory.sum() * 0
+    zero = torch.stack([scores.similarity.sum() for scores in scored]).sum() * 0  # of images without a pair
     terms = {"rel": relation, "pair": related, "rqc": similar}
     return {name: weights[name] * torch.stack(values).mean() if values else zero for name, values in terms.items()}
 

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
+from spade.relations.nodes import LayoutEncoder, NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
@@ -22,7 +22,8 @@ from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
 class RelationConfig:
     """Everything that is needed to build the relation part again; the defaults are what measured best."""
 
-    clip_dim: int
+    clip_dim: int  # of the vectors that stand for names
+    nodes: str = "pixels"  # or layout: labels and boxes alone
     width: int = 64
     layers: int = 3  # of the relation graph transformer
     context: tuple[str, ...] = PARTS  # of its layers
@@ -31,6 +32,8 @@ class RelationConfig:
     selector: str = "roles"  # or cosine, SPADE's symmetric one
     geometry: bool = True  # of ordered pairs
     facts: int = BASIC  # of that geometry; DETAILED is what new heads get
+    edges: bool = False  # attention of the graph transformer weighs that geometry
+    dropout: float = 0.0
     gate: bool = False  # by the same geometry, SPADE++'s role gate
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
     maps: bool = False  # the UNet's attention to a predicate adds to its score
@@ -42,13 +45,13 @@ class RelationConfig:
 class Nodes:
     """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), boxes (N, 4) and areas (N,).
 
-    Boxes are xyxy; they and the areas are shares of the picture.
+    Boxes are xyxy; they and the areas are shares of the picture. Without pixels there is neither query nor pooled.
     Where the heads ask for it: ``unions`` (N, N, D), pixels pooled in the box around each two; ``looked`` (N, P), how much more each
     predicate is looked for under a mask than in the whole picture.
     """
 
-    query: Tensor
-    pooled: Tensor
+    query: Tensor | None
+    pooled: Tensor | None
     label: Tensor
     boxes: Tensor
     area: Tensor
@@ -67,7 +70,7 @@ class Nodes:
 
     def __len__(self) -> int:
         """How many segments."""
-        return len(self.query)
+        return len(self.boxes)
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,18 @@ class RelationScores:
 class _PairDecoderLayer(nn.Module):
     """Pair queries attend to the picture's features, each for itself."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, queries: Tensor, memory: Tensor) -> Tensor:
-        """Queries (B, R, D), memory (B, T, D) -> (B, R, D)."""
-        queries = queries + self.attention(self.norm(queries), memory, memory, need_weights=False)[0]
-        out: Tensor = queries + self.mlp(queries)
+    def forward(self, queries: Tensor, memory: Tensor, absent: Tensor | None = None) -> Tensor:
+        """Queries (B, R, D), memory (B, T, D), absent (B, T) bool, tokens that are padding -> (B, R, D)."""
+        seen = self.attention(self.norm(queries), memory, memory, key_padding_mask=absent, need_weights=False)[0]
+        queries = queries + self.dropout(seen)
+        out: Tensor = queries + self.dropout(self.mlp(queries))
         return out
 
 
@@ -103,10 +108,12 @@ class RelationHeads(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.query_norm = nn.LayerNorm(width)
-        self.nodes = NodeEncoder(width, config.clip_dim)
+        self.query_norm = nn.LayerNorm(width) if config.nodes == "pixels" else None
+        self.nodes: nn.Module = NodeEncoder(width, config.clip_dim) if config.nodes == "pixels" else LayoutEncoder(width, config.clip_dim)
         self.neighbours = SoftNeighbours() if config.neighbours == "soft" else None
-        self.graph = RelationGraphTransformer(width, config.layers, parts=config.context, literal=config.attention == "literal")
+        self.graph = RelationGraphTransformer(
+            width, config.layers, 4, config.context, config.attention == "literal", config.facts if config.edges else 0, config.dropout
+        )
         self.similarity = PairCosine() if config.selector == "cosine" else PairSimilarity(width)
         self.pair_query = nn.Linear(2 * width, width)
         self.pair_geometry = None
@@ -114,7 +121,7 @@ class RelationHeads(nn.Module):
             self.pair_geometry = _geometry_mlp(config.facts, width)
         self.gate = _geometry_mlp(config.facts, width) if config.gate else None
         self.union = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) if config.unions else None
-        self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4) for _ in range(2))
+        self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4, config.dropout) for _ in range(2))
         self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
         self.classifier = TextClassifier(width, config.clip_dim, with_nothing=False)
         self.trust = nn.Parameter(torch.zeros(3)) if config.maps else None  # under subject, object, both
@@ -122,31 +129,45 @@ class RelationHeads(nn.Module):
     def refine(self, images: Sequence[Nodes]) -> tuple[Tensor, Tensor]:
         """Node vectors after the graph transformer, padded: (B, N, D), and which are real: (B, N) bool. One image or more."""
         longest = max(1, max(len(nodes) for nodes in images))
-        first = images[0].query
+        first = images[0].boxes
         vectors = first.new_zeros((len(images), longest, self.config.width))
         graph = first.new_zeros((len(images), longest, longest))
+        edges = first.new_zeros((len(images), longest, longest, self.config.facts)) if self.config.edges else None
         present = torch.zeros((len(images), longest), dtype=torch.bool, device=first.device)
         for i, nodes in enumerate(images):
             count = len(nodes)
             if not count:
                 continue
-            query = self.query_norm(nodes.query)
-            vectors[i, :count] = self.nodes(query, nodes.pooled, nodes.label, node_geometry(nodes.boxes, nodes.area))
+            vectors[i, :count], likeness = self._encode(nodes)
             if self.neighbours is None:
-                graph[i, :count, :count] = neighbour_graph(nodes.boxes, query.detach()).to(graph.dtype)
+                graph[i, :count, :count] = neighbour_graph(nodes.boxes, likeness.detach()).to(graph.dtype)
             else:
-                graph[i, :count, :count] = self.neighbours(nodes.boxes, query.detach())
+                graph[i, :count, :count] = self.neighbours(nodes.boxes, likeness.detach())
+            if edges is not None:
+                every = torch.cartesian_prod(*[torch.arange(count, device=first.device)] * 2).view(-1, 2)
+                edges[i, :count, :count] = pair_geometry(nodes.boxes, nodes.area, every, self.config.facts).view(count, count, -1)
             present[i, :count] = True
-        return self.graph(vectors, graph, present), present
+        return self.graph(vectors, graph, present, edges), present
+
+    def _encode(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
+        """Node vectors (N, D), and the vectors by which two are alike: queries, or labels where there are no pixels."""
+        geometry = node_geometry(nodes.boxes, nodes.area)
+        if self.query_norm is None:
+            return self.nodes(nodes.label, nodes.boxes, geometry), nodes.label
+        query = self.query_norm(nodes.query)
+        return self.nodes(query, nodes.pooled, nodes.label, geometry), query
 
     def relate(
-        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None = None
+        self, images: Sequence[Nodes], memory: Tensor | None, predicates: Tensor, pairs: Sequence[Tensor] | None = None
     ) -> list[RelationScores]:
         """Scores of ordered pairs, image by image; without ``pairs`` (R_i, 2) the most similar ones are chosen.
 
-        memory (B, T, D), predicates (P, D_clip).
+        memory (B, T, D), predicates (P, D_clip). Without memory, which pixels would give, pairs look at all segments.
         """
-        refined, _ = self.refine(images)
+        refined, present = self.refine(images)
+        absent = None
+        if memory is None:
+            memory, absent = refined, ~present & present.any(1, keepdim=True)  # where there is no segment there is no pair either
         similarity = [self.similarity(refined[i, : len(nodes)]) for i, nodes in enumerate(images)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
         queries = []
@@ -156,7 +177,7 @@ class RelationHeads(nn.Module):
         decoded = pad_sequence(queries, batch_first=True)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
-                decoded = layer(decoded, memory)
+                decoded = layer(decoded, memory, absent)
         related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
         if self.config.contrast:
             named = named - self.config.contrast * likest_mean(named, predicates)

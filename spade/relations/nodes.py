@@ -69,3 +69,23 @@ class NodeEncoder(nn.Module):
         total = self.query(query) + self.pooled(pooled) + self.label(label) + self.geometry(geometry)
         out: Tensor = self.norm(total + self.mix(total))
         return out
+
+
+class LayoutEncoder(nn.Module):
+    """Label vector, box and geometry to one vector, for segments without pixels.
+
+    forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6) -> (N, D).
+    """
+
+    def __init__(self, width: int, label_dim: int) -> None:
+        super().__init__()
+        self.label, self.place = nn.Linear(label_dim, width), nn.Linear(GEOMETRY + 8, width)
+        self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, label: Tensor, boxes: Tensor, geometry: Tensor) -> Tensor:
+        """Node vectors; which of the picture's four borders a box touches counts, too."""
+        borders = torch.cat([boxes[:, :2] <= 0.01, boxes[:, 2:] >= 0.99], dim=1).to(boxes.dtype)
+        total = self.label(label) + self.place(torch.cat([geometry, boxes, borders], dim=1))
+        out: Tensor = self.norm(total + self.mix(total))
+        return out

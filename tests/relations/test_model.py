@@ -9,6 +9,7 @@ import torch
 from spade.open_vocabulary import TextClassifier
 from spade.relations.losses import WEIGHTS, Imbalance, Truth, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
 from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads, likest_mean
+from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import mask_loss
 from spade.segmentation.proposer import ProposerConfig
 
@@ -178,6 +179,44 @@ def test_every_option_learns_and_comes_back_from_json(options):
     silent = {name for name, p in heads.named_parameters() if p.grad is None}
     assert all(name.startswith("neighbours.") for name in silent), silent
     assert not silent or not config.relations.layers
+
+
+def some_layout(count, seed):
+    generator = torch.Generator().manual_seed(seed)
+    low = torch.rand(count, 2, generator=generator) * 0.6
+    boxes = torch.cat([low, low + 0.05 + 0.3 * torch.rand(count, 2, generator=generator)], dim=1)
+    return Nodes(None, None, words(count, seed), boxes, (boxes[:, 2:] - boxes[:, :2]).prod(1) * 0.7)
+
+
+LAYOUT = replace(CONFIG.relations, nodes="layout", edges=True, facts=DETAILED, dropout=0.3)
+
+
+def test_without_pixels_labels_and_boxes_do():
+    torch.manual_seed(6)
+    heads = RelationHeads(LAYOUT)
+    images = [some_layout(count, count) for count in (4, 0, 1, 7)]
+    triples = [torch.tensor([[0, 1, 2], [2, 0, 1]]), *[torch.zeros(0, 3, dtype=torch.int64)] * 2, torch.tensor([[5, 6, 0]])]
+    terms = relation_losses(heads, images, triples, None, words(4, 5))
+    assert all(torch.isfinite(value) for value in terms.values())
+    sum(terms.values()).backward()
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in heads.parameters())
+    heads.eval()
+    with torch.no_grad():
+        together = heads.relate(images, None, words(4, 5))
+        for nodes, scores in zip(images, together, strict=True):
+            (alone,) = heads.relate([nodes], None, words(4, 5))
+            assert torch.allclose(alone.predicate_logits, scores.predicate_logits, atol=1e-4), "padding is not looked at"
+        order = [2, 0, 3, 1]
+        moved = replace(images[0], **{name: getattr(images[0], name)[order] for name in ("label", "boxes", "area")})
+        (other,) = heads.relate([moved], None, words(4, 5))
+    one, two = by_name(together[0], [0, 1, 2, 3]), by_name(other, order)
+    assert all(abs(one[pair] - two[pair]) < 1e-4 for pair in one)
+
+
+def test_a_batch_without_any_pair_has_a_loss_all_the_same():
+    heads = RelationHeads(LAYOUT)
+    terms = relation_losses(heads, [some_layout(0, 1), some_layout(1, 2)], [torch.zeros(0, 3, dtype=torch.int64)] * 2, None, words(4, 5))
+    sum(terms.values()).backward()
 
 
 def test_what_contrast_takes_off_by_hand():

@@ -89,7 +89,7 @@ def transformer(request):
 def test_literal_attention_by_hand():
     """Of a node alone with itself the key is its own: q . k / sqrt(d) times v, in one head."""
     torch.manual_seed(0)
-    layer = _SetAttention(4, 1, literal=True)
+    layer = _SetAttention(4, 1, literal=True, edges=0)
     node = torch.randn(1, 1, 4)
     scale = (layer.query(node) * layer.key(node)).sum() / 2
     assert torch.allclose(layer(node, torch.ones(1, 1, 1)), layer.out(scale * layer.value(node)), atol=1e-6)
@@ -98,7 +98,7 @@ def test_literal_attention_by_hand():
 def test_a_weight_of_one_half_is_half_a_node():
     """Two equal nodes at half a weight each attend as one."""
     torch.manual_seed(0)
-    layer = _SetAttention(4, 1, literal=False)
+    layer = _SetAttention(4, 1, literal=False, edges=0)
     one, other = torch.randn(2, 4)
     twins, single = torch.stack([one, other, other])[None], torch.stack([one, other])[None]
     halves = torch.tensor([[[1.0, 0.5, 0.5]] * 3])

@@ -30,12 +30,12 @@ def arguments(description: str) -> argparse.Namespace:
 class Results:
     """A benchmark's result file; rows of settings already there are not measured again."""
 
-    def __init__(self, name: str, options: argparse.Namespace, seeds: Sequence[int], of: str = "") -> None:
-        """of: what was measured (a version, a model's fingerprint); rows of something else are measured anew."""
+    def __init__(self, name: str, options: argparse.Namespace, seeds: Sequence[int], of: str = "", flags: str = "") -> None:
+        """of: what was measured (a version, a model's fingerprint); rows of something else are measured anew. flags: of the command."""
         self.path = None if options.quick else RESULTS / f"{name}.json"
         self.data: dict[str, Any] = {
             "benchmark": name,
-            "command": f"python benchmarks/{Path(sys.argv[0]).name}",
+            "command": f"python benchmarks/{Path(sys.argv[0]).name} {flags}".strip(),
             "commit": _commit(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}",

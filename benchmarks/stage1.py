@@ -118,7 +118,7 @@ def main() -> None:
     size = Size(40, 8, 1, (0, 1)) if options.quick else Size()
     work = options.work / "quick" if options.quick else options.work
     models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
-    results = Results("stage1", options, size.seeds, f"{canonical_hash(models)[:16]} {size}")
+    results = Results("stage1", options, size.seeds, canonical_hash([models, str(size), str(TINY), str(RATES)])[:16])
     if not (work / "world" / "psg.json").is_file():
         world.run(work / "world", size.scenes, (128, 128), TRAIN_SEED, Run(Workspace(work / "unused")), setting="ovdr")
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
@@ -126,14 +126,14 @@ def main() -> None:
         teachers = sorted({(v.latents, v.timestep) for v in VARIANTS}, key=str)
         keys = dict(zip(teachers, pool.map(invert_world, [work] * len(teachers), teachers), strict=True))
         for variant, looks in zip(references, pool.map(_reference, references, [size] * len(references)), strict=True):
-            _add(results, variant, [looks], 0, 0.0)
+            _add(results, variant, [looks], 0, ())
         rates = _tuned(pool, results, work, size, keys)
         asked = [v for v in VARIANTS if not all(results.has(v.setting(*part)) for part in PARTS)]
         jobs = [(work, size, v, keys[v.latents, v.timestep], seed, rates[v]) for v in asked for seed in size.seeds]
         made = pool.map(_student, jobs)
         for variant in asked:
             runs = [next(made) for _ in size.seeds]
-            _add(results, variant, [looks for looks, _, _ in runs], runs[0][1], float(np.mean([minutes for _, _, minutes in runs])))
+            _add(results, variant, [looks for looks, _, _ in runs], runs[0][1], [minutes for _, _, minutes in runs])
     results.show(options)
 
 
@@ -141,28 +141,31 @@ def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, 
     """The learning rate of each student: the one with the least loss on the watched scenes, first seed."""
     jobs = [(work, size, v, keys[v.latents, v.timestep], size.seeds[0], rate) for v in VARIANTS for rate in RATES[v.train]]
     best: dict[Variant, tuple[float, float]] = {}
-    for job, loss in zip(jobs, pool.map(_watched_loss, jobs), strict=True):
-        variant, rate = job[2], job[5]
-        setting = {**vars(variant), "learning_rate": rate}
-        if not results.has(setting):
-            results.add(setting, {"watched_loss": round(loss, 4)})
-        best[variant] = min(best.get(variant, (np.inf, 0.0)), (loss, rate))
+    known = {canonical_hash(row["setting"]): row["metrics"] for row in results.data["rows"]}
+    missing = [job for job in jobs if canonical_hash(_rate_setting(job)) not in known]
+    for job, found in zip(missing, pool.map(_watched, missing), strict=True):
+        results.add(_rate_setting(job), found)
+        known[canonical_hash(_rate_setting(job))] = found
+    for job in jobs:
+        loss = known[canonical_hash(_rate_setting(job))]["watched_loss"]
+        best[job[2]] = min(best.get(job[2], (np.inf, 0.0)), (loss, job[5]))
     return {variant: rate for variant, (_, rate) in best.items()}
 
 
-def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: float) -> None:
+def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: Sequence[float]) -> None:
     for names, reach in PARTS:
         setting = variant.setting(names, reach)
         if results.has(setting):
             continue
         metrics: dict[str, Any] = {}
+        one = (lambda values: values[0]) if len(runs) == 1 else spread  # what is not trained has no spread
         for suffix, thing in (("", True), ("_stuff", False)):
             own = [[look for look in looks if look.thing == thing and _belongs(look, names, reach)] for looks in runs]
             for name, value in (("pointing", "hit"), ("chance", "chance"), ("other_picture", "other"), ("mass_inside", "inside")):
                 means = [100 * float(np.mean([getattr(look, value) for look in looks])) if looks else None for looks in own]
-                metrics[name + suffix] = spread(means)
+                metrics[name + suffix] = one(means)
             metrics[f"names_asked{suffix}"] = len(own[0])
-        results.add(setting, metrics | {"parameters": parameters, "minutes": round(minutes, 2)})
+        results.add(setting, metrics | {"parameters": parameters, "minutes": spread(list(minutes))})
 
 
 def _belongs(look: Look, names: str, reach: str) -> bool:
@@ -192,8 +195,14 @@ def calibrated(job: Job) -> Any:
     return calibrate.run(config, _run(work, key))
 
 
-def _watched_loss(job: Job) -> float:
-    return calibrated(job).result["loss_after"]
+def _rate_setting(job: Job) -> dict[str, Any]:
+    return {**vars(job[2]), "learning_rate": job[5]}
+
+
+def _watched(job: Job) -> dict[str, float]:
+    """What choices are made by: watched scenes, of base names alone. Things and stuff of any size, so pointing is lower than below."""
+    result = calibrated(job).result
+    return {"watched_loss": round(result["loss_after"], 4), "watched_pointing": round(100 * result["pointing_after"], 1)}
 
 
 def _student(job: Job) -> tuple[list[Look], int, float]:

@@ -27,16 +27,15 @@ def students() -> str:
             continue
         parts = {name: _row(data, setting, *part) for name, part in COLUMNS.items()}
         whole = _row(data, setting, "all", "all")
-        shown = cell if whole["parameters"] else lambda value: cell(value).split(" ")[0]  # without training there is no spread
         body.append(
             [
                 NAMES[setting["train"], setting["latents"]],
                 str(setting["timestep"]) if setting["latents"] else "-",
-                *(shown(parts[name]["pointing"]) for name in COLUMNS),
-                shown(whole["mass_inside"]),
-                shown(whole["pointing_stuff"]),
+                *(cell(parts[name]["pointing"]) for name in COLUMNS),
+                cell(whole["mass_inside"]),
+                cell(whole["pointing_stuff"]),
                 f"{whole['parameters']:,}" if whole["parameters"] else "-",
-                f"{whole['minutes']:.1f}" if whole["parameters"] else "-",
+                cell(whole["minutes"]),
             ]
         )
     first = next(s for s in _settings(data) if s["alignment"] == "vocabulary")

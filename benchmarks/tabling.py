@@ -19,6 +19,8 @@ def cell(value: Any, digits: int = 1) -> str:
     """A figure with its spread, or a dash where there is none."""
     if value is None:
         return "-"
+    if not isinstance(value, dict):
+        return f"{value:.{digits}f}"
     return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"
 
 

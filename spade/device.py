@@ -19,13 +19,15 @@ def pick_device(name: str) -> torch.device:
             raise RuntimeError
     except RuntimeError:
         raise SpadeError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:0.") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if (device.type == "mps" and not torch.backends.mps.is_available()) or (device.type == "cuda" and not torch.cuda.is_available()):
         raise SpadeError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu.")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise SpadeError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0.")
     return device
 
 
 def pick_dtype(name: str, device: torch.device) -> str:
-    """Turn "auto" into bfloat16 on a GPU that computes in it, else float32: half precision loses nothing there and gains twice the speed.
+    """Turn "auto" into bfloat16 on a GPU that computes in it, else float32: half precision is about twice as fast there.
 
     A CPU gets it only by name: few have the instructions.
     """

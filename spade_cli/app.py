@@ -28,6 +28,11 @@ class SpadeGroup(TyperGroup):
         except SpadeError as error:
             print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
+        except Exception as error:
+            if type(error).__name__ != "OutOfMemoryError":  # torch's; importing it here would cost every --help a second
+                raise
+            print("spade: the GPU has too little memory left; lower --batch-size, free the GPU, or use --device cpu.", file=sys.stderr)
+            raise typer.Exit(2) from None
 
 
 app = typer.Typer(

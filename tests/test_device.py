@@ -12,6 +12,14 @@ def test_devices():
             pick_device(name)
 
 
+def test_a_gpu_that_is_not_there_is_one_sentence(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert pick_device("cuda").type == "cuda"
+    with pytest.raises(SpadeError, match=r"--device cuda:7: this machine has 1 GPU"):
+        pick_device("cuda:7")
+
+
 def test_auto_is_half_precision_only_on_a_gpu_that_has_it(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
     assert pick_dtype("auto", torch.device("cuda")) == "bfloat16"

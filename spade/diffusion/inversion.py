@@ -80,7 +80,7 @@ def invert(
 ) -> Inversion:
     """Invert clean latents under a context, reading cross-attention at the timesteps nearest to ``read_at``.
 
-    latents (B, C, h, w), context (B, L, D). No pass runs beyond the last timestep that is read; with an empty
+    latents (B, C, h, w), context (B, L, D) in the UNet's number format. No pass runs beyond the last timestep that is read; with an empty
     ``read_at`` the inversion goes on to full noise and no map is kept. As DDIM inversion prescribes, the UNet gets the timestep it
     moves to while the latent is still at the previous one (Song et al., 2021).
     """
@@ -120,7 +120,11 @@ def read_maps(unet: Any, config: Any, latents: Tensor, context: Tensor, noise: T
 
 
 def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: Sequence[int], strides: Sequence[int]) -> Inversion:
-    """Follow a scheduler's timesteps, in its direction, to the last one that is read, or to its end."""
+    """Follow a scheduler's timesteps, in its direction, to the last one that is read, or to its end.
+
+    The latent is carried in float32 whatever the UNet computes in: fifty steps would gather its rounding.
+    """
+    sample = sample.float()
     available = [int(t) for t in scheduler.timesteps]
     chosen = nearest_timesteps(available, read_at) if read_at else ()
     last = next((t for t in reversed(available) if t in chosen), None)
@@ -130,10 +134,10 @@ def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: S
             noise, maps = _read(unet, sample, t, context, strides)
             total = maps if total is None else total + maps
         else:
-            noise = unet(sample, t, encoder_hidden_states=context).sample
+            noise = unet(sample.to(context.dtype), t, encoder_hidden_states=context).sample
         if t == last:
             break
-        sample = scheduler.step(noise, t, sample).prev_sample
+        sample = scheduler.step(noise.float(), t, sample).prev_sample
     return Inversion(sample, None if total is None else total / len(chosen), chosen)
 
 
@@ -165,5 +169,5 @@ def _noisy(scheduler: Any, latents: Tensor, noise: Tensor, t: int | None, kind: 
 def _read(unet: Any, sample: Tensor, t: int, context: Tensor, strides: Sequence[int]) -> tuple[Tensor, Tensor]:
     """One pass: what the UNet predicts, and the maps (B, L, h', w') in float32."""
     with reading(unet, strides) as store:
-        predicted = unet(sample, t, encoder_hidden_states=context).sample
+        predicted = unet(sample.to(context.dtype), t, encoder_hidden_states=context).sample
     return predicted, combine(store, unet, (sample.shape[-2], sample.shape[-1])).float()

@@ -38,7 +38,8 @@ def look(
     """Maps of a batch of pictures, each under all of its prompts, and the timesteps they were read at.
 
     pixels (B, 3, H, W) in [-1, 1]; prompts: at least one a picture; noise (B, C, h, w), needed unless latents are inverted. A picture
-    is encoded once and a text once, however many prompts share them. Mentions that the text encoder cuts off, or has
+    is encoded once and a text once, however many prompts share them; the UNet gets at most twice as many rows as there are pictures.
+    Mentions that the text encoder cuts off, or has
     no token for, are left out.
     """
     rows = [(i, prompt) for i, own in enumerate(prompts) for prompt in own]
@@ -49,13 +50,19 @@ def look(
     pictures, said = torch.tensor([i for i, _ in rows]), torch.tensor([place[prompt.text] for _, prompt in rows])
     added = torch.zeros_like(latents) if noise is None else noise.to(latents)
     where = pictures.to(latents.device)
-    maps, reached = read_maps(backbone.unet, backbone.schedule, latents[where], context[said.to(context.device)], added[where], plan)
+    some: list[Tensor] = []
+    reached: tuple[int, ...] = ()
+    for part in torch.arange(len(rows)).split(2 * len(pixels)):
+        own, told = where[part.to(where.device)], context[said[part].to(context.device)]
+        found, reached = read_maps(backbone.unet, backbone.schedule, latents[own], told, added[own], plan)
+        some.append(found)
+    maps = torch.cat(some)
     mentions: list[list[Mention]] = [[] for _ in prompts]
     tokens: list[list[Tensor]] = [[] for _ in prompts]
-    for (i, prompt), own, text in zip(rows, maps, said.tolist(), strict=True):
+    for (i, prompt), seen, text in zip(rows, maps, said.tolist(), strict=True):
         number = len(tokens[i])
         for span in prompt.spans:
-            if found := span_tokens(span, offsets[text]):
-                mentions[i].append(Mention(number, span, tuple(found), own[found].mean(0)))
-        tokens[i].append(own[: min(backbone.token_count(prompt.text), len(own))])
+            if words := span_tokens(span, offsets[text]):
+                mentions[i].append(Mention(number, span, tuple(words), seen[words].mean(0)))
+        tokens[i].append(seen[: min(backbone.token_count(prompt.text), len(seen))])
     return [PictureMaps(tuple(m), tuple(t)) for m, t in zip(mentions, tokens, strict=True)], reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,8 +86,9 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
             "best_epoch": int(best["epoch"]),
             "loss_before": -before["minus_loss"],
             "loss_after": -best["minus_loss"],
-            "pointing_before": before.get("pointing"),
-            "pointing_after": best.get("pointing"),
+            "pointing_before": before.get(job.pointing),
+            "pointing_after": best.get(job.pointing),
+            "oracle": config.alignment != "vocabulary",  # whether pointing is told by the picture's own caption or teacher
             "chance": before.get("chance"),
         }
         return just_made(draft.finish(result))
@@ -107,9 +109,10 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
     return dataset, [by_id[image_id] for image_id in image_ids(teacher)]
 
 
-def lessons(teacher: Artifact, config: CalibrateConfig) -> dict[str, Lesson]:
+def lessons(teacher: Artifact, config: CalibrateConfig, only: Collection[str] | None = None) -> dict[str, Lesson]:
     """image_id -> what the teacher saw. Raises SpadeError naming the option of ``spade invert`` where the cache lacks what is needed."""
-    found = {kept.image_id: Lesson.of(kept) for kept in read_maps(teacher)}
+    kept = read_maps(teacher, config.alignment == "index", config.counterfactual > 0, only)
+    found = {own.image_id: Lesson.of(own) for own in kept}
     if config.alignment == "index" and not all(len(lesson.tokens) for lesson in found.values()):
         raise SpadeError(f"{teacher.path}: holds maps of labels only; for --alignment index run spade invert with --keep tokens.")
     if config.counterfactual and not any(lesson.wrong for lesson in found.values()):
@@ -159,12 +162,12 @@ def _refuse_other_than_packaged(config: CalibrateConfig, grids: list[int]) -> No
     folder, plain = embedded_model() / "adapter", CalibrateConfig()
     lora_facts, facts = (read_json(folder / name, "adapter", "install spade again.") for name in ("adapter_config.json", "adapter.json"))
     rank, alpha = lora_facts["r"], lora_facts["lora_alpha"]
-    held = {"rank": rank, "alpha": float(rank if alpha is None else alpha), "tokens": plain.tokens, "targets": plain.targets}
+    held = {"rank": rank, "alpha": float(rank if alpha is None else alpha), "tokens": facts["tokens"], "targets": set(plain.targets)}
     held |= {name: facts[name] for name in ("train", "alignment", "timestep")}
-    asked = {name: getattr(config, name) for name in held}
+    asked = {name: getattr(config, name) for name in held} | {"targets": set(config.targets), "tokens": config.tokens or facts["tokens"]}
     for name, value in asked.items():
         if value != held[name]:
-            text = ",".join(value) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else value
+            text = ",".join(config.targets) if name == "targets" else f"{value:g}" if isinstance(value, float) else value
             raise SpadeError(f"--{name} {text}: the packaged adapter, from which training starts here, is another; add --init scratch.")
     if grids != facts["strides"]:
         raise SpadeError(f"the teacher's maps are of grids {grids}, the packaged adapter's of {facts['strides']}; add --init scratch.")

@@ -122,6 +122,7 @@ class Calibration:
         self.labels = student.label_context(vocabulary)
         keys = [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)]
         self.alignment = Alignment(student.kind.alignment, keys)
+        self.pointing = "pointing" if student.kind.labels else "pointing_oracle"  # its name in the curves
         self._seen: Memo[_Seen] = Memo(self._look, lambda seen: seen.observation.bytes)
 
     def lesson(self, index: int) -> Lesson:
@@ -155,7 +156,7 @@ class Calibration:
                 hits += [pointing_hit(looks[key], mask.to(maps.device)) for key, mask in self._seen[index].masks.items() if key in looks]
         row = {"minus_loss": -math.fsum(losses) / len(losses)}
         if hits:
-            for i, name in enumerate(("pointing", "mass_inside", "chance")):
+            for i, name in enumerate((self.pointing, "mass_inside", "chance")):
                 row[name] = math.fsum(float(hit[i]) for hit in hits) / len(hits)
         return row
 

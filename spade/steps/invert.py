@@ -18,6 +18,7 @@ from spade.config import InvertConfig
 from spade.data.images import model_size, to_array
 from spade.data.psg import Dataset, Record
 from spade.device import pick_device, pick_dtype
+from spade.diffusion.attention import layer_strides
 from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
 from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
 from spade.diffusion.inversion import MapPlan
@@ -58,6 +59,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     tell_skipped(absent, "absent pictures", run.report, config.strict)
     ours = processes()
     backbone = load_backbone(config.backbone, device, getattr(torch, config.dtype))
+    _refuse_absent_grids(config.grids, backbone)
     draft.begin(ours.is_main)
     ours.wait()  # until the leftovers of a killed run are gone
     try:
@@ -89,6 +91,13 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         return just_made(draft.finish(result))
     finally:
         draft.release()
+
+
+def _refuse_absent_grids(grids: Sequence[int], backbone: Backbone) -> None:
+    there = sorted(set(layer_strides(backbone.unet).values()))
+    for stride in grids:
+        if stride not in there:
+            raise SpadeError(f"--grids {stride}: this UNet has cross-attention on grids of stride {', '.join(map(str, there))} only.")
 
 
 def _with_preset(config: InvertConfig, defaults: Preset, device: torch.device) -> InvertConfig:
@@ -191,7 +200,10 @@ class _Teacher:
             pixels = torch.from_numpy(np.stack([pixels for _, _, pixels, _, _ in usable]))
             noise = None if self.plan.latents == "inverted" else torch.stack([self._noise(row[1], pixels.shape) for row in usable])
             seen, reached = look(self.backbone, pixels, texts, self.plan, noise)
-            for (page, _, _, true, wrong), own in zip(usable, seen, strict=True):
+            for (page, record, _, true, wrong), own in zip(usable, seen, strict=True):
+                if not all(bool(torch.isfinite(mention.map).all()) for mention in own.mentions):
+                    page.problem = f"image {record.image_id}: its maps are no numbers in {self.config.dtype}; use --dtype float32"
+                    continue
                 self._keep(page, len(true), wrong, own)
         return pack(pages, reached)
 

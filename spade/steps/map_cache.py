@@ -7,7 +7,7 @@ token of its p-th prompt; with ``--counterfactual`` "wrong.i" (N, h, w), the men
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,15 +110,21 @@ def image_ids(artifact: Artifact) -> list[str]:
         return [row["image_id"] for row in _rows(artifact)]
 
 
-def read_maps(artifact: Artifact) -> Iterator[KeptMaps]:
-    """The kept maps, picture by picture. Raises SpadeError for a damaged cache."""
+def read_maps(artifact: Artifact, tokens: bool = True, wrong: bool = True, only: Collection[str] | None = None) -> Iterator[KeptMaps]:
+    """The kept maps, picture by picture, of all pictures or ``only`` these ids. Raises SpadeError for a damaged cache.
+
+    tokens, wrong: whether the maps of all tokens, and those of prompts made wrong, are read at all.
+    """
     with _sound(artifact):
         for row in _rows(artifact):
+            if only is not None and row["image_id"] not in only:
+                continue
             with safe_open(artifact.path / row["file"], "pt") as file:
                 maps = file.get_tensor(row["tensor"]).float()
-                tokens = [file.get_tensor(name).float() for name in row.get("tokens", [])]
-                wrong = file.get_tensor(row["wrong"]).float() if "wrong" in row else maps[:0]
-            yield KeptMaps(row["image_id"], row["spans"], maps, tokens, row.get("wrong_spans", []), wrong)
+                every = [file.get_tensor(name).float() for name in row.get("tokens", [])] if tokens else []
+                told = wrong and "wrong" in row
+                false = file.get_tensor(row["wrong"]).float() if told else maps[:0]
+            yield KeptMaps(row["image_id"], row["spans"], maps, every, row["wrong_spans"] if told else [], false)
 
 
 def _rows(artifact: Artifact) -> list[Facts]:

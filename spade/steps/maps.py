@@ -48,8 +48,10 @@ def run(config: MapsConfig, run: Run) -> StepResult:
     source = teacher.manifest["result"]
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     clip = load_clip(source["clip"], device)
-    taught = lessons(teacher, CalibrateConfig())
+    taught = lessons(teacher, CalibrateConfig(), {record.image_id for record in chosen})
     kind = read_json(calibrated.path / "adapter" / "adapter.json", "adapter", "run spade calibrate --force")
+
+    told = "calibrated" if kind["alignment"] == "vocabulary" else "calibrated (oracle)"
 
     def looks(student: Student) -> list[dict[str, Tensor]]:
         """Label key -> map, for each chosen image."""
@@ -74,7 +76,11 @@ def run(config: MapsConfig, run: Run) -> StepResult:
                 for target in taught[record.image_id].targets
             }
             picture = read_image(dataset.image_path(record))
-            columns = ("teacher, under the caption", "raw UNet, told the labels", "calibrated")
+            columns = (
+                "teacher, under the caption",
+                "raw UNet, told the labels",
+                told,
+            )
             write_bytes(draft.file(f"{number:04d}.png"), maps_png(picture, columns, rows))
         names = {f"{number:04d}.png": record.image_id for number, record in enumerate(chosen)}
         return just_made(draft.finish({"figures": [str(draft.file(name)) for name in names], "images": list(names.values())}))

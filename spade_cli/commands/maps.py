@@ -22,7 +22,7 @@ def maps(
         typer.Argument(metavar="[IMAGE]...", help="Ids or file names of inverted images (default: the first that calibration watched)."),
     ] = None,
 ) -> StepResult:
-    """Draw where the teacher looks for each label of an image, and the student before and after calibration."""
+    """Draw where the teacher looks for each label of an image, the raw UNet that is told the labels, and the calibrated student."""
     from spade.config import MapsConfig
     from spade.steps.maps import run
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from spade.diffusion.inversion import MapPlan
-from spade.diffusion.prompts import relation_prompt
+from spade.diffusion.prompts import relation_prompt, split_triples
 from spade.diffusion.teacher import look
 from spade.world.annotation import make_sample
 
@@ -25,6 +25,16 @@ def test_company_changes_nothing(backbone):
         assert one.span == other.span
         assert torch.allclose(one.map, other.map, atol=1e-5)
     assert not torch.allclose(both[0].mentions[0].map, both[1].mentions[0].map, atol=1e-5), "another picture has other maps"
+
+
+def test_43_triples_give_a_map_for_each_of_their_mentions(backbone):
+    labels, words = ["dog", "person", "horse", "car", "grass"], ["beside", "looking at", "in front of"]
+    triples = [(i % 5, (i + 1 + i // 5 % 4) % 5, words[i % 3]) for i in range(43)]
+    runs = split_triples(triples, labels, backbone.token_count, backbone.token_limit)
+    (own,), _ = look(backbone, scenes(1), [[relation_prompt(run, labels) for run in runs]], PLAN)
+    assert len(own.tokens) == len(runs) > 2, "more prompts than go through the UNet at once"
+    wanted = [name for s, o, p in triples for name in (labels[s], p, labels[o])]
+    assert sorted(mention.span.name for mention in own.mentions) == sorted(wanted)
 
 
 def test_a_text_is_encoded_once_and_a_picture_once(backbone):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from spade.config import InvertConfig
 from spade.data.psg import load_psg
+from spade.diffusion.teacher import look
 from spade.errors import SpadeError
 from spade.steps import invert
 from spade.steps.common import Run
@@ -124,6 +125,24 @@ def test_a_data_set_without_relations_is_refused(world, tmp_path):
     (tmp_path / "psg.json").write_text(json.dumps(document))
     with pytest.raises(SpadeError, match="has no images with relations in the split 'train'"):
         invert.run(InvertConfig(data=tmp_path, images=world), Run(Workspace(tmp_path / "w")))
+
+
+def test_a_grid_that_no_layer_has_is_one_sentence(world, tmp_path):
+    with pytest.raises(SpadeError, match=r"^--grids 3: this UNet has cross-attention on grids of stride 1, 2, 4 only"):
+        invert.run(InvertConfig(data=world, grids=(1, 3)), Run(Workspace(tmp_path / "w")))
+    assert not list((tmp_path / "w").rglob("*.safetensors"))
+
+
+def test_maps_that_are_no_numbers_are_not_kept(world, tmp_path, monkeypatch):
+    def broken(backbone, pixels, prompts, plan, noise):
+        seen, reached = look(backbone, pixels, prompts, plan, noise)
+        seen[0].mentions[0].map[0, 0] = float("nan")
+        return seen, reached
+
+    monkeypatch.setattr(invert, "look", broken)
+    result = invert.run(InvertConfig(data=world, limit=3), Run(Workspace(tmp_path / "w")))
+    assert len(result.result["skipped"]) == 1
+    assert "its maps are no numbers in float32" in result.result["skipped"][0]
 
 
 @pytest.mark.parametrize("name", ["", "  ", "\t"])

@@ -16,6 +16,7 @@ from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Memo, Run
+from spade.steps.map_cache import read_maps
 from spade.steps.relation_training import annotation, void_regions
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines
@@ -104,6 +105,9 @@ def test_a_damaged_cache_and_a_changed_data_set_are_refused(world, tmp_path):
     target.write_bytes(whole[:-1] + b"x")
     with pytest.raises(SpadeError, match=r"000000\.safetensors: this file was changed or damaged .* spade invert --force"):
         calibrate.run(CalibrateConfig(epochs=1), run)
+    target.unlink()
+    with pytest.raises(SpadeError, match=r"the map cache is damaged \(FileNotFoundError\); run spade invert --force"):
+        list(read_maps(run.workspace.newest("invert")))
     target.write_bytes(whole)
     (data / "images" / "000000.png").write_bytes(b"other")
     with pytest.raises(SpadeError, match="the data set changed since it was inverted"):

@@ -48,6 +48,22 @@ def students() -> str:
     return table(head, body) + f"\n\n{note}. {data['machine']}, one core a student ({origin(data)})."
 
 
+def choices() -> str:
+    """What learning rates and timesteps are chosen by: watched scenes alone."""
+    data = results("stage1")
+    body = []
+    for setting in _settings(data):
+        if setting["train"] in ("teacher", "raw"):
+            continue
+        tried = [row for row in data["rows"] if row["setting"] == setting | {"learning_rate": row["setting"].get("learning_rate")}]
+        best = min(tried, key=lambda row: row["metrics"]["watched_loss"])
+        name = NAMES[setting["train"], setting["latents"]] if setting["alignment"] == "vocabulary" else f"LoRA, `{setting['alignment']}`"
+        losses = ", ".join(f"{row['setting']['learning_rate']:g}: {row['metrics']['watched_loss']:.3f}" for row in tried)
+        body.append([name, str(setting["timestep"]), losses, f"{best['metrics']['watched_pointing']:.1f}"])
+    head = ["student", "maps of timestep", "loss by learning rate", "pointing at the best rate"]
+    return table(head, body) + f"\n\nWatched scenes, first seed; objects of any size, things and stuff ({origin(data)})."
+
+
 def alignments() -> str:
     """What the alignments without labels see, as oracles."""
     data = results("stage1")

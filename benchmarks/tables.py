@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from stage1_tables import alignments, inversion_speed, inversion_steps, students
+from stage1_tables import alignments, choices, inversion_speed, inversion_steps, students
 from tabling import ROOT, cell, origin, results, table
 
 DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md", "docs/stage-1.md")
@@ -175,6 +175,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "evaluation": evaluation,
     "world": world,
     "students": students,
+    "choices": choices,
     "alignments": alignments,
     "inversion_speed": inversion_speed,
     "inversion_steps": inversion_steps,

@@ -7,19 +7,18 @@ import torch
 from common import Results, arguments
 from pointing import looks
 
-from spade.diffusion.backbone import embedded_model, fingerprint, load_backbone
+from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
 from spade.world.annotation import make_sample
 
 WATCH_SEED = 2_000  # the seed that examples/tiny_model watches, too: choices are made on these scenes
-TIMESTEPS = ((51,), (101,), (201,), (301,), (401,), (701,), (201, 301, 401))
+TIMESTEPS = ((1,), (101,), (201,), (301,), (401,), (501,), (701,), (401, 501, 601))
 GRIDS = ((1,), (2,), (1, 2))  # strides in latent cells
-STEPS = 20
 
 
 def main() -> None:
     """One row a grid and timestep (several: the mean of their maps), things and stuff apart, beside chance."""
     options = arguments(__doc__ or "")
-    results = Results("teacher_maps", options, (WATCH_SEED,), fingerprint(embedded_model() / "backbone"))
+    results = Results("teacher_maps", options, (WATCH_SEED,), f"{fingerprint(embedded_model() / 'backbone')} {TINY.steps}")
     samples = [make_sample(WATCH_SEED, i) for i in range(8 if options.quick else 256)]
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     for strides in GRIDS:
@@ -27,7 +26,7 @@ def main() -> None:
             setting = {"grid": " and ".join(f"{16 // stride} x {16 // stride}" for stride in strides), "timesteps": list(timesteps)}
             if results.has(setting):
                 continue
-            found = [look for row in looks(backbone, samples, STEPS, timesteps, strides) for look in row]
+            found = [look for row in looks(backbone, samples, TINY.steps, timesteps, strides) for look in row]
             metrics = {}
             for kind, thing in (("things", True), ("stuff", False)):
                 own = [look for look in found if look.thing == thing]

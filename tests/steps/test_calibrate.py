@@ -140,6 +140,14 @@ def test_half_precision_learns(teacher, tmp_path):
     assert result.result["loss_after"] < result.result["loss_before"]
 
 
+def test_the_packaged_adapter_said_in_other_words_is_no_other(pipeline, tmp_path):
+    run = Run(Workspace(tmp_path))
+    shutil.copytree(pipeline["invert"].path, tmp_path / "invert" / pipeline["invert"].key)
+    made = calibrate.run(CalibrateConfig(epochs=1, tokens=4, targets=("out", "v", "k", "q")), run)
+    assert made.result["init"] == "embedded"
+    assert not made.result["oracle"]
+
+
 def test_what_the_cache_lacks_is_named(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     shutil.copytree(pipeline["invert"].path, tmp_path / "invert" / pipeline["invert"].key)

@@ -86,8 +86,8 @@ def inversion_speed() -> str:
     data = results("invert")
     words = {
         "times_faster_tiny": "tiny model: times faster than the straightforward way",
-        "seconds_ours": "tiny model: seconds of `spade invert`, loading and writing included, all of 20 passes done",
-        "seconds_straightforward": "tiny model: seconds of the straightforward way, the model loaded, nothing written",
+        "seconds_ours": "tiny model: seconds of `spade invert` for 96 pictures, all of 20 passes done",
+        "seconds_straightforward": "tiny model: seconds of the straightforward way, nothing written",
         "seconds_stopping_at_the_last_read": "tiny model: seconds of `spade invert` where it may stop at the last timestep read",
         "capture_cost": "tiny model: what reading adds to a pass, percent",
         "times_faster_sd15": "Stable Diffusion 1.5's size: times faster",

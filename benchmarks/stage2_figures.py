@@ -49,7 +49,8 @@ def measured(dataset: Dataset, setting: str, mode: str, predict: Callable[[int],
         figures = part(recalls, chosen, sorted(set(facts.predicate[chosen].tolist())))
         metrics = {name: figures[name] for k in AT for name in (f"R@{k}", f"mR@{k}")} | {"triplets": figures["triplets"] / 100}
         if not own:
-            metrics |= {f"PR@{k}": value for k, value in ((k, recalls.others()[f"PR@{k}"]) for k in AT)}
+            others = recalls.others()
+            metrics |= {name: others[name] for name in (f"PR@{k}" for k in AT)}
             metrics |= _quality(evaluator, dataset, setting) if mode == "sgdet" else {}
         rows.append((SETTING | own, {name: None if value is None else 100 * value for name, value in metrics.items()}))
     return rows

@@ -137,9 +137,9 @@ class Model:
     def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor, Tensor | None]:
         """Proposals, of their last layer only, class logits (Q, C + 1), and attention to the predicates (P, h, w)."""
         sight = self.student.see(self.student.observe(picture), words.context)
-        objects, predicates = (None, None) if sight.attention is None else sight.attention.tensor_split([len(words.objects)], dim=1)
-        proposals, classes = self.heads.proposer(sight.features, words.objects, objects)
-        return proposals.last(), classes[-1][0], None if predicates is None else predicates[0]
+        proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
+        predicates = None if sight.attention is None else sight.attention[0, len(words.objects) :]
+        return proposals.last(), classes[-1][0], predicates
 
     def _cells(self, picture: Image.Image) -> Tensor | None:
         return self.student.clip.embed_cells(picture) if self.fusion < 1 else None

@@ -33,15 +33,11 @@ def layer_strides(unet: Any) -> dict[str, int]:
     return strides
 
 
-class _Reader:
-    """An attention processor that keeps the probabilities, averaged over heads: (B, H*W, L).
+class Processor:
+    """A diffusers attention processor of a UNet whose middle, the mixing of values, is the subclass's.
 
-    A plain class: a Module would register itself in the UNet. It assigns and never accumulates, since gradient
-    checkpointing runs it twice.
+    A plain class: a Module would register itself in the UNet.
     """
-
-    def __init__(self, name: str, store: dict[str, Tensor]) -> None:
-        self.name, self.store = name, store
 
     def __call__(
         self,
@@ -51,12 +47,32 @@ class _Reader:
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
     ) -> Tensor:
+        """(B, N, D), context (B, L, D') -> (B, N, D)."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
         query, key, value = (attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
-        weights = attn.get_attention_scores(query, key, attention_mask)
-        self.store[self.name] = weights.unflatten(0, (hidden_states.shape[0], attn.heads)).mean(1)
-        mixed = attn.batch_to_head_dim(torch.bmm(weights, value))
-        return attn.to_out[1](attn.to_out[0](mixed))
+        mixed = attn.batch_to_head_dim(self.mix(attn, query, key, value, attention_mask))
+        out: Tensor = attn.to_out[1](attn.to_out[0](mixed))
+        return out
+
+    def mix(self, attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Query (B * heads, N, d), key and value (B * heads, L, d) -> (B * heads, N, d)."""
+        raise NotImplementedError
+
+
+class _Reader(Processor):
+    """Keeps the probabilities, averaged over heads: (B, H*W, L).
+
+    It assigns and never accumulates, since gradient checkpointing runs it twice.
+    """
+
+    def __init__(self, name: str, store: dict[str, Tensor]) -> None:
+        self.name, self.store = name, store
+
+    def mix(self, attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+        """Eager, since fused attention keeps no probabilities."""
+        weights = attn.get_attention_scores(query, key, mask)
+        self.store[self.name] = weights.unflatten(0, (-1, attn.heads)).mean(1)
+        return torch.bmm(weights, value)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def stage2_losses(
     features fine to coarse, (B, C_i, H_i, W_i), attention (B, C + P, h, w); objects (C, D_clip), predicates (P, D_clip).
     Relations are learned on the annotated segments, each with the query that stands for it.
     """
-    proposals, classes = heads.proposer(features, objects, None if attention is None else attention[:, : len(objects)])
+    proposals, classes = heads.proposer(features, objects, attention)
     mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths])
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}

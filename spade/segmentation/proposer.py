@@ -44,12 +44,13 @@ class Proposer(nn.Module):
     def forward(self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None) -> tuple[Proposals, list[Tensor]]:
         """Proposals and, for each decoder layer, class logits (B, Q, C + 1) against the text rows ``objects`` (C, D_clip).
 
-        features fine to coarse, each (B, C_i, H_i, W_i); attention (B, C, h, w), of the same names.
+        features fine to coarse, each (B, C_i, H_i, W_i); attention (B, C or more, h, w), the same names first.
         """
         proposals = self.mask_generator(features)
         classes = [self.classifier(queries, objects) for queries in proposals.queries]
         if self.trust is not None and attention is not None:
-            scores = [self.trust * attention_score(masks.detach(), attention) for masks in proposals.masks]
+            own = attention[:, : len(objects)]
+            scores = [self.trust * attention_score(masks.detach(), own) for masks in proposals.masks]
             classes = [logits + pad(score, (0, 1)) for logits, score in zip(classes, scores, strict=True)]
         return proposals, classes
 

@@ -93,7 +93,9 @@ class RelationTraining:
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """What is learned."""
-        return dict((self.heads.relations if self.frozen else self.heads).named_parameters(prefix="relations" if self.frozen else ""))
+        if self.frozen:
+            return dict(self.heads.relations.named_parameters(prefix="relations"))
+        return dict(self.heads.named_parameters())
 
     def settle(self) -> None:
         """Send all learned pictures through the frozen mask generator now, rather than each when it is first asked for."""
@@ -145,10 +147,8 @@ class RelationTraining:
         self.heads.eval()
         shown = self._show(index)
         truth = shown.truth.to(self.objects.device)
-        attention = shown.sight.attention
-        of_objects = None if attention is None else attention[:, : len(self.objects)]
-        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, of_objects)
-        config = self.heads.relations.config
+        attention, config = shown.sight.attention, self.heads.relations.config
+        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, attention)
         (nodes,), (triples,) = annotated_nodes(proposals.last(), classes[-1], [truth], self.objects, config, attention)
         return _Settled(nodes, triples, proposals.memory)
 

@@ -1,0 +1,37 @@
+import torch
+
+from spade.relations.layout import Layout, LayoutModel
+from spade.relations.model import RelationConfig, RelationHeads
+
+
+def layout(categories, groups):
+    boxes = torch.tensor([[0.1, 0.2, 0.4, 0.6]]).repeat(len(categories), 1)
+    return Layout(torch.tensor(categories), torch.tensor(groups), torch.tensor([True] * len(categories)), boxes, boxes[:, 0])
+
+
+def model(withheld):
+    torch.manual_seed(0)
+    return LayoutModel(RelationHeads(RelationConfig(clip_dim=8, nodes="layout", width=32)), 5, 3, 4, withheld)
+
+
+def test_a_label_is_kind_group_and_name_and_what_is_unknown_adds_nothing():
+    own = model(0.0)
+    (nodes,) = own.nodes([layout([2, -1, -1], [1, 1, -1])])
+    kind, group, name = own.kinds.weight[1], own.groups.weight[1], own.names.weight[2]
+    assert torch.allclose(nodes.label, torch.stack([kind + group + name, kind + group, kind]))
+
+
+def test_names_are_withheld_in_training_only():
+    own, told = model(0.5), layout([2] * 4000, [1] * 4000)
+    kind, group, name = own.kinds.weight[1], own.groups.weight[1], own.names.weight[2]
+    label = own.train().nodes([told])[0].label
+    counts = [int((label - wanted).abs().sum(1).lt(1e-5).sum()) for wanted in (kind + group + name, kind + group, kind)]
+    assert sum(counts) == 4000
+    assert all(abs(count - wanted) < 150 for count, wanted in zip(counts, (2000, 1000, 1000), strict=True))
+    assert torch.allclose(own.eval().nodes([told])[0].label, (kind + group + name).expand(4000, -1))
+
+
+def test_mirrored_is_left_and_right_exchanged():
+    told = layout([0], [0])
+    assert torch.allclose(told.mirrored().boxes, torch.tensor([[0.6, 0.2, 0.9, 0.6]]))
+    assert torch.allclose(told.mirrored().mirrored().boxes, told.boxes)

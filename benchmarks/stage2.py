@@ -24,7 +24,7 @@ from stage1 import Variant
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
 from stage2_figures import measured
-from stage2_scenes import BATCH, GENERATORS, Place, calibrated_folder, frozen_job, relation_config, train_generator
+from stage2_scenes import GENERATORS, Place, calibrated_folder, frozen_job, learn, relation_config, train_generator
 
 from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
@@ -33,7 +33,6 @@ from spade.model import Seen
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
 from spade.steps.pictures import true_numbers
-from spade.training import Optimisation, fit
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 FUSIONS = (0.67, 0.34, 0.0)
@@ -159,18 +158,7 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
     job.heads.relations, job.model.fusion = heads, 1.0
     job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
-    fit(
-        job.parameters(),
-        Optimisation(epochs=place.epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=2),
-        lambda epoch: job.images.batches(BATCH, seed, epoch),
-        job.losses,
-        job.watch,
-        "score",
-        None,
-        [],
-        lambda steps, done, total: steps,
-        lambda line: None,
-    )
+    learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
     return heads.eval()
 
 

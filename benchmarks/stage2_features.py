@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from stage2_figures import measured
-from stage2_scenes import BATCH, WATCH_AT, WIDTH, Place, relation_config, student
+from stage2_scenes import WATCH_AT, WIDTH, Place, learn, relation_config, student
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -25,7 +25,7 @@ from spade.segmentation.mask_generator import shrink_masks
 from spade.steps.learning import TrainingImages
 from spade.steps.pictures import true_map
 from spade.steps.relation_training import annotation
-from spade.training import Optimisation, Row, fit
+from spade.training import Row
 
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
 
@@ -113,18 +113,7 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
             figures = evaluator.figures()
             return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
 
-        fit(
-            dict(heads.named_parameters()),
-            Optimisation(epochs=place.epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=2),
-            lambda epoch, seed=seed: images.batches(BATCH, seed, epoch),
-            losses,
-            watch,
-            "score",
-            None,
-            [],
-            lambda steps, done, total: steps,
-            lambda line: None,
-        )
+        learn(dict(heads.named_parameters()), images, losses, watch, place.epochs, seed)
         records = whole.split("test")
         out.append(
             measured(whole, setting, "predcls", lambda i, heads=heads, records=records: _predicted(heads, records[i], tested[i], every[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,8 +28,9 @@ from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.proposer import Proposer, ProposerConfig
 from spade.steps import world
 from spade.steps.common import Run
+from spade.steps.learning import TrainingImages
 from spade.steps.relation_training import RelationTraining
-from spade.training import Optimisation, fit
+from spade.training import Optimisation, Row, fit
 from spade.weights import load_weights, to_bytes
 from spade.workspace import Workspace
 
@@ -180,21 +181,46 @@ def train_generator(job: tuple[Place, str, str]) -> None:
     if path.is_file():
         return
     training = new_job(place, encoder, setting, frozen=False)
-    options = Optimisation(epochs=place.generator_epochs, learning_rate=1e-3, weight_decay=0.05, watch_every=3)
-    fit(
+    learn(
         {name: p for name, p in training.parameters().items() if name.startswith("proposer.")},
-        options,
-        lambda epoch: training.images.batches(BATCH, 0, epoch),
+        training.images,
         training.losses,
         training.watch,
-        "PQ",
-        path.with_suffix(".state"),
-        [encoder, setting, place.scenes],
-        lambda steps, done, total: steps,
-        lambda line: None,
+        place.generator_epochs,
+        better="PQ",
+        watch_every=3,
+        state=(path.with_suffix(".state"), [encoder, setting, place.scenes]),
     )
     write_bytes(path, to_bytes(training.heads.proposer.state_dict()))
     path.with_suffix(".state").unlink(missing_ok=True)
+
+
+def learn(
+    parameters: Mapping[str, nn.Parameter],
+    images: TrainingImages,
+    losses: Callable[[Sequence[int]], Mapping[str, Tensor]],
+    watch: Callable[[], Row],
+    epochs: int,
+    seed: int = 0,
+    better: str = "score",
+    watch_every: int = 2,
+    state: tuple[Path, Any] | None = None,
+) -> None:
+    """Every training of this benchmark: the same rate, decay and batches. state: a file to resume from, and what must agree for that."""
+    path, signature = state or (None, None)
+    options = Optimisation(epochs=epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=watch_every)
+    fit(
+        parameters,
+        options,
+        lambda epoch: images.batches(BATCH, seed, epoch),
+        losses,
+        watch,
+        better,
+        path,
+        signature,
+        lambda steps, done, total: steps,
+        lambda line: None,
+    )
 
 
 @lru_cache(maxsize=1)

@@ -74,6 +74,7 @@ ROWS = (
     Relations("soft neighbours", options=(("neighbours", "soft"),), seeds=(0,)),
     Relations("role gate", options=(("gate", True),), seeds=(0,)),
     Relations("union boxes", options=(("unions", True),), seeds=(0,)),
+    Relations("attention to predicates", options=(("maps", True),), seeds=(0,)),
     Relations("decision contrast 0.3", options=(("contrast", 0.3),), seeds=(0,)),
     Relations("logits adjusted by 0.5", imbalance="adjust", seeds=(0,)),
     Relations("re-weighted by 0.5", imbalance="reweight", seeds=(0,)),

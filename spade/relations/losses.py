@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.utils.rnn import pad_sequence
 
-from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads
+from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads, RelationScores
 from spade.segmentation.mask_generator import MaskLoss, Proposals, match_queries, shrink_masks
 
 WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
@@ -115,32 +116,55 @@ def relation_losses(
 
     One predicate a pair counts, drawn at random where several are annotated.
     """
-    targets, asked = [], []
-    for nodes, own in zip(images, triples, strict=True):
-        target = torch.zeros((len(nodes), len(nodes)), device=predicates.device)
-        target[own[:, 0], own[:, 1]] = 1
-        targets.append(target)
-        asked.append(_training_pairs(target))
-    relation: list[Tensor] = []
-    related: list[Tensor] = []
-    similar: list[Tensor] = []
+    related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
+    asked = [_training_pairs(own) for own in related]
     scored = heads.relate(images, memory, predicates, asked)
-    for scores, own, target in zip(scored, triples, targets, strict=True):
-        count = len(target)
-        if count < 2:
-            continue
-        off_diagonal = ~torch.eye(count, dtype=torch.bool, device=predicates.device)
-        similar.append(mse_loss(scores.similarity[off_diagonal], target[off_diagonal]))
-        related.append(binary_cross_entropy_with_logits(scores.pair_logits, target[scores.pairs[:, 0], scores.pairs[:, 1]]))
-        if len(own):
-            names = _one_predicate_a_pair(own, count)[scores.pairs[:, 0], scores.pairs[:, 1]]
-            logits = scores.predicate_logits[names >= 0]
-            if imbalance.log_prior is not None:
-                logits = logits + imbalance.log_prior
-            relation.append(cross_entropy(logits, names[names >= 0], weight=imbalance.weight))
-    zero = torch.stack([scores.similarity.sum() for scores in scored]).sum() * 0  # of images without a pair
-    terms = {"rel": relation, "pair": related, "rqc": similar}
-    return {name: weights[name] * torch.stack(values).mean() if values else zero for name, values in terms.items()}
+    names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
+    return _weighted(scored, related, names, weights, imbalance)
+
+
+def _weighted(
+    scored: Sequence[RelationScores], related: Sequence[Tensor], names: Sequence[Tensor], weights: Mapping[str, float], imbalance: Imbalance
+) -> dict[str, Tensor]:
+    """The terms, from related (N_i, N_i), 1 where a pair is annotated, and names (R_i,) of the scored pairs, -1 for none."""
+    apart = [~torch.eye(len(every), dtype=torch.bool, device=every.device) for every in related]
+    alike = [scores.similarity[own] for scores, own in zip(scored, apart, strict=True)]
+    wanted = [every[own] for every, own in zip(related, apart, strict=True)]
+    similar = mse_loss(torch.cat(alike), torch.cat(wanted), reduction="none")
+    wanted = [every[_rows(scores.pairs)] for scores, every in zip(scored, related, strict=True)]
+    paired = binary_cross_entropy_with_logits(torch.cat([s.pair_logits for s in scored]), torch.cat(wanted), reduction="none")
+    told = [own >= 0 for own in names]
+    logits, right = torch.cat([s.predicate_logits[own] for s, own in zip(scored, told, strict=True)]), torch.cat(list(names))
+    right = right[right >= 0]
+    if imbalance.log_prior is not None:
+        logits = logits + imbalance.log_prior
+    weight = None if imbalance.weight is None else imbalance.weight[right]
+    terms = {
+        "rel": _mean(cross_entropy(logits, right, reduction="none"), [int(own.sum()) for own in told], weight),
+        "pair": _mean(paired, [len(scores.pairs) for scores in scored]),
+        "rqc": _mean(similar, [len(own) for own in alike]),
+    }
+    return {name: weights[name] * value for name, value in terms.items()}
+
+
+def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -> Tensor:
+    """Mean over images of each image's (weighted) mean; ``values`` (M,) holds ``counts`` of each. Images without any do not count."""
+    weight = torch.ones_like(values) if weight is None else weight
+    total, mass = (pad_sequence(list(v.split(list(counts))), batch_first=True).sum(1) for v in (weight * values, weight))
+    some = mass > 0
+    return (total[some] / mass[some]).mean() if bool(some.any()) else values.sum() * 0
+
+
+def _related(triples: Tensor, count: int) -> Tensor:
+    """(N, N): 1 where an ordered pair is annotated, 0 elsewhere."""
+    target = torch.zeros((count, count), device=triples.device)
+    target[_rows(triples)] = 1
+    return target
+
+
+def _rows(pairs: Tensor) -> tuple[Tensor, Tensor]:
+    """Subjects and objects of pairs (R, 2 or more), to index a matrix with."""
+    return pairs[:, 0], pairs[:, 1]
 
 
 def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:

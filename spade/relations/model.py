@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import LayoutEncoder, NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, geometry_of, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
 
@@ -128,34 +128,26 @@ class RelationHeads(nn.Module):
 
     def refine(self, images: Sequence[Nodes]) -> tuple[Tensor, Tensor]:
         """Node vectors after the graph transformer, padded: (B, N, D), and which are real: (B, N) bool. One image or more."""
-        longest = max(1, max(len(nodes) for nodes in images))
-        first = images[0].boxes
-        vectors = first.new_zeros((len(images), longest, self.config.width))
-        graph = first.new_zeros((len(images), longest, longest))
-        edges = first.new_zeros((len(images), longest, longest, self.config.facts)) if self.config.edges else None
-        present = torch.zeros((len(images), longest), dtype=torch.bool, device=first.device)
-        for i, nodes in enumerate(images):
-            count = len(nodes)
-            if not count:
-                continue
-            vectors[i, :count], likeness = self._encode(nodes)
-            if self.neighbours is None:
-                graph[i, :count, :count] = neighbour_graph(nodes.boxes, likeness.detach()).to(graph.dtype)
-            else:
-                graph[i, :count, :count] = self.neighbours(nodes.boxes, likeness.detach())
-            if edges is not None:
-                every = torch.cartesian_prod(*[torch.arange(count, device=first.device)] * 2).view(-1, 2)
-                edges[i, :count, :count] = pair_geometry(nodes.boxes, nodes.area, every, self.config.facts).view(count, count, -1)
-            present[i, :count] = True
+        counts = [len(nodes) for nodes in images]
+        vectors, likeness = self._encode(images)
+        vectors, likeness = _padded(vectors, counts), _padded(likeness.detach(), counts)
+        boxes, area = (_padded(torch.cat([getattr(nodes, name) for nodes in images]), counts) for name in ("boxes", "area"))
+        present = torch.arange(boxes.shape[1], device=boxes.device) < torch.tensor(counts, device=boxes.device)[:, None]
+        graph = neighbour_graph(boxes, likeness).to(vectors.dtype) if self.neighbours is None else self.neighbours(boxes, likeness)
+        edges = None
+        if self.config.edges:
+            edges = geometry_of(boxes[:, :, None], boxes[:, None], area[:, :, None], area[:, None], self.config.facts)
         return self.graph(vectors, graph, present, edges), present
 
-    def _encode(self, nodes: Nodes) -> tuple[Tensor, Tensor]:
-        """Node vectors (N, D), and the vectors by which two are alike: queries, or labels where there are no pixels."""
-        geometry = node_geometry(nodes.boxes, nodes.area)
+    def _encode(self, images: Sequence[Nodes]) -> tuple[Tensor, Tensor]:
+        """Of all images' nodes: vectors (M, D), and those by which two are alike: queries, or labels where there are no pixels."""
+        boxes, label = torch.cat([nodes.boxes for nodes in images]), torch.cat([nodes.label for nodes in images])
+        geometry = node_geometry(boxes, torch.cat([nodes.area for nodes in images]))
         if self.query_norm is None:
-            return self.nodes(nodes.label, nodes.boxes, geometry), nodes.label
-        query = self.query_norm(nodes.query)
-        return self.nodes(query, nodes.pooled, nodes.label, geometry), query
+            return self.nodes(label, boxes, geometry), label
+        query = self.query_norm(torch.cat([nodes.query for nodes in images if nodes.query is not None]))
+        pooled = torch.cat([nodes.pooled for nodes in images if nodes.pooled is not None])
+        return self.nodes(query, pooled, label, geometry), query
 
     def relate(
         self, images: Sequence[Nodes], memory: Tensor | None, predicates: Tensor, pairs: Sequence[Tensor] | None = None
@@ -168,23 +160,20 @@ class RelationHeads(nn.Module):
         absent = None
         if memory is None:
             memory, absent = refined, ~present & present.any(1, keepdim=True)  # where there is no segment there is no pair either
-        similarity = [self.similarity(refined[i, : len(nodes)]) for i, nodes in enumerate(images)]
+        similarity = [own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
-        queries = []
-        for i, (nodes, own) in enumerate(zip(images, chosen, strict=True)):
-            query = self.pair_query(torch.cat([refined[i][own[:, 0]], refined[i][own[:, 1]]], dim=1))
-            queries.append(self._situated(query, nodes, own) if len(own) else query)
-        decoded = pad_sequence(queries, batch_first=True)
+        counts = [len(own) for own in chosen]
+        queries = torch.cat([vectors[own].flatten(1) for vectors, own in zip(refined, chosen, strict=True)])
+        decoded = _padded(self._situated(self.pair_query(queries), images, chosen), counts)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
                 decoded = layer(decoded, memory, absent)
+        decoded = torch.cat([own[:count] for own, count in zip(decoded, counts, strict=True)])
         related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
         if self.config.contrast:
             named = named - self.config.contrast * likest_mean(named, predicates)
-        return [
-            RelationScores(alike, own, related[i, : len(own)], named[i, : len(own)] + self._maps_say(nodes, own))
-            for i, (nodes, alike, own) in enumerate(zip(images, similarity, chosen, strict=True))
-        ]
+        scores = zip(images, similarity, chosen, related.split(counts), named.split(counts), strict=True)
+        return [RelationScores(alike, own, logit, names + self._maps_say(nodes, own)) for nodes, alike, own, logit, names in scores]
 
     def _maps_say(self, nodes: Nodes, pairs: Tensor) -> Tensor | float:
         """What attention adds to the predicates' logits, (R, P): of the two masks and, since they share no pixel, of both together."""
@@ -195,17 +184,25 @@ class RelationHeads(nn.Module):
         both = (share[:, :1] * first + share[:, 1:] * second).clamp(min=1e-8)
         return self.trust[0] * first.log() + self.trust[1] * second.log() + self.trust[2] * both.log()
 
-    def _situated(self, query: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
-        """Pair queries (R, D) that know how the two lie to each other, and what is around both."""
-        geometry = pair_geometry(nodes.boxes, nodes.area, pairs, self.config.facts)
+    def _situated(self, query: Tensor, images: Sequence[Nodes], pairs: Sequence[Tensor]) -> Tensor:
+        """Pair queries (R, D) of all images that know how the two lie to each other, and what is around both."""
+        each = list(zip(images, pairs, strict=True))
+        boxes, area = (torch.cat([getattr(nodes, name)[own] for nodes, own in each]) for name in ("boxes", "area"))
+        geometry = geometry_of(boxes[:, 0], boxes[:, 1], area[:, 0], area[:, 1], self.config.facts)
         if self.gate is not None:
             query = query * 2 * self.gate(geometry).sigmoid()
         if self.pair_geometry is not None:
             query = query + self.pair_geometry(geometry)
         if self.union is not None:
-            assert nodes.unions is not None, "nodes for these heads are made with unions"
-            query = query + self.union(nodes.unions[pairs[:, 0], pairs[:, 1]])
+            unions = [nodes.unions[own[:, 0], own[:, 1]] for nodes, own in each if nodes.unions is not None]
+            assert len(unions) == len(images), "nodes for these heads are made with unions"
+            query = query + self.union(torch.cat(unions))
         return query
+
+
+def _padded(rows: Tensor, counts: Sequence[int]) -> Tensor:
+    """Rows (M, ...) of several images as (B, N, ...), N the largest count; zeros behind the last of each."""
+    return pad_sequence(list(rows.split(list(counts))), batch_first=True)
 
 
 def likest_mean(logits: Tensor, texts: Tensor, count: int = 3) -> Tensor:

@@ -105,7 +105,10 @@ class RelationsConfig:
 
     data: Path | None = _execution(None)  # nothing: the data set that was inverted
     images: Path | None = _execution(None)
+    nodes: str = "diffusion"  # or layout: labels and boxes alone
+    clip: str | None = _execution(None)  # of nodes from labels: its text embeddings instead of learned vectors
     mode: str = "sgdet"  # what is watched
+    width: int = 0
     layers: int = 0  # of the relation graph transformer
     context: tuple[str, ...] = ("near", "far", "convolution")
     attention: str = "values"
@@ -116,6 +119,9 @@ class RelationsConfig:
     unions: bool = False
     maps: bool = False
     contrast: float = 0.0
+    edges: bool | None = None  # attention weighs pairs' geometry; nothing: with nodes from layout
+    dropout: float | None = None  # nothing: 0.2 with nodes from layout, 0 elsewhere
+    withheld: float = 0.1  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored
     masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is
     mask_weight: float = 1.0
@@ -137,7 +143,9 @@ class RelationsConfig:
     strict: bool = _execution(False)
 
     def __post_init__(self) -> None:
+        _one_of("--nodes", self.nodes, "diffusion", "layout")
         _one_of("--mode", self.mode, "sgdet", "predcls")
+        self._only_for_nodes()
         for part in self.context:
             _one_of("--context", part, "near", "far", "convolution")
         _one_of("--attention", self.attention, "values", "literal")
@@ -150,12 +158,22 @@ class RelationsConfig:
                 raise SpadeError(f"--{name}-weight {getattr(self, f'{name}_weight')}: a weight is at least 0.")
         if not 0 <= self.imbalance_strength <= 1:
             raise SpadeError(f"--imbalance-strength {self.imbalance_strength}: use a number from 0 to 1.")
-        if not 0 <= self.contrast <= 1:
-            raise SpadeError(f"--contrast {self.contrast}: use a number from 0 to 1.")
+        for name in ("contrast", "dropout", "withheld"):
+            if not 0 <= (getattr(self, name) or 0.0) <= 1:
+                raise SpadeError(f"--{name} {getattr(self, name)}: use a number from 0 to 1.")
         _fusion(self.fusion)
         _at_least_one("--accumulate", self.accumulate)
-        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, layers=self.layers)
+        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, layers=self.layers, width=self.width)
         _one_of("--init", self.init, "embedded", "scratch")
+
+    def _only_for_nodes(self) -> None:
+        """Options that the other kind of nodes has no use for are refused, not passed over."""
+        if self.nodes == "layout":
+            for option, used in (("--unions", self.unions), ("--maps", self.maps), ("--masks-from", self.masks_from is not None)):
+                if used:
+                    raise SpadeError(f"{option}: needs pixels, and --nodes layout has none; leave one of the two out.")
+        elif self.clip is not None:
+            raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
 
 
 @dataclass(frozen=True)
@@ -167,6 +185,9 @@ class PredictConfig:
     predicates: Path | None = _execution(None)
     output: Path | None = _execution(None)
     model: Path | None = _execution(None)
+    segments: Path | None = _execution(None)  # masks and labels that are given
+    segmenter: str | None = _execution(None)  # a model of transformers that finds them
+    balance: float | None = None  # of a model of layout; nothing: its own
     top: int = 20
     min_score: float = 0.1
     fusion: float | None = None  # the model's own
@@ -180,6 +201,9 @@ class PredictConfig:
         _positive(top=self.top, limit=self.limit)
         if not 0 <= self.min_score <= 1:
             raise SpadeError(f"--min-score {self.min_score}: use a probability from 0 to 1.")
+        if self.segments is not None and self.segmenter is not None:
+            raise SpadeError("--segments: gives masks and labels, and --segmenter finds others; leave one of the two out.")
+        _balance(self.balance)
         _fusion(self.fusion)
 
 
@@ -199,6 +223,7 @@ class EvalConfig:
     split_list: str | None = _execution(None)
     zero_shot: Path | None = _execution(None)
     fusion: float | None = None  # the model's own
+    balance: float | None = None  # of a model of layout; nothing: its own
     limit: int | None = None
     seed: int = 0  # of the bootstrap
     device: str = "auto"
@@ -211,6 +236,7 @@ class EvalConfig:
         if not self.at or any(k < 1 for k in self.at) or len(set(self.at)) < len(self.at):
             raise SpadeError("--at: name one or more different numbers of at least 1, for example --at 20,50,100.")
         _one_of("--split", self.split, "train", "test", "all")
+        _balance(self.balance)
         _fusion(self.fusion)
         if self.compare and self.predictions is not None:
             raise SpadeError("--predictions: leave it out with --compare, and name all files after DATA.")
@@ -243,6 +269,11 @@ def _positive(**values: int | None) -> None:
 def _fusion(value: float | None) -> None:
     if value is not None and not 0 <= value <= 1:
         raise SpadeError(f"--fusion {value}: use a number from 0, OpenCLIP alone, to 1, without it.")
+
+
+def _balance(value: float | None) -> None:
+    if value is not None and not 0 <= value <= 2:
+        raise SpadeError(f"--balance {value}: use a number from 0, most relations, to 2, rare predicates first.")
 
 
 def _at_least_one(option: str, value: int) -> None:

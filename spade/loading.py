@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,24 +17,41 @@ from spade.diffusion.student import load_student
 from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json, sha256_file
 from spade.model import Model
+from spade.naming import NameTable
 from spade.open_vocabulary import load_clip, resolve_clip
-from spade.relations.model import Heads, HeadsConfig
+from spade.relater import Relater
+from spade.relations.layout import LayoutModel, LearnedWords, TextWords
+from spade.relations.losses import prior_of
+from spade.relations.model import Heads, HeadsConfig, RelationConfig, RelationHeads
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights
-from spade.workspace import Workspace
+from spade.workspace import Artifact, Workspace
 
 MODEL_FORMAT = 2
+LAYOUT_WEIGHTS = "layout.safetensors"
 
 
-def find_model(source: str | Path | None) -> Path:
-    """The folder of a model: the packaged one, a model folder, or a workspace's newest trained one."""
-    if source is None:
+def packaged(nodes: str) -> Path:
+    """The folder of the model of that kind that comes with the package."""
+    if nodes == "diffusion":
         return embedded_model()
+    return Path(str(resources.files("spade").joinpath("assets", "psg-relations")))
+
+
+def nodes_of(artifact: Artifact) -> str:
+    """What a result of train-relations sees: diffusion features, or the layout of labels and boxes."""
+    return str(artifact.manifest["result"].get("nodes", "diffusion"))
+
+
+def find_model(source: str | Path | None, nodes: Sequence[str] = ("diffusion",)) -> Path:
+    """The folder of a model: the packaged one of the first of these kinds, a model folder of any, or a workspace's newest of them."""
+    if source is None:
+        return packaged(nodes[0])
     folder = Path(source)
     if (folder / "model.json").is_file():
         return folder
     if (folder / "train-relations").is_dir():
-        newest = Workspace(folder).newest("train-relations")
+        newest = Workspace(folder).newest("train-relations", fits=lambda artifact: nodes_of(artifact) in nodes)
         if newest is not None:
             return newest.path
     raise SpadeError(
@@ -49,24 +70,40 @@ class Description:
     fusion: float
 
 
-def describe(folder: Path) -> Description:
-    """Read a model folder's model.json. Raises SpadeError where it is none of this version."""
-    path = folder / "model.json"
+def model_nodes(folder: Path) -> str:
+    """What the model in a folder sees: "diffusion" or "layout"."""
+    facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
+    return str(facts.get("nodes", "diffusion")) if isinstance(facts, dict) else "diffusion"
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[dict[str, Any]]:
+    """The facts in a model.json of this version; what is wrong with it as one SpadeError."""
     facts = read_json(path, "model", "train one with: spade train-relations")
     try:
         if facts["format"] != MODEL_FORMAT:
             raise ValueError(f"format {facts['format']!r}")
-        vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        return Description(
-            str(facts["backbone"]), str(facts["clip"]), HeadsConfig.from_json(facts["heads"]), vocabulary, float(facts["fusion"])
-        )
+        yield facts
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SpadeError(f"{path}: is no model of format {MODEL_FORMAT} ({reason}); train it anew with: spade train-relations") from None
 
 
+def describe(folder: Path) -> Description:
+    """Read the model.json of a model that looks at pictures. Raises SpadeError where it is none of this version."""
+    with _reading(folder / "model.json") as facts:
+        if facts.get("nodes", "diffusion") != "diffusion":
+            raise SpadeError(f"{folder}: is a model of labels and boxes, which needs segments; use it with --segments or --segmenter.")
+        vocabulary = Vocabulary.from_json(facts["vocabulary"])
+        return Description(
+            str(facts["backbone"]), str(facts["clip"]), HeadsConfig.from_json(facts["heads"]), vocabulary, float(facts["fusion"])
+        )
+
+
 def model_fingerprint(folder: Path) -> str:
     """Hash of all that a model folder's predictions depend on: its own weights, its backbone and its OpenCLIP model."""
+    if model_nodes(folder) == "layout":
+        return layout_fingerprint(folder)
     description = describe(folder)
     own = [folder / "model.json", folder / "heads.safetensors", *sorted((folder / "adapter").glob("*"))]
     for path in own:
@@ -74,6 +111,64 @@ def model_fingerprint(folder: Path) -> str:
             raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations")
     parts = [fingerprint(resolve_backbone(description.backbone)), fingerprint(resolve_clip(description.clip))]
     return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
+
+
+@dataclass(frozen=True)
+class LayoutDescription:
+    """What model.json says of a model of labels and boxes; ``counts`` (P,) of its predicates in training."""
+
+    config: RelationConfig
+    vocabulary: Vocabulary
+    groups: tuple[str, ...]
+    clip: str | None
+    counts: tuple[float, ...]
+    balance: float
+
+
+def describe_layout(folder: Path) -> LayoutDescription:
+    """Read the model.json of a model of labels and boxes. Raises SpadeError where it is none of this version."""
+    with _reading(folder / "model.json") as facts:
+        if facts.get("nodes") != "layout":
+            raise SpadeError(f"{folder}: is a model that looks at pictures, not one of labels and boxes; leave --nodes layout out with it.")
+        vocabulary, counts = Vocabulary.from_json(facts["vocabulary"]), tuple(float(n) for n in facts["counts"])
+        if len(counts) != len(vocabulary.predicates):
+            raise ValueError(f"{len(counts)} counts for {len(vocabulary.predicates)} predicates")
+        clip = None if facts["clip"] is None else str(facts["clip"])
+        groups = tuple(map(str, facts["groups"]))
+        return LayoutDescription(RelationConfig.from_json(facts["relations"]), vocabulary, groups, clip, counts, float(facts["balance"]))
+
+
+def layout_fingerprint(folder: Path) -> str:
+    """The same of a model of labels and boxes."""
+    clip = describe_layout(folder).clip
+    own = [folder / "model.json", folder / LAYOUT_WEIGHTS]
+    for path in own:
+        if not path.is_file():
+            raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations --nodes layout")
+    parts = [] if clip is None else [fingerprint(resolve_clip(str(clip)))]
+    return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
+
+
+def load_relater(source: str | Path | None = None, device: str = "auto", balance: float | None = None) -> Relater:
+    """Load a model of labels and boxes: nothing for the packaged one, a workspace for its newest, or a model folder.
+
+    balance: how much is done for rare predicates, from 0 (see ``Relater``); nothing for what the model was saved with.
+    Raises SpadeError if the folder holds no such model, or one that does not fit together.
+    """
+    folder, place = find_model(source, ("layout",)), pick_device(device)
+    own = describe_layout(folder)
+    vocabulary, clip = own.vocabulary, None if own.clip is None else load_clip(own.clip, place)
+    words: LearnedWords | TextWords
+    if clip is None:
+        words = LearnedWords(len(vocabulary.objects), max(1, len(own.groups)), len(vocabulary.predicates), own.config.clip_dim)
+    else:
+        words = TextWords(clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates))
+    model = LayoutModel(RelationHeads(own.config), words)
+    load_weights(model, folder / LAYOUT_WEIGHTS, "train them anew with: spade train-relations --nodes layout")
+    origin = "packaged" if folder == packaged("layout") else folder.name
+    told = {"name": origin, "nodes": "layout", "spade_model_format": MODEL_FORMAT}
+    used, table = own.balance if balance is None else balance, NameTable(vocabulary.objects, own.groups)
+    return Relater(model.to(place), vocabulary, table, prior_of(torch.tensor(own.counts)), used, told | {"balance": used}, clip)
 
 
 def load_heads(folder: Path) -> Heads:

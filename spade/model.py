@@ -8,7 +8,7 @@ graph = model("photo.jpg")
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,10 @@ from spade.diffusion.student import LabelContext, Student
 from spade.errors import SpadeError
 from spade.open_vocabulary import fuse
 from spade.relations.model import Heads, Nodes
-from spade.scene_graph import Prediction, Relation, SceneGraph, Segment, segment_geometry
+from spade.scene_graph import Prediction, SceneGraph, Segment, best_relations, segment_geometry
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
-from spade.vocabulary import Vocabulary, parse_label, user_vocabulary
+from spade.vocabulary import Vocabulary, named_label, parse_label, user_vocabulary
 
 Picture = str | Path | Image.Image | np.ndarray
 Words = Vocabulary | str | Path | Sequence[str]
@@ -124,11 +124,28 @@ class Model:
         found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
         return Seen(_name(image), numbers, found, words, proposals, attention, self._cells(picture))
 
+    def relate_segments(
+        self, image: Picture, segments: SceneGraph, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1
+    ) -> Prediction:
+        """Relations between segments that are given as a graph: its segments and panoptic map stay.
+
+        vocabulary: the list under which the picture is looked at; labels that it lacks are added to it.
+        """
+        whole = self._vocabulary(vocabulary)
+        known = {label.name: number for number, label in enumerate(whole.objects)}
+        more = [replace(named_label(s.label), is_thing=s.is_thing) for s in segments.segments if s.label not in known]
+        known |= {label.name: len(whole.objects) + number for number, label in enumerate(dict.fromkeys(more))}
+        words = Vocabulary((*whole.objects, *dict.fromkeys(more)), whole.predicates)
+        numbers = np.zeros(segments.panoptic.shape, np.int64)
+        for number, segment in enumerate(segments.segments, 1):
+            numbers[segments.panoptic == segment.id] = number
+        found = self.relate(self.look_given(image, numbers, [known[s.label] for s in segments.segments], words))
+        relations = best_relations(segments.segments, found.pairs, found.scores, words.predicates, top, min_score)
+        return replace(found, graph=replace(segments, relations=relations, predicates=words.predicates, model=self.facts))
+
     @torch.no_grad()
     def relate(self, seen: Seen, top: int = 20, min_score: float = 0.0) -> Prediction:
         """The second half of the way: relations between the segments of a picture."""
-        if top < 1:
-            raise SpadeError(f"top {top}: use a number of at least 1.")
         pairs, related, predicates = self._relations(seen)
         scores = related[:, None] * predicates
         graph = _graph(seen, pairs, scores, self.facts, top, min_score)
@@ -219,14 +236,6 @@ def _graph(seen: Seen, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, A
         label = vocabulary.objects[item.category]
         box, area = segment_geometry(panoptic, number + 1)
         segments.append(Segment(int(identities[number + 1]), label.name, item.category, label.is_thing, item.score, box, area))
-    relations: list[Relation] = []
-    if len(pairs):
-        best = scores.max(1)
-        rank = best * np.array([found[s].score * found[o].score for s, o in pairs])
-        for row in np.argsort(-rank, kind="stable"):
-            if best[row] >= min_score and len(relations) < top:
-                subject, target = pairs[row]
-                predicate = vocabulary.predicates[int(scores[row].argmax())]
-                relations.append(Relation(segments[subject].id, segments[target].id, predicate, float(best[row])))
+    relations = best_relations(segments, pairs, scores, vocabulary.predicates, top, min_score)
     height, width = panoptic.shape
-    return SceneGraph(seen.name, width, height, tuple(segments), tuple(relations), vocabulary.names, vocabulary.predicates, ids, facts)
+    return SceneGraph(seen.name, width, height, tuple(segments), relations, vocabulary.names, vocabulary.predicates, ids, facts)

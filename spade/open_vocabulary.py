@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, normalize
 
 from spade.errors import SpadeError
+from spade.hub import fetch
 from spade.vocabulary import Label
 
 OBJECT_TEMPLATES = ("a picture of a {}", "a photo of a {}", "a {}")
@@ -158,7 +159,7 @@ def resolve_clip(source: str) -> Path:
     if source == "tiny":
         folder = Path(str(resources.files("spade").joinpath("assets/tiny/clip")))
     elif source.startswith("hf-hub:"):
-        folder = _fetch(source)
+        folder = fetch(source.removeprefix("hf-hub:"), ["*.json", "*.txt", "open_clip_model.safetensors"], "--clip", source)
     else:
         folder = Path(source)
     if not (folder / "open_clip_config.json").is_file() or not (folder / "open_clip_model.safetensors").is_file():
@@ -167,19 +168,6 @@ def resolve_clip(source: str) -> Path:
             "name a directory or hf-hub:owner/name with --clip."
         )
     return folder
-
-
-def _fetch(source: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    name = source.removeprefix("hf-hub:")
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "open_clip_model.safetensors"]))
-    except Exception as error:  # the hub's errors share no base with the network's
-        raise SpadeError(
-            f"{source}: is not on this machine and could not be fetched ({type(error).__name__}); "
-            f"on a machine with a network run: hf download {name}, or name a directory with --clip."
-        ) from None
 
 
 def load_clip(source: str, device: torch.device) -> OpenClip:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,26 @@ class Prediction:
     pairs: np.ndarray
     scores: np.ndarray
     no_relation: np.ndarray
+
+
+def best_relations(
+    segments: Sequence[Segment], pairs: np.ndarray, scores: np.ndarray, predicates: Sequence[str], top: int, min_score: float
+) -> tuple[Relation, ...]:
+    """Each pair's best predicate, of at least ``min_score``; at most ``top``, ranked by its score times both segments' scores.
+
+    pairs (R, 2) indices into the segments; scores (R, P).
+    """
+    if top < 1:
+        raise SpadeError(f"top {top}: use a number of at least 1.")
+    if not len(pairs):
+        return ()
+    best = scores.max(1)
+    sure = np.array([segment.score for segment in segments])
+    order = np.argsort(-best * sure[pairs].prod(1), kind="stable")
+    chosen = [int(row) for row in order if best[row] >= min_score][:top]
+    return tuple(
+        Relation(segments[pairs[r, 0]].id, segments[pairs[r, 1]].id, predicates[int(scores[r].argmax())], float(best[r])) for r in chosen
+    )
 
 
 def read_scene_graph(path: Path) -> SceneGraph:

@@ -82,6 +82,27 @@ def plain_name(label: str) -> str:
 
 
 @cache
+def _supercategories() -> dict[str, str]:
+    lists = psg_lists()
+    official = lists["thing_classes"] + lists["stuff_classes"]
+    return {
+        name.casefold(): group
+        for label, group in zip(official, lists["supercategories"], strict=True)
+        for name in (plain_name(label), label)
+    }
+
+
+def known_supercategory(name: str) -> str | None:
+    """COCO's supercategory of an official or plain name: "animal" for "dog"; nothing for other names."""
+    return _supercategories().get(name.casefold())
+
+
+def named_label(name: str) -> Label:
+    """A label whose name is all that is known; stuff where an official list says so, a thing otherwise."""
+    return Label(name, name.casefold() not in _known_stuff())
+
+
+@cache
 def _known_stuff() -> frozenset[str]:
     official = psg_lists()["stuff_classes"]
     return frozenset(name.casefold() for label in official for name in (label, plain_name(label)))

@@ -13,7 +13,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from importlib import metadata
@@ -87,8 +87,10 @@ class Workspace:
             found.append(Artifact(step, manifest.parent.name, manifest.parent, _read_manifest(manifest)))
         return sorted(found, key=lambda artifact: str(artifact.manifest.get("finished", "")))
 
-    def newest(self, step: str, key: str | None = None, needed_by: str | None = None) -> Artifact | None:
-        """The newest artifact of a step, or the one whose key starts with ``key``.
+    def newest(
+        self, step: str, key: str | None = None, needed_by: str | None = None, fits: Callable[[Artifact], bool] = lambda artifact: True
+    ) -> Artifact | None:
+        """The newest artifact of a step that ``fits``, or the one whose key starts with ``key``.
 
         Raises SpadeError where ``key`` names none or several, and where ``needed_by`` (a command) needs one and there is none.
         """
@@ -100,6 +102,8 @@ class Workspace:
                 raise SpadeError(
                     f"{self.root}: {what} {step} artifact has a key that starts with {key!r}; see: spade status --workspace {self.root}"
                 )
+        else:
+            found = [artifact for artifact in found if fits(artifact)]
         if not found:
             if needed_by is not None:
                 raise SpadeError(

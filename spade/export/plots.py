@@ -35,6 +35,23 @@ def curves_png(rows: Sequence[Row]) -> bytes:
     return _png(figure)
 
 
+def balance_png(rows: Sequence[Row], chosen: float) -> bytes:
+    """mR@20 over R@20, a point a balance between frequent and rare predicates; the chosen one is filled."""
+    figure = Figure(figsize=(4.2, 3.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([100 * row["R@20"] for row in rows], [100 * row["mR@20"] for row in rows], color="#2b5fa8")
+    for row in rows:
+        place = 100 * row["R@20"], 100 * row["mR@20"]
+        axes.plot(*place, marker="o", color="#2b5fa8", fillstyle="full" if row["balance"] == chosen else "none")
+        axes.annotate(f"{row['balance']:g}", place, xytext=(5, 4), textcoords="offset points", fontsize=7)
+    axes.set_xlabel("R@20, percent", fontsize=8)
+    axes.set_ylabel("mR@20, percent", fontsize=8)
+    axes.tick_params(labelsize=7)
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
 def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray | None]], longest: int = 24) -> bytes:
     """The picture, and for each label a row of maps laid over it.
 

@@ -1,14 +1,14 @@
-"""Relations from labels and boxes alone: learned vectors for names, and the same relation heads as with pixels."""
+"""Relations from labels and boxes alone: vectors for names, and the same relation heads as with pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
 
-from spade.relations.model import Nodes, RelationHeads
+from spade.relations.model import Nodes, RelationHeads, RelationScores
 
 
 @dataclass(frozen=True)
@@ -24,38 +24,72 @@ class Layout:
     boxes: Tensor
     area: Tensor
 
+    def to(self, device: torch.device) -> Layout:
+        """On a device."""
+        return Layout(*(getattr(self, f.name).to(device) for f in fields(self)))
+
     def mirrored(self) -> Layout:
         """Left and right exchanged."""
         x1, y1, x2, y2 = self.boxes.unbind(1)
         return Layout(self.category, self.group, self.thing, torch.stack([1 - x2, y1, 1 - x1, y2], dim=1), self.area)
 
 
-class LayoutModel(nn.Module):
+class LearnedWords(nn.Module):
     """A vector for each name, on top of one for its supercategory and one for thing or stuff; a vector for each predicate.
 
     In training a name is now and then withheld, and half of these times its supercategory, too, so that what is left learns to stand
     for labels that the model does not know.
     """
 
-    def __init__(self, heads: RelationHeads, objects: int, groups: int, predicates: int, withheld: float = 0.1) -> None:
+    def __init__(self, objects: int, groups: int, predicates: int, size: int, withheld: float = 0.1) -> None:
         super().__init__()
-        size = heads.config.clip_dim
-        self.heads, self.withheld = heads, withheld
+        self.withheld = withheld
         self.names, self.groups, self.kinds = nn.Embedding(objects, size), nn.Embedding(groups, size), nn.Embedding(2, size)
         self.predicates = nn.Parameter(torch.randn(predicates, size))
 
+    def labels(self, layouts: Sequence[Layout]) -> Tensor:
+        """Vectors (M, E) of all images' segments."""
+        category, group = (torch.cat([getattr(one, name) for one in layouts]) for name in ("category", "group"))
+        if self.training and self.withheld:
+            chance = torch.rand(len(category), device=category.device)
+            category = category.masked_fill(chance < self.withheld, -1)
+            group = group.masked_fill(chance < self.withheld / 2, -1)
+        kinds: Tensor = self.kinds(torch.cat([one.thing for one in layouts]).long())
+        return kinds + _rows(self.groups, group) + _rows(self.names, category)
+
+
+class TextWords(nn.Module):
+    """Text embeddings of names (C, E) and predicates (P, E), which may be exchanged; only thing or stuff has a learned vector."""
+
+    def __init__(self, objects: Tensor, predicates: Tensor) -> None:
+        super().__init__()
+        self.kinds = nn.Embedding(2, objects.shape[1])
+        self.objects: Tensor
+        self.predicates: Tensor
+        self.register_buffer("objects", objects, persistent=False)
+        self.register_buffer("predicates", predicates, persistent=False)
+
+    def labels(self, layouts: Sequence[Layout]) -> Tensor:
+        """Vectors (M, E) of all images' segments."""
+        kinds: Tensor = self.kinds(torch.cat([one.thing for one in layouts]).long())
+        return kinds + self.objects[torch.cat([one.category for one in layouts])]
+
+
+class LayoutModel(nn.Module):
+    """Words and relation heads."""
+
+    def __init__(self, heads: RelationHeads, words: LearnedWords | TextWords) -> None:
+        super().__init__()
+        self.heads, self.words = heads, words
+
     def nodes(self, layouts: Sequence[Layout]) -> list[Nodes]:
-        """Segments with their labels' vectors (N, E)."""
-        out = []
-        for one in layouts:
-            category, group = one.category, one.group
-            if self.training and self.withheld:
-                chance = torch.rand(len(category), device=category.device)
-                category = category.masked_fill(chance < self.withheld, -1)
-                group = group.masked_fill(chance < self.withheld / 2, -1)
-            label = self.kinds(one.thing.long()) + _rows(self.groups, group) + _rows(self.names, category)
-            out.append(Nodes(None, None, label, one.boxes, one.area))
-        return out
+        """Segments with their labels' vectors."""
+        vectors = self.words.labels(layouts).split([len(one.boxes) for one in layouts])
+        return [Nodes(None, None, own, one.boxes, one.area) for own, one in zip(vectors, layouts, strict=True)]
+
+    def relate(self, layouts: Sequence[Layout]) -> list[RelationScores]:
+        """Scores of ordered pairs, image by image."""
+        return self.heads.relate(self.nodes(layouts), None, self.words.predicates)
 
 
 def _rows(table: nn.Embedding, index: Tensor) -> Tensor:

@@ -34,6 +34,12 @@ class Truth:
         return Truth(self.masks.float().to(device), self.classes.to(device), self.triples.to(device), self.unnamed.float().to(device))
 
 
+def prior_of(counts: Tensor) -> Tensor:
+    """Share of each predicate (P,) among relations, from their counts; one is added to each."""
+    more = counts.float() + 1
+    return more / more.sum()
+
+
 @dataclass(frozen=True)
 class Imbalance:
     """What is done about rare predicates: ``log_prior`` (P,) is added to the logits in training, ``weight`` (P,) scales their loss."""
@@ -45,9 +51,9 @@ class Imbalance:
     def of(cls, kind: str, counts: Tensor, strength: float) -> Imbalance:
         """kind: none; adjust, by ``strength`` of the log prior (Menon et al., 2021); reweight, by the prior to minus that power.
 
-        counts (P,): relations of each predicate in training; one is added to each. Weights have mean 1 over relations.
+        counts (P,): relations of each predicate in training. Weights have mean 1 over relations.
         """
-        prior = (counts.float() + 1) / (counts.float() + 1).sum()
+        prior = prior_of(counts)
         if kind == "adjust":
             return cls(log_prior=strength * prior.log())
         if kind == "reweight":

@@ -40,6 +40,11 @@ class RelationConfig:
     contrast: float = 0.0  # what is taken off a predicate's score for its likest others', SPADE++'s decision contrast
     pairs: int = 100  # that go to the relation decoder at test time
 
+    @classmethod
+    def from_json(cls, data: dict) -> RelationConfig:
+        """The inverse of ``dataclasses.asdict``, by way of json."""
+        return cls(**_plain(data))
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -235,10 +240,11 @@ class HeadsConfig:
     @classmethod
     def from_json(cls, data: dict) -> HeadsConfig:
         """The inverse of ``to_json``."""
-        plain: dict[str, dict[str, Any]] = {
-            half: {name: tuple(v) if isinstance(v, list) else v for name, v in data[half].items()} for half in ("proposer", "relations")
-        }
-        return cls(ProposerConfig(**plain["proposer"]), RelationConfig(**plain["relations"]))
+        return cls(ProposerConfig(**_plain(data["proposer"])), RelationConfig.from_json(data["relations"]))
+
+
+def _plain(data: dict) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 class Heads(nn.Module):

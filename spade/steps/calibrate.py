@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -71,7 +72,8 @@ def run(config: CalibrateConfig, run: Run) -> StepResult:
         job = Calibration(student, dataset, records, taught, config.counterfactual)
         parameters = _reached(parameters, job, config)
         options = Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, accumulate=config.accumulate)
-        curves, best = train(draft, run, job.images, config.batch_size, parameters, options, job.losses, job.watch, "minus_loss")
+        batches = partial(job.images.batches, config.batch_size, config.seed)
+        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "minus_loss")
         before = curves[0]
         student.save(draft.file("adapter"))
         write_json_lines(draft.file("curves.jsonl"), curves)

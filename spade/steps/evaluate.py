@@ -102,7 +102,7 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
 
 def _own_predictions(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> tuple[Artifact, list[str]]:
     """The current model's predictions, made once and used by every protocol; and what was wrong with pictures left out."""
-    from spade.steps.predict import predict_dataset  # loads torch, which prediction files do without
+    from spade.steps.predict_dataset import predict_dataset  # loads torch, which prediction files do without
 
     artifact = predict_dataset(config, dataset, records, run)
     return artifact, list(artifact.manifest["result"]["skipped_pictures"])

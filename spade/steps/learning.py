@@ -39,19 +39,18 @@ class TrainingImages:
 def train(
     draft: Draft,
     run: Run,
-    images: TrainingImages,
-    batch_size: int,
+    batches: Callable[[int], list[list[int]]],
     parameters: Mapping[str, torch.nn.Parameter],
     options: Optimisation,
     losses: Callable[[Sequence[int]], Mapping[str, Tensor]],
     watch: Callable[[], Row],
     better: str,
 ) -> tuple[list[Row], Row]:
-    """Fit with the state in the draft; returns the curves and the row that was kept."""
+    """Fit with the state in the draft, on the ``batches`` of each epoch; returns the curves and the row that was kept."""
     curves = fit(
         parameters,
         options,
-        lambda epoch: images.batches(batch_size, options.seed, epoch),
+        batches,
         losses,
         watch,
         better,

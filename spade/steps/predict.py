@@ -7,25 +7,21 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from spade.config import EvalConfig, PredictConfig
+from spade.config import PredictConfig
 from spade.data.codecs import write_panoptic
 from spade.data.images import EXTENSIONS, read_image
-from spade.data.psg import Dataset, Record, is_dataset, load_psg
+from spade.data.psg import Dataset, is_dataset, load_psg
 from spade.device import pick_device, pick_dtype
-from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
 from spade.files import canonical_hash, sha256_file, write_bytes, write_json
-from spade.loading import describe, find_model, load, model_fingerprint
-from spade.model import Model
-from spade.steps.common import Run, StepResult, already_there, just_made, no_source, tell_skipped
+from spade.steps.common import Run, StepResult, already_there, just_made, tell_skipped
 from spade.steps.exchange import ExchangeWriter
-from spade.steps.pictures import sized_picture, true_numbers
-from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
-from spade.workspace import Artifact, Draft, keyed
+from spade.steps.pictures import sized_picture
+from spade.steps.ways import Way, choose_way
+from spade.workspace import Draft, keyed
 
 STEP, VERSION = "predict", 2
 
@@ -35,56 +31,49 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     device = pick_device(config.device)
     config = replace(config, device=str(device), dtype=pick_dtype(config.dtype, device))
     paths = expand(config.images)[: config.limit]
-    folder = choose_model(config.model, run)
-    description = describe(folder)
     dataset = _whole_dataset(config)
-    vocabulary = _vocabulary(config, description.vocabulary if dataset is None else dataset.vocabulary)
-    prints = {
-        "model": model_fingerprint(folder),
-        "images": canonical_hash([[path.name, sha256_file(path)] for path in paths]),
-        "vocabulary": canonical_hash(vocabulary.to_json()),
-    }
+    way = choose_way(config, dataset, paths, run)
+    prints = way.prints | {"images": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
     prints |= {"exchange": "1"} if dataset is not None else {}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
         done = already_there(draft, config.strict)
     else:
         try:
-            pictures, problems = _predict(
-                config, draft, load(folder, str(device), config.dtype, config.fusion), paths, vocabulary, dataset, run
-            )
-            result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(folder)}
+            pictures, problems = _predict(config, draft, way, paths, dataset, run)
+            result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(way.model)}
             result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
             done = just_made(draft.finish(result))
         finally:
             draft.release()
     if config.output is not None:
         _copy(draft.path, config.output)
-    if description.backbone == "tiny":
-        run.report.say("note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses")
+    if way.note:
+        run.report.say(way.note)
     return done
 
 
 def _predict(
-    config: PredictConfig, draft: Draft, model: Model, paths: Sequence[Path], vocabulary: Vocabulary, dataset: Dataset | None, run: Run
+    config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path], dataset: Dataset | None, run: Run
 ) -> tuple[list[str], list[str]]:
     """Write each picture's files, unless a killed run wrote them; the names of the pictures, and what was wrong with others."""
     by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
-    exchange = None if dataset is None else ExchangeWriter(draft, dataset, model.facts)
+    answer, facts = way.start()
+    exchange = None if dataset is None else ExchangeWriter(draft, dataset, facts)
     pictures: list[str] = []
     problems: list[str] = []
     for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
         try:
             picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
+            prediction = None if _finished(draft, name, exchange) else answer(path, picture)
         except SpadeError as error:
             problems.append(str(error))
             continue
         if not pictures:
             draft.begin()
         pictures.append(name)
-        if draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name)):
+        if prediction is None:
             continue
-        prediction = model.predict(picture, vocabulary, config.top, config.min_score)
         graph = replace(prediction.graph, file_name=path.name)
         write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
         write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
@@ -99,66 +88,9 @@ def _predict(
     return pictures, problems
 
 
-def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:
-    """The current model's predictions on these records as an exchange file, without graphs and figures; made once for all protocols."""
-    device = pick_device(config.device)
-    folder = choose_model(config.model, run)
-    given = config.mode == "predcls"
-    prints = {"data": dataset.fingerprint(records, panoptic=given), "model": model_fingerprint(folder)}
-    keys: dict[str, Any] = {
-        "mode": config.mode,
-        "split": config.split,
-        "limit": config.limit,
-        "device": str(device),
-        "dtype": pick_dtype(config.dtype, device),
-        "fusion": config.fusion,
-    }
-    draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
-    if draft.cached:
-        return Artifact(draft.step, draft.key, draft.path, draft.manifest)
-    model = load(folder, str(device), config.dtype, config.fusion)
-    problems: list[str] = []
-    draft.begin()
-    try:
-        exchange = ExchangeWriter(draft, dataset, model.facts)
-        for number, record in enumerate(run.report.track(records, "eval: predict")):
-            name = f"{number:06d}"
-            if exchange.has(name):
-                continue
-            try:
-                picture = sized_picture(dataset, record)
-                numbers = true_numbers(dataset, record) if given else None
-            except SpadeError as error:
-                problems.append(str(error))
-                continue
-            if numbers is not None:
-                categories = [segment.category for segment in record.segments]
-                exchange.add(name, record, model.relate(model.look_given(picture, numbers, categories, dataset.vocabulary)), None)
-                continue
-            prediction, png = model.predict(picture, dataset.vocabulary), f"panoptic/{name}.png"
-            write_panoptic(draft.file(png), prediction.graph.panoptic)
-            exchange.add(name, record, prediction, png)
-        if exchange.empty:
-            draft.abandon()
-            raise SpadeError(problems[0])
-        tell_skipped(problems, "pictures", run.report, config.strict)
-        exchange.finish()
-        return draft.finish({"model": str(folder), "skipped_pictures": problems})
-    finally:
-        draft.release()
-
-
-def choose_model(model: Path | None, run: Run) -> Path:
-    """The model to use: the one named, the workspace's newest (or the one of ``--from``), or the packaged one; says which."""
-    if model is not None:
-        no_source(run, "a command with --model")
-        return find_model(model)
-    newest = run.workspace.newest("train-relations", run.source)
-    if newest is not None:
-        run.report.say(f"model: train-relations/{newest.key} of this workspace")
-        return newest.path
-    run.report.say("model: the packaged tiny one (nothing trained in this workspace)")
-    return embedded_model()
+def _finished(draft: Draft, name: str, exchange: ExchangeWriter | None) -> bool:
+    """Whether a killed run wrote this picture's files."""
+    return draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name))
 
 
 def expand(names: Sequence[str]) -> list[Path]:
@@ -182,7 +114,8 @@ def expand(names: Sequence[str]) -> list[Path]:
 
 def _whole_dataset(config: PredictConfig) -> Dataset | None:
     """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
-    if len(config.images) != 1 or config.vocab is not None or config.predicates is not None:
+    own_names = config.vocab is None and config.predicates is None and config.segments is None and config.segmenter is None
+    if len(config.images) != 1 or not own_names:
         return None
     folder = Path(config.images[0])
     return load_psg(folder) if folder.is_dir() and _dataset_pictures(folder) else None
@@ -194,17 +127,6 @@ def _dataset_pictures(folder: Path) -> list[Path]:
         return []
     dataset = load_psg(folder)
     return [dataset.image_path(record) for record in dataset.split("test") or dataset.split("all")]
-
-
-def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:
-    """The user's labels where given, the model's training list elsewhere."""
-    chosen = trained if config.vocab is None else user_vocabulary(config.vocab, trained)
-    if config.predicates is not None:
-        read = read_vocabulary(config.predicates, (), section="predicates")
-        if not read.predicates:
-            raise SpadeError(f"{config.predicates}: no predicate found; write one a line, for example: holding")
-        chosen = Vocabulary(chosen.objects, read.predicates)
-    return chosen
 
 
 def _names(paths: Sequence[Path]) -> list[str]:

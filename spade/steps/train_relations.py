@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from spade.open_vocabulary import load_clip
 from spade.relations.model import Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
 from spade.segmentation.proposer import ProposerConfig
+from spade.steps import train_layout
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import train
 from spade.steps.pictures import readable, sized_picture, true_map
@@ -33,12 +35,26 @@ from spade.weights import load_weights, to_bytes
 from spade.workspace import Artifact, keyed, verify
 
 STEP, VERSION = "train-relations", 2
-SWITCHES = ("context", "attention", "neighbours", "selector", "geometry", "gate", "unions", "maps", "contrast")  # of the relation part
+SWITCHES = (
+    "context",
+    "attention",
+    "neighbours",
+    "selector",
+    "geometry",
+    "gate",
+    "unions",
+    "maps",
+    "contrast",
+    "edges",
+    "dropout",
+)  # of the relation part
 
 
 def run(config: RelationsConfig, run: Run) -> StepResult:
-    """Train the heads on the newest calibration, or find it done. Resumes from the last checkpoint after a kill."""
+    """Train the heads on the newest calibration, or on labels and boxes alone. Resumes from the last checkpoint after a kill."""
     refuse_several("spade train-relations")
+    if config.nodes == "layout":
+        return train_layout.run(config, run)
     device = pick_device(config.device)
     calibration = run.workspace.newest("calibrate", run.source, needed_by="spade train-relations")
     assert calibration is not None
@@ -55,6 +71,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         batch_size=config.batch_size or defaults.batch_size,
         learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3 if tiny else 1e-4),
         init="embedded" if embedded else "scratch",
+        edges=bool(config.edges),
+        dropout=config.dropout or 0.0,
         device=str(device),
         dtype=pick_dtype(config.dtype, device),
     )
@@ -88,8 +106,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         options = Optimisation(
             epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
         )
-        batch_size = config.batch_size
-        curves, best = train(draft, run, job.images, batch_size, parameters, options, job.losses, job.watch, "score")
+        batches = partial(job.images.batches, config.batch_size, config.seed)
+        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score")
         before = curves[0]
         save_model(draft.path, job.model, source["backbone"], source["clip"])
         write_json_lines(draft.file("curves.jsonl"), curves)
@@ -97,6 +115,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         result = {
             "data": str(dataset.source.resolve()),
             "images_root": str(dataset.root.resolve()),
+            "nodes": config.nodes,
             "init": config.init,
             "mode": config.mode,
             "learned_from": len(job.images.learned),
@@ -124,7 +143,7 @@ def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
 def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run) -> Heads:
     backbone = student.backbone
     tiny = backbone.image_size <= 128
-    width = 64 if tiny else 256
+    width = config.width or (64 if tiny else 256)
     built = HeadsConfig(
         ProposerConfig(
             strides=feature_strides(backbone),

@@ -63,6 +63,9 @@ def evaluate(
             min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
         ),
     ] = None,
+    balance: Annotated[
+        float | None, typer.Option(min=0, max=2, help="For rare predicates, of a model of labels and boxes (default: the model's).")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
@@ -86,6 +89,7 @@ def evaluate(
         split_list=split_list,
         zero_shot=zero_shot,
         fusion=fusion,
+        balance=balance,
         limit=limit,
         lenient=lenient,
         strict=strict,

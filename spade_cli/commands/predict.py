@@ -27,6 +27,17 @@ def predict(
     model: Annotated[
         Path | None, typer.Option(help="Model folder or workspace (default: the newest trained one, else the packaged).")
     ] = None,
+    segments: Annotated[
+        Path | None, typer.Option(help="Masks and labels that are given: scene graph json, PSG or COCO-panoptic file. Relations are added.")
+    ] = None,
+    segmenter: Annotated[
+        str | None,
+        typer.Option(help="Panoptic model of transformers that finds them: a directory or hub id (Mask2Former, OneFormer, ...)."),
+    ] = None,
+    balance: Annotated[
+        float | None,
+        typer.Option(min=0, max=2, help="For rare predicates, with --segments or --segmenter (default: the model's; 0: nothing)."),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most N relations a picture.")] = 20,
     min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")] = 0.1,
     fusion: Annotated[
@@ -48,6 +59,9 @@ def predict(
         predicates=predicates,
         output=output,
         model=model,
+        segments=segments,
+        segmenter=segmenter,
+        balance=balance,
         top=top,
         min_score=min_score,
         fusion=fusion,

@@ -20,9 +20,16 @@ def train_relations(
     common: Common,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help="Data set to train on (default: the one that was inverted).")] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
+    nodes: Annotated[
+        str, typer.Option(help="diffusion: masks and relations on calibrated features; layout: relations of labels and boxes, no pixels.")
+    ] = "diffusion",
+    clip: Annotated[
+        str | None, typer.Option(help="With --nodes layout: an OpenCLIP model whose text embeddings stand for names and predicates.")
+    ] = None,
     mode: Annotated[
         str, typer.Option(help="Which relations choose the best epoch: sgdet, of found segments, or predcls, of given ones.")
     ] = "sgdet",
+    width: Annotated[int, typer.Option(min=0, help="Channels of a node (0: the default).")] = 0,
     layers: Annotated[int, typer.Option(min=0, help="Layers of the relation graph transformer (0: the backbone's default).")] = 0,
     context: Annotated[
         str, typer.Option(help="Parts of these layers: near, far, convolution, with commas; none for no context.")
@@ -39,6 +46,15 @@ def train_relations(
     contrast: Annotated[
         float, typer.Option(min=0, max=1, help="What is taken off a predicate's score for its likest others (SPADE++).")
     ] = 0.0,
+    edges: Annotated[
+        bool | None, typer.Option(help="Let the graph's attention weigh that geometry, too (default: with --nodes layout).")
+    ] = None,
+    dropout: Annotated[
+        float | None, typer.Option(min=0, max=1, help="In graph and relation decoder (default: 0.2 with --nodes layout, else 0).")
+    ] = None,
+    withheld: Annotated[
+        float, typer.Option(min=0, max=1, help="With --nodes layout: share of labels hidden in training, so that unknown ones can be told.")
+    ] = 0.1,
     void: Annotated[str, typer.Option(help="Void regions: segments without a name, to be found, too; or ignored.")] = "segments",
     masks_from: Annotated[
         Path | None, typer.Option(help="Take the mask generator of this model folder or workspace as it is; learn relations only.")
@@ -60,14 +76,17 @@ def train_relations(
     init: Annotated[str, typer.Option(help="embedded: start from the packaged heads where they fit; scratch: fresh ones.")] = "embedded",
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or picture is an error.")] = False,
 ) -> StepResult:
-    """Train masks, labels and relations on the calibrated features."""
+    """Train masks, labels and relations on the calibrated features; or relations alone, on labels and boxes."""
     from spade.config import RelationsConfig
     from spade.steps.train_relations import run
 
     config = RelationsConfig(
         data=data,
         images=images,
+        nodes=nodes,
+        clip=clip,
         mode=mode,
+        width=width,
         layers=layers,
         context=tuple(part.strip() for part in context.split(",") if part.strip() not in ("", "none")),
         attention=attention,
@@ -78,6 +97,9 @@ def train_relations(
         unions=unions,
         maps=maps,
         contrast=contrast,
+        edges=edges,
+        dropout=dropout,
+        withheld=withheld,
         void=void,
         masks_from=masks_from,
         mask_weight=mask_weight,

@@ -1,6 +1,6 @@
 import torch
 
-from spade.relations.layout import Layout, LayoutModel
+from spade.relations.layout import Layout, LayoutModel, LearnedWords, TextWords
 from spade.relations.model import RelationConfig, RelationHeads
 
 
@@ -11,19 +11,19 @@ def layout(categories, groups):
 
 def model(withheld):
     torch.manual_seed(0)
-    return LayoutModel(RelationHeads(RelationConfig(clip_dim=8, nodes="layout", width=32)), 5, 3, 4, withheld)
+    return LayoutModel(RelationHeads(RelationConfig(clip_dim=8, nodes="layout", width=32)), LearnedWords(5, 3, 4, 8, withheld))
 
 
 def test_a_label_is_kind_group_and_name_and_what_is_unknown_adds_nothing():
     own = model(0.0)
     (nodes,) = own.nodes([layout([2, -1, -1], [1, 1, -1])])
-    kind, group, name = own.kinds.weight[1], own.groups.weight[1], own.names.weight[2]
+    kind, group, name = own.words.kinds.weight[1], own.words.groups.weight[1], own.words.names.weight[2]
     assert torch.allclose(nodes.label, torch.stack([kind + group + name, kind + group, kind]))
 
 
 def test_names_are_withheld_in_training_only():
     own, told = model(0.5), layout([2] * 4000, [1] * 4000)
-    kind, group, name = own.kinds.weight[1], own.groups.weight[1], own.names.weight[2]
+    kind, group, name = own.words.kinds.weight[1], own.words.groups.weight[1], own.words.names.weight[2]
     label = own.train().nodes([told])[0].label
     counts = [int((label - wanted).abs().sum(1).lt(1e-5).sum()) for wanted in (kind + group + name, kind + group, kind)]
     assert sum(counts) == 4000
@@ -35,3 +35,15 @@ def test_mirrored_is_left_and_right_exchanged():
     told = layout([0], [0])
     assert torch.allclose(told.mirrored().boxes, torch.tensor([[0.6, 0.2, 0.9, 0.6]]))
     assert torch.allclose(told.mirrored().mirrored().boxes, told.boxes)
+
+
+def test_text_stands_for_names_where_it_is_given():
+    torch.manual_seed(0)
+    objects, predicates = torch.randn(3, 8), torch.randn(4, 8)
+    own = LayoutModel(RelationHeads(RelationConfig(clip_dim=8, nodes="layout", width=32)), TextWords(objects, predicates)).eval()
+    (nodes,) = own.nodes([layout([2, 0], [-1, -1])])
+    assert torch.allclose(nodes.label, objects[[2, 0]] + own.words.kinds.weight[1])
+    assert own.relate([layout([2, 0], [-1, -1])])[0].predicate_logits.shape == (2, 4)
+    assert not {"words.objects", "words.predicates"} & set(own.state_dict()), "texts are not weights"
+    own.words.predicates = torch.randn(9, 8)
+    assert own.relate([layout([2, 0], [-1, -1])])[0].predicate_logits.shape == (2, 9)

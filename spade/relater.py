@@ -1,0 +1,130 @@
+"""Relations between segments that are already there: a scene graph without relations goes in, one with relations comes out.
+
+import spade
+relate = spade.load_relater()
+graph = relate(segments)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spade.errors import SpadeError
+from spade.naming import NameTable, Naming
+from spade.open_vocabulary import OpenClip
+from spade.relations.layout import Layout, LayoutModel, TextWords
+from spade.scene_graph import Prediction, SceneGraph, best_relations
+from spade.vocabulary import Label, Vocabulary, named_label
+
+Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,)
+
+
+class Relater:
+    """Labels and boxes to relations, by a model that was trained on what people annotated; pictures are not looked at.
+
+    ``prior`` (P,): share of each predicate among the relations it was trained on. ``balance``: how much of the prior's logarithm is
+    taken off the logits (Menon et al., 2021): 0 finds most relations, more finds rare predicates oftener.
+    """
+
+    def __init__(
+        self,
+        model: LayoutModel,
+        vocabulary: Vocabulary,
+        table: NameTable,
+        prior: Tensor,
+        balance: float,
+        facts: dict[str, Any],
+        clip: OpenClip | None = None,
+    ) -> None:
+        self.model, self.vocabulary, self.table, self.prior = model.eval(), vocabulary, table, prior
+        self.balance, self.facts, self.clip = balance, facts, clip
+        self.device = next(model.parameters()).device
+
+    def __call__(self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
+        """The scene graph with at most ``top`` relations of at least ``min_score``; see ``predict``."""
+        return self.predict(segments, vocabulary, top, min_score).graph
+
+    def predict(self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.0) -> Prediction:
+        """The scene graph and the score vectors of all pairs that were looked at.
+
+        vocabulary: what is known of the segments' labels (synonyms, supercategories), and the predicates to choose from. The graph's
+        ``model["labels"]`` says what each label that the model does not know by name was taken for.
+        Raises SpadeError for a predicate that the model was not trained on, unless it reads text.
+        """
+        predicates = self.vocabulary.predicates if vocabulary is None else vocabulary.predicates
+        labels = self._labels(segments, vocabulary)
+        named = [self.table.find(label) for label in labels]
+        boxes = torch.tensor([segment.bbox for segment in segments.segments], dtype=torch.float32).view(-1, 4)
+        area = torch.tensor([segment.area for segment in segments.segments], dtype=torch.float32)
+        pairs, scores, unrelated = self.scores(labels, named, boxes, area, (segments.width, segments.height), predicates)
+        relations = best_relations(segments.segments, pairs, scores, predicates, top, min_score)
+        facts = self.facts | {"labels": self.taken_for(labels, named)}
+        return Prediction(replace(segments, relations=relations, predicates=predicates, model=facts), pairs, scores, unrelated)
+
+    def taken_for(self, labels: Sequence[Label], named: Sequence[Naming]) -> dict[str, str]:
+        """What the labels that are not known by name stand for; a model that reads text knows every name."""
+        if self.clip is not None:
+            return {}
+        return {label.name: own.stands_for for label, own in zip(labels, named, strict=True) if own.stands_for is not None}
+
+    @torch.no_grad()
+    def scores(
+        self,
+        labels: Sequence[Label],
+        named: Sequence[Naming],
+        boxes: Tensor,
+        area: Tensor,
+        size: tuple[int, int],
+        predicates: Sequence[str],
+    ) -> Scores:
+        """Of ONE picture of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
+        columns, prior = self._columns(predicates)
+        width, height = size
+        category = torch.tensor([own.category for own in named], dtype=torch.int64)
+        if isinstance(self.model.words, TextWords):
+            assert self.clip is not None
+            names = list(dict.fromkeys(labels))
+            texts = self.clip.embed_labels(names) if names else torch.zeros(0, self.clip.dim)
+            self.model.words.objects, self.model.words.predicates = texts, self.clip.embed_predicates(predicates)
+            category = torch.tensor([names.index(label) for label in labels], dtype=torch.int64)
+        layout = Layout(
+            category,
+            torch.tensor([own.group for own in named], dtype=torch.int64),
+            torch.tensor([own.is_thing for own in named], dtype=torch.bool),
+            boxes / torch.tensor([width, height, width, height]),
+            area / (width * height),
+        )
+        (result,) = self.model.relate([layout.to(self.device)])
+        logits = result.predicate_logits[:, columns].cpu() - self.balance * prior.log()
+        related = result.pair_logits.sigmoid().cpu()
+        scores = related[:, None] * logits.softmax(-1)
+        return result.pairs.cpu().numpy(), scores.float().numpy(), (1 - related).float().numpy()
+
+    def _columns(self, predicates: Sequence[str]) -> tuple[list[int], Tensor]:
+        """Where the wanted predicates stand among the model's, and their priors; a text that training did not have counts as the rarest."""
+        known = {name: number for number, name in enumerate(self.vocabulary.predicates)}
+        if self.clip is not None:
+            return list(range(len(predicates))), torch.stack([self.prior[known[p]] if p in known else self.prior.min() for p in predicates])
+        for name in predicates:
+            if name not in known:
+                raise SpadeError(
+                    f'predicate "{name}": this model has learned {len(known)} predicates and this is none of them; choose from '
+                    f"{', '.join(self.vocabulary.predicates[:5])}, ..., or train one that reads text: --nodes layout --clip"
+                )
+        columns = [known[name] for name in predicates]
+        return columns, self.prior[columns]
+
+    def _labels(self, segments: SceneGraph, vocabulary: Vocabulary | None) -> list[Label]:
+        """What is known of each segment's label: from the vocabulary, where it has the name."""
+        known = {} if vocabulary is None else {label.name.casefold(): label for label in vocabulary.objects}
+        found = []
+        for segment in segments.segments:
+            label = known.get(segment.label.casefold())
+            found.append(label or replace(named_label(segment.label), is_thing=segment.is_thing))
+        return found

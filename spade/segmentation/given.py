@@ -1,0 +1,125 @@
+"""Segments from a file: masks and labels that somebody, or another system, has found already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from spade.data.codecs import read_panoptic
+from spade.data.psg import load_psg
+from spade.errors import SpadeError
+from spade.files import inside, read_json
+from spade.scene_graph import SceneGraph, Segment, read_scene_graph, segment_geometry
+from spade.vocabulary import Label
+
+KINDS = "a scene graph (from spade predict), a PSG file or a COCO-panoptic file"
+
+
+class GivenSegments:
+    """The pictures of a segments file: scene graph json, PSG annotation (also .gz), or COCO-panoptic json with its pngs.
+
+    ``labels`` are all that the file knows of. Raises SpadeError where the file is none of these.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.labels: tuple[Label, ...] = ()
+        self._graphs: dict[str, Any] = {}
+        kind = _kind(path)
+        if kind == "graph":
+            graph = read_scene_graph(path)
+            labels = {segment.label: Label(segment.label, segment.is_thing) for segment in graph.segments}
+            self.labels = tuple(labels.values())
+            self._graphs[graph.file_name] = graph
+        elif kind == "psg":
+            self._read_psg()
+        else:
+            self._read_coco()
+
+    def of(self, picture: Path, size: tuple[int, int]) -> SceneGraph:
+        """A picture's segments as a graph without relations. Raises SpadeError where it has none, or has them at another size."""
+        found = self._graphs.get(picture.name)
+        if found is None:
+            told = ", ".join(list(self._graphs)[:3])
+            raise SpadeError(f"{self.path}: has no segments of {picture.name}; its pictures are {told}{' ...' * (len(self._graphs) > 3)}.")
+        graph = found if isinstance(found, SceneGraph) else self._painted(picture.name, *found)
+        if (graph.width, graph.height) != size:
+            raise SpadeError(f"{self.path}: {picture.name} is {size[0]} x {size[1]}, its segments are {graph.width} x {graph.height}.")
+        return replace(graph, relations=(), file_name=picture.name)
+
+    def png_of(self, picture: Path) -> Path | None:
+        """The panoptic png from which ``of`` reads this picture's masks, where they are not in the file itself."""
+        found = self._graphs.get(picture.name)
+        return found[0] if isinstance(found, tuple) else None
+
+    def _read_psg(self) -> None:
+        dataset = load_psg(self.path)
+        self.labels = dataset.vocabulary.objects
+        for record in dataset.records:
+            if Path(record.file_name).name not in self._graphs:  # PSG has annotated a few pictures twice; the first counts
+                rows = [(segment.id, segment.category) for segment in record.segments]
+                self._add(record.file_name, dataset.panoptic_path(record), rows)
+
+    def _read_coco(self) -> None:
+        document = read_json(self.path, "COCO-panoptic file", f"name {KINDS}.")
+        try:
+            categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
+            self.labels = tuple(
+                Label(str(c["name"]), bool(c.get("isthing", 1)), (), c.get("supercategory")) for c in document["categories"]
+            )
+            names = {image["id"]: str(image["file_name"]) for image in document["images"]}
+            for annotation in document["annotations"]:
+                png = str(annotation["file_name"])
+                rows = [(int(s["id"]), categories[int(s["category_id"])]) for s in annotation["segments_info"]]
+                self._add(names[annotation["image_id"]], self._png(png), rows)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {str(error)[:80]}"
+            raise SpadeError(f"{self.path}: is no COCO-panoptic file ({reason}); name {KINDS}.") from None
+
+    def _png(self, name: str) -> Path:
+        """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
+        folder = self.path.parent
+        places = [inside(folder, f"{part}/{name}", self.path) for part in (self.path.stem, "panoptic")] + [inside(folder, name, self.path)]
+        return next((place for place in places if place.is_file()), places[0])
+
+    def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
+        name = Path(file_name).name
+        if name in self._graphs:
+            raise SpadeError(f"{self.path}: two of its pictures are called {name}; give the file pictures with names of their own.")
+        self._graphs[name] = (png, rows)
+
+    def _painted(self, name: str, png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
+        ids = read_panoptic(png)
+        segments = []
+        for identity, category in rows:
+            box, area = segment_geometry(ids, identity)
+            label = self.labels[category]
+            if area:  # an annotated segment without a pixel is none
+                segments.append(Segment(identity, label.name, category, label.is_thing, 1.0, box, area))
+        kept = np.where(np.isin(ids, [segment.id for segment in segments]), ids, 0).astype(np.uint32)
+        names = tuple(label.name for label in self.labels)
+        return SceneGraph(name, ids.shape[1], ids.shape[0], tuple(segments), (), names, (), kept)
+
+
+def _kind(path: Path) -> str:
+    """What a file is, by its top-level names."""
+    if path.suffix == ".gz":
+        return "psg"  # whose reader says what is wrong with it
+    try:
+        keys = set(msgspec.json.decode(path.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw]))
+    except OSError as error:
+        raise SpadeError(f"{path}: cannot be read ({error.strerror}); name {KINDS}.") from None
+    except (ValueError, RecursionError):
+        raise SpadeError(f"{path}: is no json object; name {KINDS}.") from None
+    if {"image", "segments"} <= keys:
+        return "graph"
+    if "data" in keys:
+        return "psg"
+    if {"images", "annotations", "categories"} <= keys:
+        return "coco"
+    raise SpadeError(f"{path}: is not {KINDS}; its top-level names are {', '.join(sorted(keys)[:6]) or 'none'}.")

@@ -1,0 +1,132 @@
+"""Segments from a panoptic model that transformers loads: Mask2Former, MaskFormer, OneFormer, and what else has their outputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from spade.data.codecs import spread_id
+from spade.errors import SpadeError
+from spade.files import read_json
+from spade.hub import fetch
+from spade.scene_graph import SceneGraph, Segment, segment_geometry
+from spade.segmentation.panoptic import PanopticRules, candidates, merge_masks
+from spade.vocabulary import Label, named_label
+
+RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
+_FILES = ["*.json", "*.txt", "*.safetensors"]
+_TASK = "panoptic"
+
+
+def resolve_segmenter(source: str) -> Path:
+    """The directory of a segmenter: a directory, or a hub id. Raises SpadeError with the remedy."""
+    folder = Path(source)
+    if not folder.is_dir():
+        if source.count("/") != 1 or source.startswith((".", "/", "~")):
+            raise SpadeError(
+                f"{source}: no such segmenter; name a directory, or a hub id like facebook/mask2former-swin-tiny-coco-panoptic."
+            )
+        folder = fetch(source, _FILES, "--segmenter")
+    for name in ("config.json", "preprocessor_config.json"):
+        read_json(folder / name, "part of a segmenter", "name a panoptic model in transformers' format with --segmenter.")
+    if not list(folder.glob("*.safetensors")):
+        raise SpadeError(f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter.")
+    return folder
+
+
+class PretrainedSegmenter:
+    """Pictures to segments with labels and scores; ``labels`` are all that the model knows, in its order."""
+
+    def __init__(self, source: str, device: torch.device) -> None:
+        folder = resolve_segmenter(source)
+        self.source, self.device = source, device
+        self._model, self._processor, self._task = _loaded(folder, device)
+        self.labels = _labels(folder, self._model.config)
+        self._is_thing = torch.tensor([label.is_thing for label in self.labels], device=device)
+
+    @torch.no_grad()
+    def __call__(self, picture: Image.Image, name: str = "") -> SceneGraph:
+        """The picture's segments as a graph without relations. Post-processing is ours (spade.segmentation.panoptic)."""
+        inputs = self._inputs(picture)
+        found = self._model(**inputs)
+        probabilities = found.class_queries_logits[0].float().softmax(-1)
+        keep = candidates(probabilities, RULES)
+        size = (picture.height, picture.width)
+        segments: list[Segment] = []
+        if not len(keep):
+            ids = np.zeros(size, np.uint32)
+        else:
+            masks = _at_size(found.masks_queries_logits[0, keep].float(), inputs, size)
+            numbers, chosen = merge_masks(masks, probabilities[keep], self._is_thing, RULES)
+            identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
+            ids = identities[numbers.cpu().numpy()]
+            for identity, own in zip(identities[1:].tolist(), chosen, strict=True):
+                label = self.labels[own.category]
+                segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity)))
+        names = tuple(label.name for label in self.labels)
+        return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), ids)
+
+    def _inputs(self, picture: Image.Image) -> dict[str, Tensor]:
+        if self._task is None:
+            made = self._processor(images=picture, return_tensors="pt")
+        else:
+            made = dict(self._processor(picture, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
+        kept = ("pixel_values", "pixel_mask", "task_inputs")
+        return {name: value.to(self.device) for name, value in made.items() if name in kept}
+
+
+def _at_size(masks: Tensor, inputs: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
+    """Mask logits (Q, h, w) at a picture's size (height, width), without what the processor padded."""
+    padded = interpolate(masks[None], size=inputs["pixel_values"].shape[-2:], mode="bilinear", align_corners=False)[0]
+    if (valid := inputs.get("pixel_mask")) is not None:
+        rows, columns = valid[0].bool().any(1), valid[0].bool().any(0)
+        padded = padded[:, : int(rows.sum()), : int(columns.sum())]
+    return interpolate(padded[None], size=size, mode="bilinear", align_corners=False)[0]
+
+
+def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None]:
+    """Model, image processor and, for a model that is told its task in words, that task's tokens."""
+    from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, AutoTokenizer
+    from transformers.utils import logging as told
+
+    level = told.get_verbosity()
+    told.set_verbosity(logging.ERROR)
+    try:
+        model, loading = AutoModelForUniversalSegmentation.from_pretrained(
+            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
+        )
+        task, extra = None, {}
+        if getattr(model.config, "task_seq_len", None):  # OneFormer; its processor would fetch class names that the model has itself
+            tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            length = int(model.config.task_seq_len)
+            task = tokens([f"the task is {_TASK}"], padding="max_length", max_length=length, truncation=True, return_tensors="pt")[
+                "input_ids"
+            ]
+            extra = {"class_info_file": None}
+        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **extra)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+        reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+        raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another --segmenter.") from None
+    finally:
+        told.set_verbosity(level)
+    if loading["missing_keys"] or loading.get("mismatched_keys"):
+        missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
+        raise SpadeError(f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another --segmenter.")
+    return model.to(device).eval().requires_grad_(False), processor, task
+
+
+def _labels(folder: Path, config: Any) -> tuple[Label, ...]:
+    """The model's names in order; stuff where COCO's list says so."""
+    names = {int(number): str(name) for number, name in config.id2label.items()}
+    if sorted(names) != list(range(len(names))):
+        raise SpadeError(f"{folder / 'config.json'}: id2label does not number its names from 0; choose another --segmenter.")
+    return tuple(named_label(names[number]) for number in range(len(names)))

@@ -1,0 +1,100 @@
+"""What relations of labels and boxes learn from, and what they are watched by."""
+
+from __future__ import annotations
+
+from bisect import bisect
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spade.config import RelationsConfig
+from spade.data.psg import Dataset, Record, watched_part
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.predictions import PredictedImage
+from spade.evaluation.rows import ranked
+from spade.naming import NameTable
+from spade.relations.layout import Layout, LayoutModel
+from spade.relations.losses import Imbalance, prior_of, relation_losses
+from spade.training import Row, grouped_batches
+
+SIZES = (4, 6, 8, 10, 12, 15, 20, 30)  # pictures with about as many segments share a batch
+TOGETHER = 32  # pictures that are watched at once
+BALANCES = tuple(i / 10 for i in range(11))
+
+
+def layouts_of(records: Sequence[Record], table: NameTable, dataset: Dataset) -> list[Layout]:
+    """Records as labels and boxes."""
+    named = [table.find(label) for label in dataset.vocabulary.objects]
+    category, group = (torch.tensor([getattr(own, name) for own in named]) for name in ("category", "group"))
+    thing = torch.tensor([own.is_thing for own in named])
+    found = []
+    for record in records:
+        number = torch.tensor([segment.category for segment in record.segments], dtype=torch.int64)
+        boxes = torch.tensor([segment.bbox for segment in record.segments], dtype=torch.float32).view(-1, 4)
+        area = torch.tensor([segment.area for segment in record.segments], dtype=torch.float32)
+        scale = torch.tensor([record.width, record.height] * 2)
+        found.append(Layout(category[number], group[number], thing[number], boxes / scale, area / (record.width * record.height)))
+    return found
+
+
+class LayoutTraining:
+    """The data of one training: layouts, triples, losses, and the watched records."""
+
+    def __init__(self, model: LayoutModel, table: NameTable, dataset: Dataset, records: Sequence[Record], config: RelationsConfig) -> None:
+        self.model, self.dataset, self.config = model, dataset, config
+        learned, watched = watched_part(list(records))
+        self.learned, self.watched = learned, watched or learned
+        self.device = next(model.parameters()).device
+        self.layouts = [one.to(self.device) for one in layouts_of(self.learned, table, dataset)]
+        self._watched = [one.to(self.device) for one in layouts_of(self.watched, table, dataset)]
+        rows = [torch.tensor(record.training_triples(), dtype=torch.int64).view(-1, 3) for record in self.learned]
+        self.counts = torch.bincount(torch.cat(rows)[:, 2], minlength=len(dataset.predicates))  # (P,)
+        self.triples = [row.to(self.device) for row in rows]
+        self.weights = {"rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight}
+        self.imbalance = Imbalance.of(config.imbalance, self.counts.to(self.device), config.imbalance_strength)
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
+        """The learned records' indices in batches of pictures with about as many segments."""
+        return grouped_batches([bisect(SIZES, len(record.segments)) for record in self.learned], batch_size, seed, epoch)
+
+    def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
+        """The terms of relations for a batch; half of the pictures are mirrored, at random."""
+        self.model.train()
+        turned = torch.rand(len(batch)) < 0.5
+        layouts = [self.layouts[i].mirrored() if turn else self.layouts[i] for i, turn in zip(batch, turned.tolist(), strict=True)]
+        triples, words = [self.triples[i] for i in batch], self.model.words
+        return relation_losses(self.model.heads, self.model.nodes(layouts), triples, None, words.predicates, self.weights, self.imbalance)
+
+    def watch(self) -> Row:
+        """R@20, mR@20 and PR@20 of the watched records, as annotated; ``score`` = R@20 + mR@20 chooses the best epoch."""
+        (row,) = self.curve((0.0,))
+        return {name: row[name] for name in ("R@20", "mR@20", "PR@20")} | {"score": row["R@20"] + row["mR@20"]}
+
+    @torch.no_grad()
+    def curve(self, balances: Sequence[float] = BALANCES) -> list[Row]:
+        """Figures of the watched records for each way to balance frequent predicates against rare ones."""
+        self.model.eval()
+        prior = prior_of(self.counts).log()
+        evaluators = [Evaluator(self.dataset, at=(20, 50), mode="predcls") for _ in balances]
+        for start in range(0, len(self.watched), TOGETHER):
+            chosen = slice(start, start + TOGETHER)
+            for record, result in zip(self.watched[chosen], self.model.relate(self._watched[chosen]), strict=True):
+                related, logits, pairs = result.pair_logits.sigmoid().cpu(), result.predicate_logits.cpu(), result.pairs.cpu().numpy()
+                for balance, evaluator in zip(balances, evaluators, strict=True):
+                    scores = (related[:, None] * (logits - balance * prior).softmax(-1)).numpy()
+                    evaluator.add(record, None, predicted(record, pairs, scores))
+        rows = []
+        for balance, evaluator in zip(balances, evaluators, strict=True):
+            figures = evaluator.figures()
+            names = ("R@20", "R@50", "mR@20", "mR@50", "PR@20")
+            rows.append({"balance": balance} | {name: float(figures[name] or 0) for name in names})
+        return rows
+
+
+def predicted(record: Record, pairs: np.ndarray, scores: np.ndarray) -> PredictedImage:
+    """Rows about a record's own segments: pairs (R, 2), scores (R, P)."""
+    sure = np.ones(len(record.segments))
+    categories = np.array([segment.category for segment in record.segments], np.int64)
+    return PredictedImage(record.image_id, categories, sure, ranked(pairs, scores, sure))

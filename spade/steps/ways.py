@@ -1,0 +1,143 @@
+"""The ways from a picture to a scene graph: which model, which names, and whose segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from spade.config import PredictConfig
+from spade.data.psg import Dataset
+from spade.device import pick_device
+from spade.diffusion.backbone import fingerprint
+from spade.errors import SpadeError
+from spade.files import canonical_hash, sha256_file
+from spade.loading import (
+    describe,
+    describe_layout,
+    find_model,
+    load,
+    load_relater,
+    model_fingerprint,
+    model_nodes,
+    nodes_of,
+    packaged,
+)
+from spade.scene_graph import Prediction, SceneGraph
+from spade.segmentation.given import GivenSegments
+from spade.segmentation.pretrained import PretrainedSegmenter, resolve_segmenter
+from spade.steps.common import Run, no_source
+from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
+
+Answer = Callable[[Path, Image.Image], Prediction]
+Segments = Callable[[Path, Image.Image], SceneGraph]
+
+
+@dataclass(frozen=True)
+class Way:
+    """``start`` loads what is needed, and gives the answer to a picture and what the model says of itself."""
+
+    model: Path
+    prints: dict[str, str]
+    start: Callable[[], tuple[Answer, dict[str, Any]]]
+    note: str = ""
+
+
+def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[Path], run: Run) -> Way:
+    """Pictures alone go through a diffusion model; given or found segments through a model of layout, or the one that is named."""
+    by_segments = config.segments is not None or config.segmenter is not None
+    folder = choose_model(config.model, run, ("layout",) if by_segments else ("diffusion",))
+    if not by_segments:
+        trained = describe(folder).vocabulary
+        words = _vocabulary(config, trained if dataset is None else dataset.vocabulary)
+        return Way(folder, _prints(folder, words), lambda: _looking(config, folder, words), _note(folder))
+    if model_nodes(folder) == "layout":
+        words = _vocabulary(config, describe_layout(folder).vocabulary)
+        prints, segments = _segments(config, paths)
+        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, words, segments(), run))
+    words = _vocabulary(config, describe(folder).vocabulary)
+    prints, segments = _segments(config, paths)
+    return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))
+
+
+def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusion",)) -> Path:
+    """The model to use: the one named, the workspace's newest of these kinds (or that of ``--from``), or the packaged one; says which."""
+    if model is not None:
+        no_source(run, "a command with --model")
+        return find_model(model, nodes)
+    newest = run.workspace.newest("train-relations", run.source, fits=lambda artifact: nodes_of(artifact) in nodes)
+    if newest is not None:
+        run.report.say(f"model: train-relations/{newest.key} of this workspace")
+        return newest.path
+    what = "tiny one" if nodes[0] == "diffusion" else "relations of labels and boxes, learned from PSG's annotation"
+    run.report.say(f"model: the packaged {what} (no other trained in this workspace)")
+    return packaged(nodes[0])
+
+
+def _looking(config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments | None = None) -> tuple[Answer, dict[str, Any]]:
+    """A diffusion model, on its own segments or on others'."""
+    model = load(folder, config.device, config.dtype, config.fusion)
+    if segments is None:
+        return lambda path, picture: model.predict(picture, words, config.top, config.min_score), model.facts
+
+    def answer(path: Path, picture: Image.Image) -> Prediction:
+        return model.relate_segments(picture, segments(path, picture), words, config.top, config.min_score)
+
+    return answer, model.facts
+
+
+def _relating(config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments, run: Run) -> tuple[Answer, dict[str, Any]]:
+    """A model of labels and boxes; says once what each label that it does not know stands for."""
+    relater = load_relater(folder, config.device, config.balance)
+    told: set[str] = set()
+
+    def answer(path: Path, picture: Image.Image) -> Prediction:
+        found = relater.predict(segments(path, picture), words, config.top, config.min_score)
+        for label, taken in found.graph.model["labels"].items():
+            if label not in told:
+                run.report.say(f'label "{label}": not known by name, stands for {taken}')
+        told.update(found.graph.model["labels"])
+        return found
+
+    return answer, relater.facts
+
+
+def _segments(config: PredictConfig, paths: Sequence[Path]) -> tuple[dict[str, str], Callable[[], Segments]]:
+    """What the segments depend on, and a function that opens their source."""
+    if config.segments is not None:
+        given = GivenSegments(config.segments)
+        pngs = [png for path in paths if (png := given.png_of(path)) is not None and png.is_file()]
+        print_ = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
+        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size)
+    assert config.segmenter is not None
+    source = config.segmenter
+
+    def start() -> Segments:
+        segmenter = PretrainedSegmenter(source, pick_device(config.device))
+        return lambda path, picture: segmenter(picture, path.name)
+
+    return {"segmenter": fingerprint(resolve_segmenter(source))}, start
+
+
+def _prints(folder: Path, words: Vocabulary) -> dict[str, str]:
+    return {"model": model_fingerprint(folder), "vocabulary": canonical_hash(words.to_json())}
+
+
+def _note(folder: Path) -> str:
+    if describe(folder).backbone != "tiny":
+        return ""
+    return "note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses"
+
+
+def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:
+    """The user's labels where given, the model's training list elsewhere."""
+    chosen = trained if config.vocab is None else user_vocabulary(config.vocab, trained)
+    if config.predicates is not None:
+        read = read_vocabulary(config.predicates, (), section="predicates")
+        if not read.predicates:
+            raise SpadeError(f"{config.predicates}: no predicate found; write one a line, for example: holding")
+        chosen = Vocabulary(chosen.objects, read.predicates)
+    return chosen

@@ -1,0 +1,124 @@
+import gzip
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from spade.data.codecs import write_panoptic
+from spade.errors import SpadeError
+from spade.files import write_json
+from spade.scene_graph import Relation, SceneGraph, Segment
+from spade.segmentation.given import GivenSegments
+
+IDS = np.zeros((6, 8), np.uint32)
+IDS[:3], IDS[3:, :4] = 70_000, 9
+
+
+def graph(**changes):
+    segments = (Segment(70_000, "sky", 1, False, 0.5, (0, 0, 8, 3), 24), Segment(9, "dog", 0, True, 0.9, (0, 3, 4, 6), 12))
+    facts = {"relations": (Relation(9, 70_000, "over", 0.4),), "objects": ("dog", "sky"), "predicates": ("over",)} | changes
+    return SceneGraph("a.jpg", 8, 6, segments, panoptic=IDS, **facts)
+
+
+def coco(folder, **changes):
+    document = {
+        "images": [{"id": 5, "file_name": "a.jpg", "width": 8, "height": 6}],
+        "annotations": [
+            {
+                "image_id": 5,
+                "file_name": "a.png",
+                "segments_info": [
+                    {"id": 70_000, "category_id": 187, "iscrowd": 0},
+                    {"id": 9, "category_id": 18, "iscrowd": 0},
+                    {"id": 4, "category_id": 18, "iscrowd": 0},  # without a pixel
+                ],
+            }
+        ],
+        "categories": [
+            {"id": 18, "name": "dog", "isthing": 1, "supercategory": "animal"},
+            {"id": 187, "name": "sky-other-merged", "isthing": 0, "supercategory": "sky"},
+        ],
+    } | changes
+    write_json(folder / "panoptic_val.json", document)
+    return folder / "panoptic_val.json"
+
+
+def test_a_scene_graph_gives_its_segments_and_not_its_relations(tmp_path):
+    write_panoptic(tmp_path / "a.png", IDS)
+    write_json(tmp_path / "a.json", graph().to_json("a.png"))
+    found = GivenSegments(tmp_path / "a.json").of(tmp_path / "elsewhere" / "a.jpg", (8, 6))
+    assert found.segments == graph().segments
+    assert found.relations == ()
+    assert np.array_equal(found.panoptic, IDS)
+
+
+@pytest.mark.parametrize("place", ["panoptic_val", "panoptic", "."])
+def test_coco_panoptic_with_its_pngs_in_the_usual_places(tmp_path, place):
+    path = coco(tmp_path)
+    write_panoptic(tmp_path / place / "a.png", IDS)
+    given = GivenSegments(path)
+    found = given.of(tmp_path / "a.jpg", (8, 6))
+    assert [(s.label, s.category_id, s.is_thing, s.bbox, s.area) for s in found.segments] == [
+        ("sky-other-merged", 1, False, (0, 0, 8, 3), 24),
+        ("dog", 0, True, (0, 3, 4, 6), 12),
+    ]
+    assert given.labels[0].supercategory == "animal"
+    assert given.png_of(tmp_path / "a.jpg") == (tmp_path / place / "a.png").resolve() or given.png_of(tmp_path / "a.jpg").samefile(
+        tmp_path / place / "a.png"
+    )
+
+
+def test_a_world_is_a_psg_file(world):
+    given = GivenSegments(world / "psg.json")
+    found = given.of(world / "images" / "000004.png", (128, 128))
+    record = next(r for r in json.loads((world / "psg.json").read_text())["data"] if r["file_name"].endswith("000004.png"))
+    assert {s.id for s in found.segments} == {s["id"] for s in record["segments_info"]}
+    assert {s.id: s.area for s in found.segments} == {s["id"]: s["area"] for s in record["segments_info"]}
+    packed = world.parent / "packed"
+    shutil.copytree(world / "panoptic", packed / "panoptic")
+    (packed / "psg.json.gz").write_bytes(gzip.compress((world / "psg.json").read_bytes()))
+    assert GivenSegments(packed / "psg.json.gz").of(world / "000004.png", (128, 128)).segments == found.segments
+
+
+def test_real_coco_panoptic(shared):
+    folder = shared / "data" / "coco_panoptic_sample"
+    found = GivenSegments(folder / "panoptic.json").of(folder / "images" / "000000142238.jpg", (640, 427))
+    document = json.loads((folder / "panoptic.json").read_text())
+    (annotation,) = [a for a in document["annotations"] if a["file_name"] == "000000142238.png"]
+    boxes = {
+        s["id"]: [s["bbox"][0], s["bbox"][1], s["bbox"][0] + s["bbox"][2], s["bbox"][1] + s["bbox"][3]] for s in annotation["segments_info"]
+    }
+    assert {s.id: list(s.bbox) for s in found.segments} == boxes
+    assert {s.id: s.area for s in found.segments} == {s["id"]: s["area"] for s in annotation["segments_info"]}
+
+
+def test_refusals(tmp_path):
+    path = coco(tmp_path)
+    given = GivenSegments(path)
+    with pytest.raises(SpadeError, match=r"no segments of b\.jpg; its pictures are a\.jpg\."):
+        given.of(tmp_path / "b.jpg", (8, 6))
+    with pytest.raises(SpadeError, match="no such panoptic png"):
+        given.of(tmp_path / "a.jpg", (8, 6))
+    write_panoptic(tmp_path / "a.png", IDS)
+    with pytest.raises(SpadeError, match="is 9 x 6, its segments are 8 x 6"):
+        GivenSegments(path).of(tmp_path / "a.jpg", (9, 6))
+    for content, told in (
+        ("rubbish", "is no json object"),
+        ("[]", "is no json object"),
+        ('{"a": 1}', "its top-level names are a"),
+        ("{}", "none"),
+    ):
+        (tmp_path / "x.json").write_text(content)
+        with pytest.raises(SpadeError, match=told):
+            GivenSegments(tmp_path / "x.json")
+    for missing in (tmp_path / "nowhere.json", tmp_path):
+        with pytest.raises(SpadeError, match=re.escape(f"{missing}: cannot be read")):
+            GivenSegments(missing)
+    for changes in ({"annotations": [{}]}, {"annotations": [{"image_id": 7, "file_name": "a.png", "segments_info": []}]}, {"images": 3}):
+        with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
+            GivenSegments(coco(tmp_path, **changes))
+    out = {"annotations": [{"image_id": 5, "file_name": "../a.png", "segments_info": []}]}
+    with pytest.raises(SpadeError, match="leaves its folder"):
+        GivenSegments(coco(tmp_path, **out))

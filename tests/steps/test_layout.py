@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+import spade
+from spade.config import EvalConfig, PredictConfig, RelationsConfig
+from spade.errors import SpadeError
+from spade.scene_graph import read_scene_graph
+from spade.steps import evaluate, predict, train_relations
+from spade.steps.common import Run
+from spade.workspace import Workspace
+from tests.segmentation.test_pretrained import mask2former
+
+SMALL = {"nodes": "layout", "width": 32, "layers": 1, "batch_size": 4}
+
+
+@pytest.fixture(scope="module")
+def trained(world, tmp_path_factory):
+    run = Run(Workspace(tmp_path_factory.mktemp("layout") / "w"))
+    return run, train_relations.run(RelationsConfig(data=world, epochs=3, **SMALL), run)
+
+
+def payload(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir() if p.name not in ("manifest.json", ".lock")}
+
+
+def test_what_is_written(trained):
+    _, done = trained
+    assert {"layout.safetensors", "model.json", "curves.jsonl", "curves.png", "balance.jsonl", "balance.png"} <= set(payload(done.path))
+    facts = json.loads((done.path / "model.json").read_text())
+    assert facts["nodes"] == "layout"
+    assert facts["balance"] == done.result["balance"]
+    rows = [json.loads(line) for line in (done.path / "balance.jsonl").read_text().splitlines()]
+    best = max(row["R@20"] + row["mR@20"] for row in rows)
+    assert next(r["R@20"] + r["mR@20"] for r in rows if r["balance"] == facts["balance"]) == best
+    curves = [json.loads(line) for line in (done.path / "curves.jsonl").read_text().splitlines()]
+    assert curves[-1]["rel"] < curves[1]["rel"], "it learns"
+
+
+def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(trained, world, tmp_path, monkeypatch):
+    _, done = trained
+    config = RelationsConfig(data=world, epochs=3, **SMALL)
+    again = train_relations.run(config, Run(Workspace(tmp_path / "again")))
+    assert payload(again.path) == payload(done.path)
+
+    from spade.steps.layout_training import LayoutTraining
+
+    losses, seen = LayoutTraining.losses, []
+
+    def killed(self, batch):
+        seen.append(batch)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return losses(self, batch)
+
+    monkeypatch.setattr(LayoutTraining, "losses", killed)
+    run = Run(Workspace(tmp_path / "killed"))
+    with pytest.raises(KeyboardInterrupt):
+        train_relations.run(config, run)
+    monkeypatch.setattr(LayoutTraining, "losses", losses)
+    assert payload(train_relations.run(config, run).path) == payload(done.path)
+
+
+def test_eval_takes_it_in_predcls_and_only_there(trained, world):
+    run, done = trained
+    result = evaluate.run(EvalConfig(data=world, mode="predcls"), run).result
+    assert result["model"] == str(done.path)
+    with pytest.raises(SpadeError, match=r"finds none; use --mode predcls"):
+        evaluate.run(EvalConfig(data=world, model=done.path), Run(run.workspace))
+
+
+def test_predict_relates_given_segments(trained, world, tmp_path):
+    run, done = trained
+    scene = world / "images" / "000004.png"
+    config = PredictConfig(images=(str(scene),), segments=world / "psg.json", min_score=0.0)
+    found = read_scene_graph(predict.run(config, run).path / "000004.json")
+    record = next(r for r in json.loads((world / "psg.json").read_text())["data"] if r["file_name"].endswith("000004.png"))
+    assert {s.id for s in found.segments} == {s["id"] for s in record["segments_info"]}
+    assert found.model["name"] == done.path.name
+    assert found.relations
+    assert predict.run(config, run).cached
+    # From Python, the same.
+    graph = spade.load_relater(done.path)(found, min_score=0.0)
+    assert [(r.subject, r.predicate, r.object) for r in graph.relations] == [(r.subject, r.predicate, r.object) for r in found.relations]
+
+
+def test_segments_of_one_prediction_are_taken_by_the_next_and_by_a_model_that_looks(world, tmp_path):
+    run = Run(Workspace(tmp_path / "w"))
+    scene = world / "images" / "000004.png"
+    first = predict.run(PredictConfig(images=(str(scene),)), run)
+    before = read_scene_graph(first.path / "000004.json")
+    config = PredictConfig(images=(str(scene),), segments=first.path / "000004.json", model=spade.loading.packaged("diffusion"))
+    after = read_scene_graph(predict.run(config, run).path / "000004.json")
+    assert after.segments == before.segments
+    assert (after.panoptic == before.panoptic).all()
+
+
+def test_predict_with_a_segmenter(trained, world, tmp_path):
+    run, _ = trained
+    folder = mask2former(tmp_path / "segmenter")
+    scene = world / "images" / "000004.png"
+    done = predict.run(PredictConfig(images=(str(scene),), segmenter=str(folder)), run)
+    graph = read_scene_graph(done.path / "000004.json")
+    assert (graph.width, graph.height) == (128, 128)
+    assert graph.model["nodes"] == "layout"
+
+
+def test_a_picture_without_segments_is_skipped_and_named(trained, world, tmp_path):
+    run, _ = trained
+    shutil.copy(world / "images" / "000004.png", tmp_path / "stranger.png")
+    images = (str(world / "images" / "000004.png"), str(tmp_path / "stranger.png"))
+    done = predict.run(PredictConfig(images=images, segments=world / "psg.json"), run)
+    assert done.result["graphs"] == ["000004.json"]
+    assert "no segments of stranger.png" in done.result["skipped"][0]
+
+
+def test_training_with_text_embeddings_and_a_predicate_that_it_did_not_have(world, tmp_path):
+    run = Run(Workspace(tmp_path / "w"))
+    done = train_relations.run(RelationsConfig(data=world, epochs=1, clip="tiny", **SMALL), run)
+    (tmp_path / "p.txt").write_text("riding\nwatching over\n")
+    scene = str(world / "images" / "000004.png")
+    config = PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt", min_score=0.0)
+    graph = read_scene_graph(predict.run(config, run).path / "000004.json")
+    assert graph.predicates == ("riding", "watching over")
+    assert graph.model["name"] == done.path.name
+
+
+def test_refusals(trained, world, tmp_path):
+    run, done = trained
+    for options, told in (
+        ({"unions": True}, "--unions: needs pixels"),
+        ({"maps": True}, "--maps: needs pixels"),
+        ({"masks_from": tmp_path}, "--masks-from: needs pixels"),
+    ):
+        with pytest.raises(SpadeError, match=told):
+            RelationsConfig(data=world, nodes="layout", **options)
+    with pytest.raises(SpadeError, match="--clip tiny: here it belongs to --nodes layout"):
+        RelationsConfig(data=world, clip="tiny")
+    with pytest.raises(SpadeError, match="name the data set"):
+        train_relations.run(RelationsConfig(nodes="layout"), run)
+    with pytest.raises(SpadeError, match="leave one of the two out"):
+        PredictConfig(images=("a",), segments=tmp_path, segmenter="b/c")
+    scene = str(world / "images" / "000004.png")
+    (tmp_path / "p.txt").write_text("juggling\n")
+    with pytest.raises(SpadeError, match='predicate "juggling"'):
+        predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt"), run)
+    with pytest.raises(SpadeError, match=r"needs segments; use it with --segments or --segmenter"):
+        predict.run(PredictConfig(images=(scene,), model=done.path), Run(run.workspace))
+    with pytest.raises(SpadeError, match="is a model that looks at pictures"):
+        spade.load_relater(spade.loading.packaged("diffusion"))
+    with pytest.raises(SpadeError, match="is a model of labels and boxes"):
+        spade.load(done.path)

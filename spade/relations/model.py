@@ -34,6 +34,7 @@ class RelationConfig:
     facts: int = BASIC  # of that geometry; DETAILED is what new heads get
     edges: bool = False  # attention of the graph transformer weighs that geometry
     dropout: float = 0.0
+    look: bool = True  # pairs attend to the picture or, without pixels, to all segments
     gate: bool = False  # by the same geometry, SPADE++'s role gate
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
     maps: bool = False  # the UNet's attention to a predicate adds to its score
@@ -163,7 +164,9 @@ class RelationHeads(nn.Module):
         """
         refined, present = self.refine(images)
         absent = None
-        if memory is None:
+        if not self.config.look:
+            memory = refined.new_zeros((len(images), 1, self.config.width))
+        elif memory is None:
             memory, absent = refined, ~present & present.any(1, keepdim=True)  # where there is no segment there is no pair either
         similarity = [own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)

@@ -99,7 +99,7 @@ def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> Layout
     words: LearnedWords | TextWords
     vocabulary = dataset.vocabulary
     if config.clip is None:
-        words = LearnedWords(len(vocabulary.objects), max(1, len(table.groups)), len(vocabulary.predicates), LABEL, config.withheld)
+        words = LearnedWords(len(table.labels), max(1, len(table.groups)), len(vocabulary.predicates), LABEL, config.withheld)
         size = LABEL
     else:
         clip = load_clip(config.clip, pick_device(config.device))
@@ -120,6 +120,7 @@ def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> Layout
         dropout=config.dropout or 0.0,
         gate=config.gate,
         contrast=config.contrast,
+        look=config.look,
         pairs=PAIRS,
     )
     return LayoutModel(RelationHeads(heads), words)

@@ -52,6 +52,7 @@ def train_relations(
     dropout: Annotated[
         float | None, typer.Option(min=0, max=1, help="In graph and relation decoder (default: 0.2 with --nodes layout, else 0).")
     ] = None,
+    look: Annotated[bool, typer.Option(help="Let pairs attend to the picture or, with --nodes layout, to all segments.")] = True,
     withheld: Annotated[
         float, typer.Option(min=0, max=1, help="With --nodes layout: share of labels hidden in training, so that unknown ones can be told.")
     ] = 0.1,
@@ -99,6 +100,7 @@ def train_relations(
         contrast=contrast,
         edges=edges,
         dropout=dropout,
+        look=look,
         withheld=withheld,
         void=void,
         masks_from=masks_from,

@@ -164,6 +164,8 @@ OPTIONS = [
     {"unions": True},
     {"maps": True},
     {"contrast": 0.5},
+    {"look": False},
+    {"edges": True, "dropout": 0.1},
 ]
 
 

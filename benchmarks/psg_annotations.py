@@ -1,0 +1,267 @@
+"""Relations of labels and boxes on real PSG annotations: predicate classification on a dev list of training records, baselines beside it.
+
+Networks are trained as ``spade train-relations --nodes layout`` trains; every choice (best epoch, balance) is made on a tenth of the
+training records, dev is read once a model. Rows are appended as they finish, trainings resume.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from common import Results, spread
+from psg_baselines import Boosting, Frequency, Scorer
+
+from spade.config import RelationsConfig
+from spade.data.psg import Dataset, Record, load_psg
+from spade.errors import SpadeError
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.groups import FAR, Facts, part, positional_predicates
+from spade.evaluation.recall import Recalls
+from spade.files import sha256_file, write_bytes
+from spade.naming import NameTable
+from spade.relations.layout import Layout, LayoutModel
+from spade.relations.losses import prior_of
+from spade.steps.layout_training import BALANCES, LayoutTraining, layouts_of, predicted
+from spade.steps.train_layout import balanced, build
+from spade.training import Optimisation, fit
+from spade.weights import load_weights, to_bytes
+
+AT, SEEDS = (20, 50, 100), (0, 1, 2)
+SHARED = Path(os.environ.get("SPADE_SHARED", Path(__file__).parents[2] / "shared"))
+PSG = SHARED / "data" / "psg_train_subset" / "psg_subset.json.gz"
+FULL = RelationsConfig(nodes="layout", layers=3, edges=True, dropout=0.2, init="scratch", epochs=12, batch_size=32, learning_rate=1e-3)
+NETWORKS = {
+    "pairwise": replace(FULL, layers=1, context=(), look=False, width=192),  # of the full one's size, blind to other segments
+    "rgt-none": replace(FULL, context=()),
+    "rgt-neighbours": replace(FULL, context=("near",)),
+    "rgt-others": replace(FULL, context=("far",)),
+    "rgt-full": FULL,
+}
+HIDDEN = "rgt-full, a fifth of the labels hidden"
+
+
+def main() -> None:
+    """Baselines, networks, and labels that training did not show."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
+    parser.add_argument("--json", action="store_true", help="print the result as json")
+    parser.add_argument("--work", type=Path, default=Path("psg-work"), help="folder of the trained networks")
+    parser.add_argument("--models", default="", help="only these, with commas")
+    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
+    options = parser.parse_args()
+    if not PSG.is_file():
+        raise SystemExit(f"{PSG}: the records are not there; SPADE_SHARED names the folder that holds data/psg_train_subset")
+    results = Results("psg_annotations", options, SEEDS, sha256_file(PSG)[:16])
+    jobs = [(name, seed) for name in ("frequency", "boosting", *NETWORKS, HIDDEN) for seed in (SEEDS[:1] if name == "frequency" else SEEDS)]
+    wanted = [name.strip() for name in options.models.split(",") if name.strip()]
+    jobs = [job for job in jobs if (not wanted or job[0] in wanted) and not results.has({"model": job[0], "point": "recall"})]
+    if options.quick:
+        jobs = [job for job in jobs if job[1] == 0]
+    runs: dict[str, list[Rows]] = {}
+    with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        for (name, _), rows in zip(jobs, pool.map(_run, [(*job, options.work, options.quick) for job in jobs]), strict=True):
+            runs.setdefault(name, []).append(rows)
+            if len(runs[name]) == sum(job[0] == name for job in jobs):
+                for place, (setting, first) in enumerate(runs[name][0]):
+                    results.add(setting, {metric: spread([run[place][1][metric] for run in runs[name]]) for metric in first})
+    results.show(options)
+
+
+Rows = list[tuple[dict[str, str], dict[str, float | None]]]
+
+
+@lru_cache(maxsize=1)
+def data(quick: bool) -> tuple[Dataset, list[Record], list[Record]]:
+    """The data set, the records to learn from (without psg_mini's pictures, which tests use), and dev."""
+    dataset = load_psg(PSG)
+    mini = {str(row["coco_image_id"]) for row in json.loads((SHARED / "data" / "psg_mini" / "psg.json").read_text("utf-8"))["data"]}
+    training = [r for r in dataset.split("train") if r.training_triples() and r.coco_image_id not in mini]
+    dev = dataset.split("test")
+    return (dataset, training[:400], training[400:500]) if quick else (dataset, training, dev)
+
+
+def _run(job: tuple[str, int, Path, bool]) -> Rows:
+    name, seed, work, quick = job
+    if name in ("frequency", "boosting"):
+        return _baseline(name, seed, quick)
+    return _network(name, seed, work, quick)
+
+
+def _network(name: str, seed: int, work: Path, quick: bool) -> Rows:
+    dataset, training, dev = data(quick)
+    hide = name == HIDDEN
+    config = replace(FULL if hide else NETWORKS[name], seed=seed, epochs=1 if quick else FULL.epochs)
+    table, hidden = shown(dataset, seed if hide else None)
+    model, job, minutes = trained(
+        config, dataset, training, table, None if quick else work / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    )
+    layouts = layouts_of(dev, table, dataset)
+    if hide:
+        return _hidden(model, dataset, dev, layouts, hidden)
+    points, prior = {"recall": 0.0, "balanced": balanced(job.curve(BALANCES))}, prior_of(job.counts).log()
+    began, evaluators = time.perf_counter(), {point: Evaluator(dataset, at=AT, mode="predcls") for point in points}
+    outputs = list(answers(model, layouts))
+    milliseconds = 1000 * (time.perf_counter() - began) / len(dev)
+    for record, (pairs, related, logits) in zip(dev, outputs, strict=True):
+        for point, balance in points.items():
+            scores = (related[:, None] * (logits - balance * prior).softmax(-1)).numpy()
+            evaluators[point].add(record, None, predicted(record, pairs, scores))
+    counts = {"parameters": sum(p.numel() for p in model.parameters()), "minutes": minutes, "milliseconds a picture": milliseconds}
+    return [
+        ({"model": name, "point": point}, figures(evaluators[point], dataset, job.counts) | {"balance": points[point]} | counts)
+        for point in points
+    ]
+
+
+def trained(
+    config: RelationsConfig, dataset: Dataset, training: Sequence[Record], table: NameTable, place: Path | None
+) -> tuple[LayoutModel, LayoutTraining, float]:
+    """A network after its training, as the step trains it; also its training data and the minutes of the last run. Found done in place."""
+    torch.manual_seed(config.seed)
+    model = build(config, dataset, table)
+    job = LayoutTraining(model, table, dataset, training, config)
+    done = None if place is None else place.with_suffix(".safetensors")
+    if done is not None and done.is_file():
+        load_weights(model, done, "remove it")
+        return model.eval(), job, float(place.with_suffix(".minutes").read_text())  # type: ignore[union-attr]
+    state = None if place is None else place.with_suffix(".state")
+    began = time.perf_counter()
+    fit(
+        dict(model.named_parameters()),
+        Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05),
+        partial(job.batches, config.batch_size, config.seed),
+        job.losses,
+        job.watch,
+        "score",
+        state,
+        [place.name if place else "", str(config)],
+        lambda steps, done, total: steps,
+        lambda line: None,
+    )
+    minutes = (time.perf_counter() - began) / 60
+    if place is not None and state is not None and done is not None:
+        write_bytes(place.with_suffix(".minutes"), str(minutes).encode())
+        write_bytes(done, to_bytes(model.state_dict()))
+        state.unlink()
+    return model.eval(), job, minutes
+
+
+@torch.no_grad()
+def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Any:
+    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), picture by picture."""
+    model.eval()
+    for start in range(0, len(layouts), 32):
+        for result in model.relate(layouts[start : start + 32]):
+            yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits
+
+
+def shown(dataset: Dataset, seed: int | None) -> tuple[NameTable, np.ndarray]:
+    """The table of names that training sees, and which of all names (C,) are hidden from it: none, or a fifth by a seed."""
+    labels = dataset.vocabulary.objects
+    hidden = np.zeros(len(labels), bool)
+    if seed is not None:
+        hidden[np.random.default_rng([7, seed]).permutation(len(labels))[: len(labels) // 5]] = True
+    groups = NameTable.of(labels).groups
+    return NameTable([label for label, out in zip(labels, hidden, strict=True) if not out], groups), hidden
+
+
+def _hidden(model: LayoutModel, dataset: Dataset, dev: Sequence[Record], layouts: Sequence[Layout], hidden: np.ndarray) -> Rows:
+    """Triplets that touch a hidden label, which stands for its supercategory or for an unknown; the others beside them."""
+    rows: Rows = []
+    for told in ("supercategory", "unknown"):
+        given = layouts
+        if told == "unknown":
+            given = [replace(one, group=one.group.masked_fill(one.category < 0, -1)) for one in layouts]
+        evaluator = Evaluator(dataset, at=AT, mode="predcls")
+        for record, (pairs, related, logits) in zip(dev, answers(model, given), strict=True):
+            evaluator.add(record, None, predicted(record, pairs, (related[:, None] * logits.softmax(-1)).numpy()))
+        recalls = _recalls(evaluator, dataset)
+        facts = Facts.of(recalls)
+        touched = hidden[facts.subject] | hidden[facts.object]
+        for labels, chosen in (("hidden", touched), ("shown", ~touched)):
+            found = part(recalls, chosen)
+            metrics = {f"R@{k}": _percent(found[f"R@{k}"]) for k in AT} | {"triplets": float(chosen.sum())}
+            rows.append(({"model": HIDDEN, "point": "recall", "labels": labels, "told": told}, metrics))
+    return rows
+
+
+def _baseline(name: str, seed: int, quick: bool) -> Rows:
+    dataset, training, dev = data(quick)
+    began = time.perf_counter()
+    scorer: Scorer = Frequency(dataset, training) if name == "frequency" else Boosting(dataset, training, seed, quick)
+    minutes = (time.perf_counter() - began) / 60
+    watched = scorer.watched
+    prior = np.log(prior_of(torch.from_numpy(scorer.counts)).numpy())
+
+    def judged(records: Sequence[Record], balance: float) -> Evaluator:
+        evaluator = Evaluator(dataset, at=AT, mode="predcls")
+        for record in records:
+            pairs, scores = scorer(record)
+            evaluator.add(record, None, predicted(record, pairs, _balanced(scores, balance, prior)))
+        return evaluator
+
+    curve = []
+    for balance in BALANCES:
+        own = judged(watched, balance).figures()
+        curve.append({"balance": balance, "R@20": own["R@20"] or 0.0, "mR@20": own["mR@20"] or 0.0})
+    points = {"recall": 0.0, "balanced": balanced(curve)}
+    return [
+        (
+            {"model": name, "point": point},
+            figures(judged(dev, balance), dataset, torch.from_numpy(scorer.counts)) | {"balance": balance, "minutes": minutes},
+        )
+        for point, balance in points.items()
+    ]
+
+
+def _balanced(scores: np.ndarray, balance: float, prior: np.ndarray) -> np.ndarray:
+    """Scores (R, P) with the prior taken off P(predicate | pair); P(pair) stays."""
+    related = scores.sum(1, keepdims=True)
+    even = scores * np.exp(-balance * prior)
+    return even * related / np.maximum(even.sum(1, keepdims=True), 1e-12)
+
+
+def figures(evaluator: Evaluator, dataset: Dataset, counts: torch.Tensor) -> dict[str, float | None]:
+    """All figures of a row, in percent."""
+    own, recalls = evaluator.figures(), _recalls(evaluator, dataset)
+    facts = Facts.of(recalls)
+    names = [f"{name}@{k}" for name in ("R", "mR", "ngR", "PR") for k in AT]
+    out = {name: _percent(own[name]) for name in names} | {"top1": _percent(own[f"A@{AT[-1]}"])}
+    order = torch.argsort(counts, descending=True, stable=True).tolist()
+    positional = [i for i, name in enumerate(dataset.predicates) if name in positional_predicates()]
+    others = [i for i in range(len(dataset.predicates)) if i not in positional]
+    groups = {"positional": positional, "other": others, "frequent": order[:10], "middle": order[10:30], "rare": order[30:]}
+    for name, members in groups.items():
+        found = part(recalls, np.isin(facts.predicate, members), members)
+        out |= {f"{metric}@20 {name}": _percent(found[f"{metric}@20"]) for metric in ("R", "mR")}
+    for name, chosen in (("near", facts.distance <= FAR), ("far", facts.distance > FAR)):
+        out[f"R@20 {name}"] = _percent(part(recalls, chosen)["R@20"])
+    return out
+
+
+def _recalls(evaluator: Evaluator, dataset: Dataset) -> Recalls:
+    return Recalls([j for j in evaluator.judged if j.record.relations], evaluator.rules, len(dataset.predicates), AT)
+
+
+def _percent(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SpadeError as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,128 @@
+"""What a network of labels and boxes has to beat on PSG: the frequency of label pairs, and gradient boosting on the same facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import permutations
+from typing import Protocol
+
+import numpy as np
+import torch
+from sklearn.ensemble import HistGradientBoostingClassifier
+
+from spade.data.psg import Dataset, Record, watched_part
+from spade.relations.pairs import DETAILED, pair_geometry
+
+
+class Scorer(Protocol):
+    """Scores of a record's ordered pairs; ``counts`` (P,) of the predicates it was fitted on, ``watched`` the records it was not."""
+
+    counts: np.ndarray
+    watched: list[Record]
+
+    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (R, 2) and P(pair) x P(predicate | pair), (R, P)."""
+
+
+def all_pairs(count: int) -> np.ndarray:
+    """Every ordered pair of segments, (R, 2)."""
+    return np.array(list(permutations(range(count), 2)), np.int64).reshape(-1, 2)
+
+
+def classes(record: Record) -> np.ndarray:
+    """(N,) of a record's segments."""
+    return np.array([segment.category for segment in record.segments], np.int64)
+
+
+def predicate_counts(records: Sequence[Record], predicates: int) -> np.ndarray:
+    """(P,) over all triples that training uses."""
+    told = [p for record in records for _, _, p in record.training_triples()]
+    return np.bincount(told, minlength=predicates).astype(np.float32)
+
+
+class Frequency:
+    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates' own frequency."""
+
+    def __init__(self, dataset: Dataset, records: Sequence[Record]) -> None:
+        learned, self.watched = watched_part(list(records))
+        size, names = len(dataset.classes), len(dataset.predicates)
+        both, told = np.zeros((size, size)), np.zeros((size, size, names))
+        for record in learned:
+            own, pairs = classes(record), all_pairs(len(record.segments))
+            np.add.at(both, (own[pairs[:, 0]], own[pairs[:, 1]]), 1)
+            for s, o, p in record.training_triples():
+                told[own[s], own[o], p] += 1
+        self.counts = predicate_counts(learned, names)
+        prior = (told.sum((0, 1)) + 1) / (told.sum() + names)
+        related = (told.sum(-1) + told.sum() / both.sum()) / (both + 1)
+        self.table = related[..., None].clip(max=1) * (told + prior) / (told.sum(-1, keepdims=True) + 1)
+
+    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (R, 2) and scores (R, P)."""
+        pairs, own = all_pairs(len(record.segments)), classes(record)
+        return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
+
+
+class Boosting:
+    """Gradient boosting on labels and the pair geometry that networks get: one learner for P(pair), one for P(predicate | pair).
+
+    The watched records say when to stop. Pairs without a relation are thinned to five for each with one, and P(pair) is put right for it.
+    """
+
+    def __init__(self, dataset: Dataset, records: Sequence[Record], seed: int, quick: bool = False) -> None:
+        learned, self.watched = watched_part(list(records))
+        self.names = len(dataset.predicates)
+        self.counts = predicate_counts(learned, self.names)
+        rng = np.random.default_rng(seed)
+        tables = [_table(own, rng, 5) for own in (learned, self.watched)]
+        (facts, said), (other, right) = tables
+        options = {
+            "max_iter": 20 if quick else 400,
+            "learning_rate": 0.1,
+            "categorical_features": [0, 1],
+            "early_stopping": True,
+            "n_iter_no_change": 10,
+            "random_state": seed,
+        }
+        self.related = HistGradientBoostingClassifier(max_leaf_nodes=63, **options)
+        self.related.fit(facts, said >= 0, X_val=other, y_val=right >= 0)
+        self.named = HistGradientBoostingClassifier(max_leaf_nodes=15, min_samples_leaf=10, **options)
+        known = (right >= 0) & np.isin(right, said)
+        self.named.fit(facts[said >= 0], said[said >= 0], X_val=other[known], y_val=right[known])
+        pairs = sum(len(record.segments) * (len(record.segments) - 1) for record in learned)
+        self.thinned = float((said < 0).sum() / max(1, pairs - (said >= 0).sum()))
+
+    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
+        """Pairs (R, 2) and scores (R, P)."""
+        pairs = all_pairs(len(record.segments))
+        scores = np.zeros((len(pairs), self.names), np.float32)
+        if len(pairs):
+            facts = _facts(record, pairs)
+            odds = self.related.predict_proba(facts)[:, 1]
+            related = odds * self.thinned / (odds * self.thinned + 1 - odds)
+            scores[:, self.named.classes_] = related[:, None] * self.named.predict_proba(facts)
+        return pairs, scores
+
+
+def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> tuple[np.ndarray, np.ndarray]:
+    """Facts (M, F) and predicates (M,) of all annotated pairs, one predicate each, and of some that are not, -1."""
+    rows, said = [], []
+    for record in records:
+        triples = record.training_triples()
+        told = {(s, o): p for s, o, p in (triples[i] for i in rng.permutation(len(triples)))}
+        pairs = all_pairs(len(record.segments))
+        answer = np.array([told.get((s, o), -1) for s, o in pairs.tolist()], np.int64)
+        empty = np.flatnonzero(answer < 0)
+        kept = np.concatenate([np.flatnonzero(answer >= 0), rng.permutation(empty)[: others * len(told)]])
+        rows.append(_facts(record, pairs[kept]))
+        said.append(answer[kept])
+    return np.concatenate(rows), np.concatenate(said)
+
+
+def _facts(record: Record, pairs: np.ndarray) -> np.ndarray:
+    """(R, F): both labels, both boxes in shares of the picture, and the detailed geometry of the pair."""
+    boxes = torch.tensor([segment.bbox for segment in record.segments]).float() / torch.tensor([record.width, record.height] * 2)
+    area = torch.tensor([segment.area for segment in record.segments]).float() / (record.width * record.height)
+    own = classes(record)
+    geometry = pair_geometry(boxes, area, torch.from_numpy(pairs), DETAILED).numpy()
+    return np.concatenate([own[pairs], boxes.numpy()[pairs].reshape(len(pairs), 8), geometry], axis=1)

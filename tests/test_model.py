@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -170,3 +171,48 @@ def test_bad_arguments_are_one_sentence(model):
         model(scene(0).image, top=-1)
     with pytest.raises(SpadeError, match="dtype int7"):
         spade.load(dtype="int7")
+
+
+def given(model, count, side=40, **words):
+    """``count`` given segments in stripes of one picture."""
+    numbers = np.zeros((side, side), np.int64)
+    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
+    vocabulary = Vocabulary(words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates))
+    categories = [n % len(vocabulary.objects) for n in range(count)]
+    picture = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+    return model.relate(model.look_given(picture, numbers, categories, vocabulary))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 200])
+def test_given_segments_however_many(model, count):
+    found = given(model, count)
+    assert len(found.graph.segments) == count
+    assert len(found.pairs) == min(model.heads.relations.config.pairs, count * max(0, count - 1))
+    assert np.isfinite(found.scores).all()
+
+
+def test_a_vocabulary_of_one_word_and_predicates_that_training_did_not_have(model, world):
+    picture = next((world / "images").glob("*.png"))
+    one = Vocabulary((model.vocabulary.objects[0],), ("hugging",))
+    graph = model.predict(picture, one, min_score=0.0).graph
+    assert {s.label for s in graph.segments} <= {one.names[0]}
+    assert {r.predicate for r in graph.relations} <= {"hugging"}
+    found = given(model, 3, objects=one.objects, predicates=one.predicates)
+    assert found.scores.shape == (6, 1)
+    assert np.allclose(found.scores[:, 0] + found.no_relation, 1, atol=1e-6), "the only predicate has all of P(pair)"
+
+
+def test_a_picture_with_nothing_to_find_has_no_pair(model):
+    graph = model(np.zeros((64, 64, 3), np.uint8), vocabulary=["zebra crossing"])
+    assert graph.relations == () or len(graph.segments) > 1
+
+
+def test_relations_of_segments_that_come_as_a_graph(model, world):
+    """The segments stay as they are; a label outside the vocabulary is added to it."""
+    picture = next((world / "images").glob("*.png"))
+    before = model(picture)
+    renamed = replace(before, segments=(replace(before.segments[0], label="robot"), *before.segments[1:]))
+    found = model.relate_segments(picture, renamed, min_score=0.0)
+    assert found.graph.segments == renamed.segments
+    assert {r.subject for r in found.graph.relations} <= {s.id for s in before.segments}
+    assert found.pairs.shape == (len(before.segments) * (len(before.segments) - 1), 2)

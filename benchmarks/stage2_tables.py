@@ -1,0 +1,150 @@
+"""Tables of stage 2: the full model and its baselines, its parts, calibrations, fusion, additions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabling import cell, origin, results, table
+
+MODELS = {
+    "full": "full model",
+    "raw encoder": "the same heads on the raw UNet",
+    "plain encoder": "the same heads on a convolutional encoder",
+    "boosting": "gradient boosting on labels and boxes",
+    "frequency": "frequency of label pairs",
+}
+MODES = {"sgdet": "found segments", "predcls": "given segments"}
+ALL = {"names": "all", "range": "all", "group": "all", "context": "all"}
+# SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and predicates.
+RGT = {
+    "no graph": ("no graph transformer", "30.5 / 26.3"),
+    "neighbours": ("attention to neighbours", "35.6 / 32.2"),
+    "neighbours, others": ("and to the others", "37.1 / 34.4"),
+    "neighbours, others, convolution": ("and graph convolution", "40.3 / 35.6"),
+    "full": ("and L_rqc: the full model", "45.1 / 41.2"),
+}
+CALIBRATIONS = {
+    "raw UNet": ("raw UNet, told the labels", "15.3", "10.1"),
+    "image adapter alone": ("no LoRA: image adapter alone", "18.8", "12.7"),
+    "whole UNet": ("no LoRA: whole UNet", "", ""),
+    "random noise": ("no inversion: random noise", "21.0", "15.9"),
+    "noised latents": ("no inversion: noised latents", "", ""),
+    "LoRA": ("LoRA on inverted latents", "26.7", "22.7"),
+    "LoRA, index": ("LoRA, `index`", "", ""),
+    "LoRA, matched": ("LoRA, `matched`", "", ""),
+}
+FUSIONS = {
+    "full": ("diffusion alone", "12.5 or 21.4"),
+    "full, diffusion 0.67": ("diffusion to the 0.67, OpenCLIP to the 0.33", ""),
+    "full, diffusion 0.34": ("diffusion to the 0.34, OpenCLIP to the 0.66", "26.7"),
+    "full, diffusion 0.0": ("OpenCLIP alone", "12.5 or 21.4"),
+}
+
+
+def closed() -> str:
+    """All names, all annotated triplets."""
+    data = results("stage2")
+    columns = ["PQ", *(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20, 50))]
+    body = [
+        [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed").get(name)) for name in columns)]
+        for mode in MODES
+        for model in MODELS
+    ]
+    return table(["model", "of", *columns], body) + _note(data)
+
+
+def open_names() -> str:
+    """Names that training did not show."""
+    data = results("stage2")
+    body = []
+    for setting in ("ovr", "ovdr"):
+        for mode in MODES:
+            for model in MODELS:
+                whole = _metrics(data, model, mode, setting)
+                quality = [cell(whole.get(name)) for name in ("PQ base", "PQ novel")] if setting == "ovdr" else ["", ""]
+                parts = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
+                figures = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
+                body.append([setting, MODELS[model], MODES[mode], *quality, *figures])
+    head = ["setting", "model", "of", "PQ base", "PQ novel", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all"))]
+    return table(head, body) + _note(data)
+
+
+def parts() -> str:
+    """Near and far, positional and other, with context and without."""
+    data = results("stage2")
+    told = {
+        "near": {"range": "near"},
+        "far": {"range": "far"},
+        "positional": {"group": "positional"},
+        "other": {"group": "other"},
+        "context needed": {"context": "needed"},
+        "not needed": {"context": "not needed"},
+    }
+    body = [
+        [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed", **part).get("R@20")) for part in told.values())]
+        for mode in MODES
+        for model in MODELS
+    ]
+    return table(["model", "of", *told], body) + _note(data, "R@20, closed; percent")
+
+
+def graph() -> str:
+    """The relation graph transformer, part by part."""
+    data = results("stage2")
+    body = []
+    for model, (words, paper) in RGT.items():
+        own = [_metrics(data, model, mode, "closed") for mode in MODES]
+        body.append([words, paper, *(cell(metrics.get(name)) for metrics in own for name in ("R@20", "mR@20"))])
+    head = ["", "paper, R / mR@50", *(f"{name}@20, {words}" for words in MODES.values() for name in ("R", "mR"))]
+    return table(head, body) + _note(data)
+
+
+def calibrations() -> str:
+    """What a calibration is worth to relations."""
+    data = results("stage2")
+    body = []
+    for name, (words, *paper) in CALIBRATIONS.items():
+        own = [_metrics(data, f"on features: {name}", "predcls", setting) for setting in ("ovr", "ovdr")]
+        novel = [_metrics(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")]
+        body.append(
+            [words, " / ".join(p or "-" for p in paper), *(cell(m.get("R@20")) for m in own), *(cell(m.get("R@20")) for m in novel)]
+        )
+    head = ["student", "paper, R@50 ovr / ovdr", "R@20 ovr", "R@20 ovdr", "novel, ovr", "novel, ovdr"]
+    return table(head, body) + _note(data)
+
+
+def fusion() -> str:
+    """The diffusion branch, OpenCLIP's, and both."""
+    data = results("stage2")
+    body = []
+    for model, (words, paper) in FUSIONS.items():
+        own = [_metrics(data, model, "sgdet", s, names=n).get("R@20") for s in ("ovr", "ovdr") for n in ("all", "novel")]
+        quality = _metrics(data, model, "sgdet", "ovdr")
+        body.append([words, paper, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
+    head = ["", "paper, R@50 ovr", "R@20 ovr", "novel", "R@20 ovdr", "novel", "PQ base", "PQ novel"]
+    return table(head, body) + _note(data)
+
+
+def additions() -> str:
+    """Options beside the full model, which has none of them."""
+    data = results("stage2")
+    known = {*MODELS, *RGT, *FUSIONS}
+    names = dict.fromkeys(r["setting"]["model"] for r in data["rows"] if r["setting"]["setting"] == "closed")
+    body = []
+    for model in ("full", *(name for name in names if name not in known)):
+        own = [_metrics(data, model, mode, "closed") for mode in MODES]
+        seeds = str((own[0].get("R@20") or {"n": 0})["n"])
+        figures = [cell(metrics.get(name)) for metrics in own for name in ("R@10", "R@20", "mR@20")]
+        body.append([MODELS.get(model, model), seeds, *figures])
+    head = ["", "seeds", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
+    return table(head, body) + _note(data)
+
+
+def _metrics(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:
+    """A row's figures; none where it was not measured."""
+    wanted = {"model": model, "mode": mode, "setting": setting} | ALL | part
+    return next((row["metrics"] for row in data["rows"] if row["setting"] == wanted), {})
+
+
+def _note(data: dict[str, Any], what: str = "Percent") -> str:
+    return f"\n\n{what}, mean ± sd over {len(data['seeds'])} seeds of the relation part; 300 held-out scenes ({origin(data)})."

@@ -50,6 +50,7 @@ class Relations:
     imbalance: str = "none"
     seeds: tuple[int, ...] = SEEDS
     fusions: tuple[float, ...] = ()
+    masks: str = "both"
 
 
 def full(setting: str) -> Relations:
@@ -70,6 +71,8 @@ ROWS = (
     Relations("neighbours, others, convolution", rqc=0),
     Relations("symmetric pairs", options=(("selector", "cosine"),), seeds=(0,)),
     Relations("no geometry", options=(("geometry", False),), seeds=(0,)),
+    Relations("no waves of geometry", options=(("octaves", 0),), seeds=(0,)),
+    Relations("annotated masks only", masks="annotated", seeds=(0,)),
     Relations("literal attention", options=(("attention", "literal"),), seeds=(0,)),
     Relations("soft neighbours", options=(("neighbours", "soft"),), seeds=(0,)),
     Relations("role gate", options=(("gate", True),), seeds=(0,)),
@@ -159,6 +162,7 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
     job.heads.relations, job.model.fusion = heads, 1.0
     job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
+    job.found_masks = 0.5 if row.masks == "both" else 0.0
     learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
     return heads.eval()
 

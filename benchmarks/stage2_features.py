@@ -70,7 +70,11 @@ def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
         label = objects[truth.classes]
         found.append(
-            Given(Nodes(pooled, pooled, label, mask_boxes(masks), masks.mean(dim=(1, 2))), truth.triples, _tokens(sight.features[-COARSE:]))
+            Given(
+                Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2))),
+                truth.triples,
+                _tokens(sight.features[-COARSE:]),
+            )
         )
     return found
 

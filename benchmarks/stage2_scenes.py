@@ -22,7 +22,7 @@ from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
 from spade.files import write_bytes
 from spade.open_vocabulary import load_clip
-from spade.relations.model import Heads, HeadsConfig, RelationConfig
+from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.proposer import Proposer, ProposerConfig
@@ -48,7 +48,7 @@ class Place:
     students: Path  # stage 1's folder, whose students are found there or made
     scenes: int = 1500
     generator_epochs: int = 12
-    epochs: int = 8
+    epochs: int = 12
     calibration_epochs: int = 3
 
     def dataset(self, setting: str) -> Dataset:
@@ -147,7 +147,7 @@ class PlainProposer(Proposer):
 
 def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
     """The tiny model's, with some options changed."""
-    return RelationConfig(clip_dim=clip_dim, width=WIDTH, facts=DETAILED, **options)
+    return RelationConfig(**({"clip_dim": clip_dim, "width": WIDTH, "facts": DETAILED, "octaves": OCTAVES, "dropout": 0.1} | options))
 
 
 def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationTraining:
@@ -190,6 +190,7 @@ def train_generator(job: tuple[Place, str, str]) -> None:
         better="PQ",
         watch_every=3,
         state=(path.with_suffix(".state"), [encoder, setting, place.scenes]),
+        learning_rate=1e-3,
     )
     write_bytes(path, to_bytes(training.heads.proposer.state_dict()))
     path.with_suffix(".state").unlink(missing_ok=True)
@@ -203,12 +204,13 @@ def learn(
     epochs: int,
     seed: int = 0,
     better: str = "score",
-    watch_every: int = 2,
+    watch_every: int = 3,
     state: tuple[Path, Any] | None = None,
+    learning_rate: float = 2e-3,
 ) -> None:
-    """Every training of this benchmark: the same rate, decay and batches. state: a file to resume from, and what must agree for that."""
+    """Every training of this benchmark: the same decay and batches, and for relations the same rate. state: a file to resume from, and what must agree for that."""
     path, signature = state or (None, None)
-    options = Optimisation(epochs=epochs, learning_rate=1e-3, seed=seed, weight_decay=0.05, watch_every=watch_every)
+    options = Optimisation(epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, watch_every=watch_every)
     fit(
         parameters,
         options,

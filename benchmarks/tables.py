@@ -10,10 +10,11 @@ import re
 import sys
 from collections.abc import Callable
 
+import stage2_tables as stage2
 from stage1_tables import alignments, choices, inversion_speed, inversion_steps, students
 from tabling import ROOT, cell, origin, results, table
 
-DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md", "docs/stage-1.md")
+DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md", "docs/stage-1.md", "docs/stage-2.md")
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -176,6 +177,13 @@ TABLES: dict[str, Callable[[], str]] = {
     "world": world,
     "students": students,
     "choices": choices,
+    "stage2_closed": stage2.closed,
+    "stage2_open": stage2.open_names,
+    "stage2_parts": stage2.parts,
+    "stage2_graph": stage2.graph,
+    "stage2_calibrations": stage2.calibrations,
+    "stage2_fusion": stage2.fusion,
+    "stage2_additions": stage2.additions,
     "alignments": alignments,
     "inversion_speed": inversion_speed,
     "inversion_steps": inversion_steps,

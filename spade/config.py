@@ -124,6 +124,7 @@ class RelationsConfig:
     look: bool = True  # pairs attend to the picture, or to all segments
     withheld: float = 0.1  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored
+    masks: str = "both"  # of segments whose relations are learned: annotated, or in every second picture those that were found
     masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is
     mask_weight: float = 1.0
     relation_weight: float = 1.0
@@ -153,6 +154,7 @@ class RelationsConfig:
         _one_of("--neighbours", self.neighbours, "hard", "soft")
         _one_of("--selector", self.selector, "roles", "cosine")
         _one_of("--void", self.void, "segments", "ignored")
+        _one_of("--masks", self.masks, "both", "annotated")
         _one_of("--imbalance", self.imbalance, "none", "adjust", "reweight")
         for name in ("mask", "relation", "pair", "rqc"):
             if getattr(self, f"{name}_weight") < 0:

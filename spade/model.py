@@ -178,7 +178,9 @@ class Model:
         masks = _masks(seen.numbers, len(found), proposals.pixels)
         chosen = [segment.query for segment in found]
         label = words.objects[[segment.category for segment in found]]
-        nodes = Nodes.of(proposals.queries[-1][0][chosen], proposals.pixels[0], label, masks, self.heads.relations.config, seen.attention)
+        query, config = proposals.queries[-1][0][chosen], self.heads.relations.config
+        boxes = _boxes(seen.numbers, len(found)).to(masks.device)
+        nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config, seen.attention)
         (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
         related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
         if seen.cells is not None:
@@ -208,6 +210,13 @@ def _masks(numbers: np.ndarray, count: int, like: Tensor) -> Tensor:
     place = torch.from_numpy(numbers).to(like.device)
     masks = torch.stack([(place == n + 1).float() for n in range(count)]) if count else like.new_zeros((0, *numbers.shape))
     return interpolate(masks[None], size=like.shape[-2:], mode="area")[0] if count else like.new_zeros((0, *like.shape[-2:]))
+
+
+def _boxes(numbers: np.ndarray, count: int) -> Tensor:
+    """Boxes (N, 4) xyxy in shares of the picture of the segments 1 .. N of a map (H, W); zeros for one without a pixel."""
+    height, width = numbers.shape
+    boxes = [segment_geometry(numbers, n + 1)[0] for n in range(count)]
+    return torch.tensor(boxes, dtype=torch.float32).view(-1, 4) / torch.tensor([width, height, width, height])
 
 
 def _panoptic(masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, list[PanopticSegment]]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, mse_loss
 from torch.nn.utils.rnn import pad_sequence
 
 from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads, RelationScores
+from spade.relations.nodes import mask_boxes
 from spade.segmentation.mask_generator import MaskLoss, Proposals, match_queries, shrink_masks
 
 WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
@@ -72,41 +73,63 @@ def stage2_losses(
     predicates: Tensor,
     weights: Mapping[str, float] = WEIGHTS,
     imbalance: Imbalance = Imbalance(),
+    found: Sequence[bool] | None = None,
 ) -> dict[str, Tensor]:
     """Weighted loss terms of a batch.
 
     features fine to coarse, (B, C_i, H_i, W_i), attention (B, C + P, h, w); objects (C, D_clip), predicates (P, D_clip).
-    Relations are learned on the annotated segments, each with the query that stands for it.
+    Relations are learned on the annotated segments, each with the query that stands for it; ``found``: see ``annotated_nodes``.
     """
     proposals, classes = heads.proposer(features, objects, attention)
     mask = criterion.weighted(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths])
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}
-    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention)
+    found = [False] * len(truths) if found is None else found
+    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention, found)
     return {"mask": weights["mask"] * mask} | relation_losses(
         heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
     )
 
 
 def annotated_nodes(
-    proposals: Proposals, classes: Tensor, truths: Sequence[Truth], objects: Tensor, config: RelationConfig, attention: Tensor | None
+    proposals: Proposals,
+    classes: Tensor,
+    truths: Sequence[Truth],
+    objects: Tensor,
+    config: RelationConfig,
+    attention: Tensor | None,
+    found: Sequence[bool],
 ) -> tuple[list[Nodes], list[Tensor]]:
     """The annotated segments, each with the query that stands for it, and their triples (R_i, 3), renumbered.
 
-    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip); attention (B, C + P, h, w).
+    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip); attention (B, C + P, h, w). ``found``: of which images the
+    queries' own masks are taken where they fit, as a test that gives no segments will have them, and not the annotated ones.
     Segments for which no query is left are dropped.
     """
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
     images, kept = [], []
     for i, truth in enumerate(truths):
         masks = shrink_masks(truth.masks, grid)
-        found = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
-        held = torch.nonzero(found >= 0).flatten()
-        query, label = proposals.queries[-1][i][found[held]], objects[truth.classes[held]]
+        matched = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
+        held = torch.nonzero(matched >= 0).flatten()
+        query, label = proposals.queries[-1][i][matched[held]], objects[truth.classes[held]]
         predicates = None if attention is None else attention[i, len(objects) :]
-        images.append(Nodes.of(query, proposals.pixels[i], label, masks[held], config, predicates))
+        whole = truth.masks[held]
+        if found[i]:
+            whole = _fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
+        boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config, predicates))
         kept.append(_renumber(truth.triples, held, len(truth.classes)))
     return images, kept
+
+
+def _fitting(logits: Tensor, masks: Tensor) -> Tensor:
+    """The masks of logits (N, h, w) at the size of the annotated ``masks`` (N, H, W), which stay where less than a half is shared."""
+    if not len(masks):
+        return masks
+    own = (interpolate(logits[None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[0] > 0).float()
+    joint, either = (own * masks).sum((1, 2)), torch.maximum(own, masks).sum((1, 2))
+    return torch.where((joint > 0.5 * either)[:, None, None], own, masks)
 
 
 def relation_losses(

@@ -12,10 +12,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import LayoutEncoder, NodeEncoder, mask_boxes, node_geometry, pool, pool_unions
+from spade.relations.nodes import GeometryEncoder, LayoutEncoder, NodeEncoder, node_geometry, pool, pool_unions
 from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, geometry_of, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
+
+OCTAVES = 5  # wavelengths from two pictures down to an eighth of one
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class RelationConfig:
     selector: str = "roles"  # or cosine, SPADE's symmetric one
     geometry: bool = True  # of ordered pairs
     facts: int = BASIC  # of that geometry; DETAILED is what new heads get
+    octaves: int = 0  # at which geometry is given to networks, beside itself; new heads get OCTAVES
     edges: bool = False  # attention of the graph transformer weighs that geometry
     dropout: float = 0.0
     look: bool = True  # pairs attend to the picture or, without pixels, to all segments
@@ -66,10 +69,20 @@ class Nodes:
 
     @classmethod
     def of(
-        cls, query: Tensor, pixels: Tensor, label: Tensor, masks: Tensor, config: RelationConfig, attention: Tensor | None = None
+        cls,
+        query: Tensor,
+        pixels: Tensor,
+        label: Tensor,
+        masks: Tensor,
+        boxes: Tensor,
+        config: RelationConfig,
+        attention: Tensor | None = None,
     ) -> Nodes:
-        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features, and attention (P, h', w') to the predicates."""
-        boxes, area = mask_boxes(masks), masks.float().mean(dim=(-2, -1))
+        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features, and attention (P, h', w') to the predicates.
+
+        boxes (N, 4) come from finer masks than these: a cell of the features is wider than many a gap.
+        """
+        area = masks.float().mean(dim=(-2, -1))
         unions = pool_unions(pixels, boxes) if config.unions else None
         looked = looked_for(masks[None], attention[None])[0] if config.maps and attention is not None else None
         return cls(query, pool(pixels, masks), label, boxes, area, unions, looked)
@@ -115,7 +128,7 @@ class RelationHeads(nn.Module):
         self.config = config
         width = config.width
         self.query_norm = nn.LayerNorm(width) if config.nodes == "pixels" else None
-        self.nodes: nn.Module = NodeEncoder(width, config.clip_dim) if config.nodes == "pixels" else LayoutEncoder(width, config.clip_dim)
+        self.nodes: nn.Module = (NodeEncoder if config.nodes == "pixels" else LayoutEncoder)(width, config.clip_dim, config.octaves)
         self.neighbours = SoftNeighbours() if config.neighbours == "soft" else None
         self.graph = RelationGraphTransformer(
             width, config.layers, 4, config.context, config.attention == "literal", config.facts if config.edges else 0, config.dropout
@@ -124,8 +137,8 @@ class RelationHeads(nn.Module):
         self.pair_query = nn.Linear(2 * width, width)
         self.pair_geometry = None
         if config.geometry:
-            self.pair_geometry = _geometry_mlp(config.facts, width)
-        self.gate = _geometry_mlp(config.facts, width) if config.gate else None
+            self.pair_geometry = _pair_places(config)
+        self.gate = _pair_places(config) if config.gate else None
         self.union = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width)) if config.unions else None
         self.pair_decoder = nn.ModuleList(_PairDecoderLayer(width, 4, config.dropout) for _ in range(2))
         self.related = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
@@ -225,7 +238,10 @@ def likest_mean(logits: Tensor, texts: Tensor, count: int = 3) -> Tensor:
     return logits[..., alike.topk(count, dim=1).indices].mean(-1)
 
 
-def _geometry_mlp(facts: int, width: int) -> nn.Sequential:
+def _pair_places(config: RelationConfig) -> nn.Module:
+    facts, width = config.facts, config.width
+    if config.octaves:
+        return GeometryEncoder(facts, width, config.octaves)
     return nn.Sequential(nn.Linear(facts, width), nn.GELU(), nn.Linear(width, width))
 
 

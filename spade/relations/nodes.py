@@ -51,16 +51,39 @@ def pool_unions(features: Tensor, boxes: Tensor) -> Tensor:
     return (total / ((x2 - x1) * (y2 - y1)).clamp(min=1)).permute(1, 2, 0)
 
 
+class GeometryEncoder(nn.Module):
+    """Facts about places (..., F) to vectors (..., D), by way of their sines and cosines at octaves (Tancik et al., 2020).
+
+    A network of raw shares of the picture is slow to learn what turns on a few pixels.
+    """
+
+    def __init__(self, facts: int, width: int, octaves: int) -> None:
+        super().__init__()
+        self.octaves = octaves
+        self.mlp = nn.Sequential(
+            *(nn.Linear(facts * (1 + 2 * octaves), 2 * width), nn.GELU()),
+            *(nn.Linear(2 * width, 2 * width), nn.GELU()),
+            nn.Linear(2 * width, width),
+        )
+
+    def forward(self, facts: Tensor) -> Tensor:
+        """Vectors."""
+        turns = torch.pi * 2.0 ** torch.arange(self.octaves, device=facts.device)
+        waves = (facts[..., None] * turns).flatten(-2)
+        out: Tensor = self.mlp(torch.cat([facts, waves.sin(), waves.cos()], dim=-1))
+        return out
+
+
 class NodeEncoder(nn.Module):
     """Query, pooled pixels, label embedding and geometry to one vector.
 
     forward: query (N, D), pooled (N, D), label (N, D_clip), geometry (N, 6) -> (N, D).
     """
 
-    def __init__(self, width: int, clip_dim: int) -> None:
+    def __init__(self, width: int, clip_dim: int, octaves: int = 0) -> None:
         super().__init__()
         self.query, self.pooled = nn.Linear(width, width), nn.Linear(width, width)
-        self.label, self.geometry = nn.Linear(clip_dim, width), nn.Linear(GEOMETRY, width)
+        self.label, self.geometry = nn.Linear(clip_dim, width), _places(GEOMETRY, width, octaves)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
@@ -77,9 +100,9 @@ class LayoutEncoder(nn.Module):
     forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6) -> (N, D).
     """
 
-    def __init__(self, width: int, label_dim: int) -> None:
+    def __init__(self, width: int, label_dim: int, octaves: int = 0) -> None:
         super().__init__()
-        self.label, self.place = nn.Linear(label_dim, width), nn.Linear(GEOMETRY + 8, width)
+        self.label, self.place = nn.Linear(label_dim, width), _places(GEOMETRY + 8, width, octaves)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
@@ -89,3 +112,7 @@ class LayoutEncoder(nn.Module):
         total = self.label(label) + self.place(torch.cat([geometry, boxes, borders], dim=1))
         out: Tensor = self.norm(total + self.mix(total))
         return out
+
+
+def _places(facts: int, width: int, octaves: int) -> nn.Module:
+    return GeometryEncoder(facts, width, octaves) if octaves else nn.Linear(facts, width)

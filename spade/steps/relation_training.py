@@ -42,15 +42,18 @@ class _Shown:
 
 @dataclass(frozen=True)
 class _Settled:
-    """What a frozen mask generator makes of a record: annotated segments as nodes, their triples, and the picture's memory (1, T, D)."""
+    """What a frozen mask generator makes of a record: annotated segments as nodes, their triples, and the picture's memory (1, T, D).
 
-    nodes: Nodes
+    Nodes twice: with the annotated masks, and with the generator's own.
+    """
+
+    nodes: tuple[Nodes, Nodes]
     triples: Tensor
     memory: Tensor
 
     @property
     def bytes(self) -> int:
-        tensors = [*(t for t in vars(self.nodes).values() if t is not None), self.memory]
+        tensors = [*(t for nodes in self.nodes for t in vars(nodes).values() if t is not None), self.memory]
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
@@ -73,6 +76,7 @@ class RelationTraining:
         self.student, self.heads, self.dataset, self.watch_at, self.frozen = student, heads, dataset, watch_at, frozen
         self.void_counts = config.void == "segments"
         self.given = config.mode == "predcls"
+        self.found_masks = 0.5 if config.masks == "both" else 0.0  # share of pictures
         self.weights = {
             "mask": config.mask_weight, "rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight
         }  # fmt: skip
@@ -105,10 +109,12 @@ class RelationTraining:
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Stage 2's terms for a batch of learned images; those of relations alone where the mask generator is frozen."""
         relations = self.heads.relations
+        found = (torch.rand(len(batch)) < self.found_masks).tolist()
         if self.frozen:
             relations.train()
             settled = [self._settled[i] for i in batch]
-            nodes, triples, memory = [s.nodes for s in settled], [s.triples for s in settled], torch.cat([s.memory for s in settled])
+            nodes = [s.nodes[own] for s, own in zip(settled, found, strict=True)]
+            triples, memory = [s.triples for s in settled], torch.cat([s.memory for s in settled])
             return relation_losses(relations, nodes, triples, memory, self.predicates, self.weights, self.imbalance)
         self.heads.train()
         shown = [self._shown[i] for i in batch]
@@ -118,7 +124,7 @@ class RelationTraining:
         attention = torch.cat(maps).to(device) if maps else None
         truths = [s.truth.to(device) for s in shown]
         return stage2_losses(
-            self.heads, self.criterion, features, attention, truths, self.objects, self.predicates, self.weights, self.imbalance
+            self.heads, self.criterion, features, attention, truths, self.objects, self.predicates, self.weights, self.imbalance, found
         )
 
     def watch(self) -> Row:
@@ -149,8 +155,9 @@ class RelationTraining:
         truth = shown.truth.to(self.objects.device)
         attention, config = shown.sight.attention, self.heads.relations.config
         proposals, classes = self.heads.proposer(shown.sight.features, self.objects, attention)
-        (nodes,), (triples,) = annotated_nodes(proposals.last(), classes[-1], [truth], self.objects, config, attention)
-        return _Settled(nodes, triples, proposals.memory)
+        args = proposals.last(), classes[-1], [truth], self.objects, config, attention
+        ((given,), (triples,)), ((found,), _) = (annotated_nodes(*args, [found]) for found in (False, True))
+        return _Settled((given, found), triples, proposals.memory)
 
     def _watch_one(self, index: int) -> Seen:
         record, path = self.images.records[index], self.dataset.image_path(self.images.records[index])

@@ -19,7 +19,7 @@ from spade.loading import LAYOUT_WEIGHTS, MODEL_FORMAT
 from spade.naming import NameTable
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.layout import LayoutModel, LearnedWords, TextWords
-from spade.relations.model import RelationConfig, RelationHeads
+from spade.relations.model import OCTAVES, RelationConfig, RelationHeads
 from spade.relations.pairs import DETAILED
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset
 from spade.steps.layout_training import LayoutTraining
@@ -116,6 +116,7 @@ def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> Layout
         selector=config.selector,
         geometry=config.geometry,
         facts=DETAILED,
+        octaves=OCTAVES,
         edges=bool(config.edges),
         dropout=config.dropout or 0.0,
         gate=config.gate,

@@ -21,7 +21,7 @@ from spade.files import read_json, sha256_file, write_bytes, write_json, write_j
 from spade.loading import MODEL_FORMAT, find_model, load_heads
 from spade.model import Model
 from spade.open_vocabulary import load_clip
-from spade.relations.model import Heads, HeadsConfig, RelationConfig
+from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
 from spade.segmentation.proposer import ProposerConfig
 from spade.steps import train_layout
@@ -159,6 +159,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             width=width,
             layers=config.layers or (3 if tiny else 8),
             facts=DETAILED,
+            octaves=OCTAVES,
             **{name: getattr(config, name) for name in SWITCHES},
         ),
     )

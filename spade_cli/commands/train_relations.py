@@ -57,6 +57,9 @@ def train_relations(
         float, typer.Option(min=0, max=1, help="With --nodes layout: share of labels hidden in training, so that unknown ones can be told.")
     ] = 0.1,
     void: Annotated[str, typer.Option(help="Void regions: segments without a name, to be found, too; or ignored.")] = "segments",
+    masks: Annotated[
+        str, typer.Option(help="Relations are learned on annotated masks, or on both: in every second picture on found ones that fit.")
+    ] = "both",
     masks_from: Annotated[
         Path | None, typer.Option(help="Take the mask generator of this model folder or workspace as it is; learn relations only.")
     ] = None,
@@ -103,6 +106,7 @@ def train_relations(
         look=look,
         withheld=withheld,
         void=void,
+        masks=masks,
         masks_from=masks_from,
         mask_weight=mask_weight,
         relation_weight=relation_weight,

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from spade.open_vocabulary import TextClassifier
-from spade.relations.losses import WEIGHTS, Imbalance, Truth, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
+from spade.relations.losses import WEIGHTS, Imbalance, Truth, _fitting, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
 from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads, likest_mean
+from spade.relations.nodes import mask_boxes
 from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import mask_loss
 from spade.segmentation.proposer import ProposerConfig
@@ -106,7 +107,7 @@ def some_nodes(count, seed, config=CONFIG.relations):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
     query, pixels = torch.randn(count, 32, generator=generator), torch.randn(32, 16, 16, generator=generator)
-    return Nodes.of(query, pixels, words(count, seed), masks, config, torch.rand(4, 8, 8, generator=generator) + 0.01)
+    return Nodes.of(query, pixels, words(count, seed), masks, mask_boxes(masks), config, torch.rand(4, 8, 8, generator=generator) + 0.01)
 
 
 def some_memory(batch, seed=9):
@@ -165,6 +166,8 @@ OPTIONS = [
     {"maps": True},
     {"contrast": 0.5},
     {"look": False},
+    {"octaves": 3},
+    {"octaves": 3, "gate": True, "facts": DETAILED},
     {"edges": True, "dropout": 0.1},
 ]
 
@@ -249,3 +252,16 @@ def test_weights_scale_their_terms(heads):
     assert torch.isclose(2 * terms[0]["rel"], terms[1]["rel"])
     assert terms[1]["pair"] == 0
     assert torch.isclose(terms[0]["rqc"], terms[1]["rqc"])
+
+
+def test_found_masks_stand_in_where_they_fit():
+    annotated = torch.zeros(3, 8, 8)
+    annotated[0, :4], annotated[1, 4:, :4], annotated[2, 4:, 4:] = 1, 1, 1
+    logits = torch.full((3, 4, 4), -5.0)
+    logits[0, :2, :3] = 5.0  # three quarters of the first
+    logits[1, :2] = 5.0  # elsewhere than the second; nothing of the third
+    used = _fitting(logits, annotated)
+    assert used[0, :4, :6].mean() > 0.8
+    assert used[0, :4, 7:].sum() == 0
+    assert torch.equal(used[1:], annotated[1:])
+    assert _fitting(logits[:0], annotated[:0]).shape == (0, 8, 8)

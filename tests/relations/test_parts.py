@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
-from spade.relations.nodes import mask_boxes, node_geometry, pool, pool_unions
+from spade.relations.nodes import GeometryEncoder, mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, pair_geometry, select_pairs
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
@@ -180,3 +180,12 @@ def test_pair_geometry_by_hand():
     apart = pair_geometry(torch.tensor([[0.0, 0.0, 0.2, 0.2], [0.5, 0.3, 0.7, 0.4]]), area, pairs, DETAILED)
     assert torch.allclose(apart[0, 13:15], torch.tensor([0.3, 0.1]))
     assert torch.allclose(apart[1, 13:15], apart[0, 13:15])
+
+
+def test_geometry_is_told_in_waves_too():
+    torch.manual_seed(0)
+    encoder = GeometryEncoder(2, 8, octaves=3)
+    facts = torch.rand(5, 4, 2)
+    assert encoder(facts).shape == (5, 4, 8)
+    waves = torch.stack([facts * torch.pi * 2**k for k in range(3)], dim=-1).flatten(-2)
+    assert torch.allclose(encoder(facts), encoder.mlp(torch.cat([facts, waves.sin(), waves.cos()], dim=-1)), atol=1e-6)

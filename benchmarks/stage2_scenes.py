@@ -208,7 +208,10 @@ def learn(
     state: tuple[Path, Any] | None = None,
     learning_rate: float = 2e-3,
 ) -> None:
-    """Every training of this benchmark: the same decay and batches, and for relations the same rate. state: a file to resume from, and what must agree for that."""
+    """Every training of this benchmark: the same decay and batches, and for relations the same rate.
+
+    state: a file to resume from, and what must agree for that.
+    """
     path, signature = state or (None, None)
     options = Optimisation(epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, watch_every=watch_every)
     fit(

@@ -24,7 +24,7 @@ from stage1 import Variant
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
 from stage2_figures import measured
-from stage2_scenes import GENERATORS, Place, calibrated_folder, frozen_job, learn, relation_config, train_generator
+from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, frozen_job, learn, relation_config, train_generator
 
 from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
@@ -91,6 +91,7 @@ CALIBRATIONS: tuple[tuple[str, Variant | None], ...] = (
     ("LoRA", Variant()),
     ("LoRA, index", Variant(alignment="index")),
     ("LoRA, matched", Variant(alignment="matched")),
+    ("LoRA, counterfactual", Contradicted()),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from PIL import Image
 from stage1 import RATES, Size, Variant, calibrated, invert_world
 from torch import Tensor, nn
 
-from spade.config import RelationsConfig
+from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.images import to_array
 from spade.data.psg import Dataset, load_psg
 from spade.diffusion.backbone import TINY, load_backbone
@@ -26,7 +26,7 @@ from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.proposer import Proposer, ProposerConfig
-from spade.steps import world
+from spade.steps import calibrate, invert, world
 from spade.steps.common import Run
 from spade.steps.learning import TrainingImages
 from spade.steps.relation_training import RelationTraining
@@ -65,10 +65,23 @@ class Place:
         return self.students / "world" if setting == "ovdr" else self.work / f"world-{setting}"
 
 
+@dataclass(frozen=True)
+class Contradicted(Variant):
+    """A student that also learns to stay away from maps of prompts made wrong (SPADE++): the hinge's weight, and pairs a picture."""
+
+    weight: float = 0.5
+    pairs: int = 3
+
+
 def calibrated_folder(place: Place, variant: Variant) -> Path:
     """The adapter of one of stage 1's students, first seed; made where stage 1 has not left it."""
     size = Size(scenes=place.scenes, epochs=place.calibration_epochs)
     assert variant.latents is not None
+    if isinstance(variant, Contradicted):
+        run = Run(Workspace(place.students / "workspace"))
+        told = invert.run(InvertConfig(data=place.students / "world", read_at=(variant.timestep,), counterfactual=variant.pairs), run)
+        config = CalibrateConfig(counterfactual=variant.weight, epochs=size.epochs, learning_rate=_rate(variant), init="scratch")
+        return calibrate.run(config, replace(run, source=told.key)).path / "adapter"
     key = invert_world(place.students, (variant.latents, variant.timestep))
     made = calibrated((place.students, size, variant, key, 0, _rate(variant)))
     return Path(made.path) / "adapter"
@@ -78,7 +91,8 @@ def _rate(variant: Variant) -> float:
     """The learning rate that stage 1 found best on watched scenes."""
     path = Path(__file__).parent / "results" / "stage1.json"
     rows = json.loads(path.read_text("utf-8"))["rows"] if path.is_file() else []
-    own = [row for row in rows if "learning_rate" in row["setting"] and all(row["setting"][k] == v for k, v in vars(variant).items())]
+    wanted = {field.name: getattr(variant, field.name) for field in fields(Variant)}
+    own = [row for row in rows if "learning_rate" in row["setting"] and wanted.items() <= row["setting"].items()]
     if not own:
         return RATES[variant.train][1]
     return float(min(own, key=lambda row: row["metrics"]["watched_loss"])["setting"]["learning_rate"])

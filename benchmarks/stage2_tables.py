@@ -32,6 +32,7 @@ CALIBRATIONS = {
     "LoRA": ("LoRA on inverted latents", "26.7", "22.7"),
     "LoRA, index": ("LoRA, `index`", "", ""),
     "LoRA, matched": ("LoRA, `matched`", "", ""),
+    "LoRA, counterfactual": ("LoRA, counterfactual hinge (SPADE++)", "", ""),
 }
 FUSIONS = {
     "full": ("diffusion alone", "12.5 or 21.4"),

@@ -119,8 +119,8 @@ class RelationsConfig:
     unions: bool = False
     maps: bool = False
     contrast: float = 0.0
-    edges: bool | None = None  # attention weighs pairs' geometry; nothing: with nodes from layout
-    dropout: float | None = None  # nothing: 0.2 with nodes from layout, 0 elsewhere
+    edges: bool | None = None  # attention weighs pairs' geometry; nothing: with nodes from layout alone
+    dropout: float | None = None  # nothing: 0.2 with nodes from layout, 0.1 elsewhere
     look: bool = True  # pairs attend to the picture, or to all segments
     withheld: float = 0.1  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored

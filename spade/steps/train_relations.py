@@ -71,8 +71,9 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         batch_size=config.batch_size or defaults.batch_size,
         learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3 if tiny else 1e-4),
         init="embedded" if embedded else "scratch",
-        edges=bool(config.edges),
-        dropout=config.dropout or 0.0,
+        # What is not said is the packaged heads' own, where training starts from them.
+        edges=config.edges if embedded else bool(config.edges),
+        dropout=0.1 if config.dropout is None and not embedded else config.dropout,
         device=str(device),
         dtype=pick_dtype(config.dtype, device),
     )
@@ -160,7 +161,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             layers=config.layers or (3 if tiny else 8),
             facts=DETAILED,
             octaves=OCTAVES,
-            **{name: getattr(config, name) for name in SWITCHES},
+            **{name: value for name in SWITCHES if (value := getattr(config, name)) is not None},
         ),
     )
     if config.init == "scratch":
@@ -169,7 +170,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
     packaged = HeadsConfig.from_json(facts["heads"])
     for name in ("layers", *SWITCHES):
         value = getattr(built.relations, name)
-        if value != getattr(packaged.relations, name):
+        if getattr(config, name) is not None and value != getattr(packaged.relations, name):
             raise SpadeError(
                 f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."
             )

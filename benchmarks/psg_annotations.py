@@ -10,12 +10,11 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -30,7 +29,7 @@ from spade.errors import SpadeError
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.groups import FAR, Facts, part, positional_predicates
 from spade.evaluation.recall import Recalls
-from spade.files import sha256_file, write_bytes
+from spade.files import canonical_hash, sha256_file, write_bytes
 from spade.naming import NameTable
 from spade.relations.layout import Layout, LayoutModel
 from spade.relations.losses import prior_of
@@ -50,7 +49,7 @@ NETWORKS = {
     "rgt-others": replace(FULL, context=("far",)),
     "rgt-full": FULL,
 }
-HIDDEN = "rgt-full, a fifth of the labels hidden"
+HIDDEN = "rgt-full without a fifth of the labels"
 
 
 def main() -> None:
@@ -67,7 +66,8 @@ def main() -> None:
     results = Results("psg_annotations", options, SEEDS, sha256_file(PSG)[:16])
     jobs = [(name, seed) for name in ("frequency", "boosting", *NETWORKS, HIDDEN) for seed in (SEEDS[:1] if name == "frequency" else SEEDS)]
     wanted = [name.strip() for name in options.models.split(",") if name.strip()]
-    jobs = [job for job in jobs if (not wanted or job[0] in wanted) and not results.has({"model": job[0], "point": "recall"})]
+    done = {row["setting"]["model"] for row in results.data["rows"]}
+    jobs = [job for job in jobs if (not wanted or job[0] in wanted) and job[0] not in done]
     if options.quick:
         jobs = [job for job in jobs if job[1] == 0]
     runs: dict[str, list[Rows]] = {}
@@ -102,18 +102,14 @@ def _run(job: tuple[str, int, Path, bool]) -> Rows:
 
 def _network(name: str, seed: int, work: Path, quick: bool) -> Rows:
     dataset, training, dev = data(quick)
-    hide = name == HIDDEN
-    config = replace(FULL if hide else NETWORKS[name], seed=seed, epochs=1 if quick else FULL.epochs)
-    table, hidden = shown(dataset, seed if hide else None)
-    model, job, minutes = trained(
-        config, dataset, training, table, None if quick else work / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
-    )
-    layouts = layouts_of(dev, table, dataset)
-    if hide:
-        return _hidden(model, dataset, dev, layouts, hidden)
+    config = replace(NETWORKS.get(name, FULL), seed=seed, epochs=1 if quick else FULL.epochs)
+    place = None if quick else work
+    if name == HIDDEN:
+        return _hidden(config, dataset, training, dev, place)
+    model, job, minutes = trained(config, dataset, training, place)
     points, prior = {"recall": 0.0, "balanced": balanced(job.curve(BALANCES))}, prior_of(job.counts).log()
     began, evaluators = time.perf_counter(), {point: Evaluator(dataset, at=AT, mode="predcls") for point in points}
-    outputs = list(answers(model, layouts))
+    outputs = list(answers(model, layouts_of(dev, NameTable.of(dataset.vocabulary.objects), dataset)))
     milliseconds = 1000 * (time.perf_counter() - began) / len(dev)
     for record, (pairs, related, logits) in zip(dev, outputs, strict=True):
         for point, balance in points.items():
@@ -127,18 +123,24 @@ def _network(name: str, seed: int, work: Path, quick: bool) -> Rows:
 
 
 def trained(
-    config: RelationsConfig, dataset: Dataset, training: Sequence[Record], table: NameTable, place: Path | None
+    config: RelationsConfig, dataset: Dataset, training: Sequence[Record], work: Path | None
 ) -> tuple[LayoutModel, LayoutTraining, float]:
-    """A network after its training, as the step trains it; also its training data and the minutes of the last run. Found done in place."""
+    """A network after its training, as the step trains it; also its training data and the minutes it took. Found done in ``work``."""
     torch.manual_seed(config.seed)
+    table = NameTable.of(dataset.vocabulary.objects)
     model = build(config, dataset, table)
     job = LayoutTraining(model, table, dataset, training, config)
-    done = None if place is None else place.with_suffix(".safetensors")
-    if done is not None and done.is_file():
-        load_weights(model, done, "remove it")
-        return model.eval(), job, float(place.with_suffix(".minutes").read_text())  # type: ignore[union-attr]
-    state = None if place is None else place.with_suffix(".state")
-    began = time.perf_counter()
+    what = [str(config), str(model.heads.config), dataset.classes, [record.image_id for record in training], sha256_file(PSG)]
+    place = None if work is None else work / f"{canonical_hash(what)[:16]}.safetensors"
+    if place is not None and place.is_file():
+        load_weights(model, place, "remove it")
+        return model.eval(), job, float(place.with_suffix(".minutes").read_text("utf-8"))
+    began, steps = time.perf_counter(), [0, 0]
+
+    def counted(rest: Iterable[int], done: int, total: int) -> Iterable[int]:
+        steps[:] = [total - done, total]
+        return rest
+
     fit(
         dict(model.named_parameters()),
         Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05),
@@ -146,21 +148,21 @@ def trained(
         job.losses,
         job.watch,
         "score",
-        state,
-        [place.name if place else "", str(config)],
-        lambda steps, done, total: steps,
+        None if place is None else place.with_suffix(".state"),
+        what[:1],
+        counted,
         lambda line: None,
     )
-    minutes = (time.perf_counter() - began) / 60
-    if place is not None and state is not None and done is not None:
+    minutes = (time.perf_counter() - began) / 60 * steps[1] / max(1, steps[0])  # of a run that was interrupted, too
+    if place is not None:
         write_bytes(place.with_suffix(".minutes"), str(minutes).encode())
-        write_bytes(done, to_bytes(model.state_dict()))
-        state.unlink()
+        write_bytes(place, to_bytes(model.state_dict()))
+        place.with_suffix(".state").unlink()
     return model.eval(), job, minutes
 
 
 @torch.no_grad()
-def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Any:
+def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
     """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), picture by picture."""
     model.eval()
     for start in range(0, len(layouts), 32):
@@ -168,33 +170,36 @@ def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Any:
             yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits
 
 
-def shown(dataset: Dataset, seed: int | None) -> tuple[NameTable, np.ndarray]:
-    """The table of names that training sees, and which of all names (C,) are hidden from it: none, or a fifth by a seed."""
-    labels = dataset.vocabulary.objects
-    hidden = np.zeros(len(labels), bool)
-    if seed is not None:
-        hidden[np.random.default_rng([7, seed]).permutation(len(labels))[: len(labels) // 5]] = True
-    groups = NameTable.of(labels).groups
-    return NameTable([label for label, out in zip(labels, hidden, strict=True) if not out], groups), hidden
+def _hidden(config: RelationsConfig, dataset: Dataset, training: Sequence[Record], dev: Sequence[Record], work: Path | None) -> Rows:
+    """A fifth of the names, by a seed, is kept from training, with all that is annotated of them; what is lost on their triplets.
 
-
-def _hidden(model: LayoutModel, dataset: Dataset, dev: Sequence[Record], layouts: Sequence[Layout], hidden: np.ndarray) -> Rows:
-    """Triplets that touch a hidden label, which stands for its supercategory or for an unknown; the others beside them."""
+    A hidden label stands for its supercategory, or for an unknown thing or stuff. The measure is the seed's full model, which knows it.
+    """
+    out = np.random.default_rng([7, config.seed]).permutation(len(dataset.classes))[: len(dataset.classes) // 5]
+    names = frozenset(dataset.classes[i] for i in out)
+    learned = {record.image_id for record in training}
+    small = replace(dataset, novel_objects=names).for_training()
+    shown = [record for record in small.records if record.image_id in learned and record.training_triples()]
+    blind, _, _ = trained(config, small, shown, work)
+    whole, _, _ = trained(config, dataset, training, work)
+    layouts = layouts_of(dev, NameTable.of(small.vocabulary.objects), dataset)
+    told = {
+        "supercategory": (blind, layouts),
+        "unknown": (blind, [replace(one, group=one.group.masked_fill(one.category < 0, -1)) for one in layouts]),
+        "known to the full model": (whole, layouts_of(dev, NameTable.of(dataset.vocabulary.objects), dataset)),
+    }
     rows: Rows = []
-    for told in ("supercategory", "unknown"):
-        given = layouts
-        if told == "unknown":
-            given = [replace(one, group=one.group.masked_fill(one.category < 0, -1)) for one in layouts]
+    for way, (model, given) in told.items():
         evaluator = Evaluator(dataset, at=AT, mode="predcls")
         for record, (pairs, related, logits) in zip(dev, answers(model, given), strict=True):
             evaluator.add(record, None, predicted(record, pairs, (related[:, None] * logits.softmax(-1)).numpy()))
         recalls = _recalls(evaluator, dataset)
         facts = Facts.of(recalls)
-        touched = hidden[facts.subject] | hidden[facts.object]
+        touched = np.isin(facts.subject, out) | np.isin(facts.object, out)
         for labels, chosen in (("hidden", touched), ("shown", ~touched)):
             found = part(recalls, chosen)
             metrics = {f"R@{k}": _percent(found[f"R@{k}"]) for k in AT} | {"triplets": float(chosen.sum())}
-            rows.append(({"model": HIDDEN, "point": "recall", "labels": labels, "told": told}, metrics))
+            rows.append(({"model": HIDDEN, "point": "recall", "labels": labels, "told": way}, metrics))
     return rows
 
 

@@ -66,7 +66,7 @@ class Frequency:
 class Boosting:
     """Gradient boosting on labels and the pair geometry that networks get: one learner for P(pair), one for P(predicate | pair).
 
-    The watched records say when to stop. Pairs without a relation are thinned to five for each with one, and P(pair) is put right for it.
+    The watched records say when to stop. Of the pairs without a relation five are kept for each with one, and count for those left out.
     """
 
     def __init__(self, dataset: Dataset, records: Sequence[Record], seed: int, quick: bool = False) -> None:
@@ -74,8 +74,7 @@ class Boosting:
         self.names = len(dataset.predicates)
         self.counts = predicate_counts(learned, self.names)
         rng = np.random.default_rng(seed)
-        tables = [_table(own, rng, 5) for own in (learned, self.watched)]
-        (facts, said), (other, right) = tables
+        (facts, said, weight), (other, right, other_weight) = (_table(own, rng, 5) for own in (learned, self.watched))
         options = {
             "max_iter": 20 if quick else 400,
             "learning_rate": 0.1,
@@ -85,12 +84,10 @@ class Boosting:
             "random_state": seed,
         }
         self.related = HistGradientBoostingClassifier(max_leaf_nodes=63, **options)
-        self.related.fit(facts, said >= 0, X_val=other, y_val=right >= 0)
+        self.related.fit(facts, said >= 0, sample_weight=weight, X_val=other, y_val=right >= 0, sample_weight_val=other_weight)
         self.named = HistGradientBoostingClassifier(max_leaf_nodes=15, min_samples_leaf=10, **options)
         known = (right >= 0) & np.isin(right, said)
         self.named.fit(facts[said >= 0], said[said >= 0], X_val=other[known], y_val=right[known])
-        pairs = sum(len(record.segments) * (len(record.segments) - 1) for record in learned)
-        self.thinned = float((said < 0).sum() / max(1, pairs - (said >= 0).sum()))
 
     def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (R, 2) and scores (R, P)."""
@@ -98,25 +95,25 @@ class Boosting:
         scores = np.zeros((len(pairs), self.names), np.float32)
         if len(pairs):
             facts = _facts(record, pairs)
-            odds = self.related.predict_proba(facts)[:, 1]
-            related = odds * self.thinned / (odds * self.thinned + 1 - odds)
-            scores[:, self.named.classes_] = related[:, None] * self.named.predict_proba(facts)
+            scores[:, self.named.classes_] = self.related.predict_proba(facts)[:, 1:] * self.named.predict_proba(facts)
         return pairs, scores
 
 
-def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> tuple[np.ndarray, np.ndarray]:
-    """Facts (M, F) and predicates (M,) of all annotated pairs, one predicate each, and of some that are not, -1."""
-    rows, said = [], []
+def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Facts (M, F) and predicates (M,) of all annotated pairs, one predicate each, and of some that are not, -1; weights (M,)."""
+    rows, said, weights = [], [], []
     for record in records:
         triples = record.training_triples()
         told = {(s, o): p for s, o, p in (triples[i] for i in rng.permutation(len(triples)))}
         pairs = all_pairs(len(record.segments))
         answer = np.array([told.get((s, o), -1) for s, o in pairs.tolist()], np.int64)
         empty = np.flatnonzero(answer < 0)
-        kept = np.concatenate([np.flatnonzero(answer >= 0), rng.permutation(empty)[: others * len(told)]])
+        chosen = rng.permutation(empty)[: max(1, others * len(told))]
+        kept = np.concatenate([np.flatnonzero(answer >= 0), chosen])
         rows.append(_facts(record, pairs[kept]))
         said.append(answer[kept])
-    return np.concatenate(rows), np.concatenate(said)
+        weights.append(np.where(answer[kept] >= 0, 1.0, len(empty) / max(1, len(chosen))))
+    return np.concatenate(rows), np.concatenate(said), np.concatenate(weights)
 
 
 def _facts(record: Record, pairs: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ MODELS = {
     "rgt-others": "attention to the others alone",
     "rgt-full": "full model",
 }
-HIDDEN = "rgt-full, a fifth of the labels hidden"
+HIDDEN = "rgt-full without a fifth of the labels"
 
 
 def annotations() -> str:

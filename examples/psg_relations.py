@@ -9,7 +9,6 @@ import argparse
 import gzip
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +42,16 @@ def main() -> None:
     run = Run(Workspace(options.output / "workspace"), Console())
     data, left_out = _thinned(options.data, options.without, options.output / "psg.json")
     trained = train_relations.run(RelationsConfig(data=data, nodes="layout", epochs=options.epochs, seed=options.seed), run)
+    made = options.output / "packaged"
+    shutil.rmtree(made, ignore_errors=True)
+    weights = {name: value.half() for name, value in load_file(trained.path / LAYOUT_WEIGHTS).items()}
+    write_bytes(made / LAYOUT_WEIGHTS, to_bytes(weights))
+    shutil.copyfile(trained.path / "model.json", made / "model.json")
     judged = {
-        point: evaluate.run(EvalConfig(data=data, mode="predcls", model=trained.path, balance=balance), replace(run, source=None)).result
+        point: evaluate.run(EvalConfig(data=data, mode="predcls", model=made, balance=balance), run).result
         for point, balance in (("recall", 0.0), ("packaged", None))
     }
     minutes = round(float(_manifest(trained.path)["seconds"]) / 60, 1)
-    target: Path = options.target
-    shutil.rmtree(target, ignore_errors=True)
-    weights = {name: value.half() for name, value in load_file(trained.path / LAYOUT_WEIGHTS).items()}
-    write_bytes(target / LAYOUT_WEIGHTS, to_bytes(weights))
-    shutil.copyfile(trained.path / "model.json", target / "model.json")
     names = [f"{name}@{k}" for k in (20, 50, 100) for name in ("R", "mR", "PR")]
     manifest = {
         "about": "Relations of labels and boxes, learned from PSG's annotation by examples/psg_relations.py.",
@@ -65,9 +64,14 @@ def main() -> None:
         "balance": trained.result["balance"],
         "minutes": minutes,
         "figures": {point: {name: round(100 * result[name], 2) for name in names} for point, result in judged.items()},
-        "files": {path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in sorted(target.iterdir())},
+        "files": {path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in sorted(made.iterdir())},
     }
-    write_json(target / "manifest.json", manifest)
+    write_json(made / "manifest.json", manifest)
+    target: Path = options.target
+    if target.exists() and not (target / "model.json").is_file():
+        raise SystemExit(f"{target}: is no model's folder, so nothing is replaced; the model lies in {made}")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(made, target)
     print(f"{sum(p.stat().st_size for p in target.iterdir()) / 1e6:.1f} MB in {target}; {minutes} minutes of training")
 
 

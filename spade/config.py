@@ -6,7 +6,7 @@ of its own), names of models (likewise).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -171,12 +171,16 @@ class RelationsConfig:
 
     def _only_for_nodes(self) -> None:
         """Options that the other kind of nodes has no use for are refused, not passed over."""
+        if self.width % 32:
+            raise SpadeError(f"--width {self.width}: use a multiple of 32.")
         if self.nodes == "layout":
-            for option, used in (("--unions", self.unions), ("--maps", self.maps), ("--masks-from", self.masks_from is not None)):
-                if used:
-                    raise SpadeError(f"{option}: needs pixels, and --nodes layout has none; leave one of the two out.")
+            for name in ("unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion"):
+                if getattr(self, name) != _default(RelationsConfig, name):
+                    raise SpadeError(f"--{name.replace('_', '-')}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:
             raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
+        if (self.nodes == "diffusion" or self.clip is not None) and self.withheld != _default(RelationsConfig, "withheld"):
+            raise SpadeError(f"--withheld {self.withheld}: hides learned names, which only --nodes layout without --clip has.")
 
 
 @dataclass(frozen=True)
@@ -260,6 +264,10 @@ class ExportConfig:
     def __post_init__(self) -> None:
         if self.format != "graphml":
             raise SpadeError(f"--format {self.format}: unknown graph format; use graphml.")
+
+
+def _default(config: type, name: str) -> Any:
+    return next(own.default for own in fields(config) if own.name == name)
 
 
 def _positive(**values: int | None) -> None:

@@ -25,7 +25,7 @@ from spade.relations.losses import prior_of
 from spade.relations.model import Heads, HeadsConfig, RelationConfig, RelationHeads
 from spade.vocabulary import Vocabulary
 from spade.weights import load_weights
-from spade.workspace import Artifact, Workspace
+from spade.workspace import Workspace, nodes_of
 
 MODEL_FORMAT = 2
 LAYOUT_WEIGHTS = "layout.safetensors"
@@ -36,11 +36,6 @@ def packaged(nodes: str) -> Path:
     if nodes == "diffusion":
         return embedded_model()
     return Path(str(resources.files("spade").joinpath("assets", "psg-relations")))
-
-
-def nodes_of(artifact: Artifact) -> str:
-    """What a result of train-relations sees: diffusion features, or the layout of labels and boxes."""
-    return str(artifact.manifest["result"].get("nodes", "diffusion"))
 
 
 def find_model(source: str | Path | None, nodes: Sequence[str] = ("diffusion",)) -> Path:
@@ -163,7 +158,10 @@ def load_relater(source: str | Path | None = None, device: str = "auto", balance
         words = LearnedWords(len(vocabulary.objects), max(1, len(own.groups)), len(vocabulary.predicates), own.config.clip_dim)
     else:
         words = TextWords(clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates))
-    model = LayoutModel(RelationHeads(own.config), words)
+    try:
+        model = LayoutModel(RelationHeads(own.config), words)
+    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
+        raise SpadeError(f"{folder}: no model of this shape can be built ({error}); train it anew with: spade train-relations") from None
     load_weights(model, folder / LAYOUT_WEIGHTS, "train them anew with: spade train-relations --nodes layout")
     origin = "packaged" if folder == packaged("layout") else folder.name
     told = {"name": origin, "nodes": "layout", "spade_model_format": MODEL_FORMAT}

@@ -26,12 +26,11 @@ from spade.open_vocabulary import fuse
 from spade.relations.model import Heads, Nodes
 from spade.scene_graph import Prediction, SceneGraph, Segment, best_relations, segment_geometry
 from spade.segmentation.mask_generator import Proposals
-from spade.segmentation.panoptic import PanopticRules, PanopticSegment, candidates, merge_masks
+from spade.segmentation.panoptic import PanopticSegment, panoptic_map
 from spade.vocabulary import Vocabulary, named_label, parse_label, user_vocabulary
 
 Picture = str | Path | Image.Image | np.ndarray
 Words = Vocabulary | str | Path | Sequence[str]
-MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class Model:
         if cells is not None:
             seen = self.student.clip.region_scores(cells, masks.float().sigmoid(), words.objects)
             probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
-        numbers, found = _panoptic(masks, probabilities, words.is_thing, picture.size)
+        numbers, found = panoptic_map(masks, probabilities, words.is_thing, picture.size)
         return Seen(_name(image), numbers, found, words, proposals, attention, cells)
 
     @torch.no_grad()
@@ -217,23 +216,6 @@ def _boxes(numbers: np.ndarray, count: int) -> Tensor:
     height, width = numbers.shape
     boxes = [segment_geometry(numbers, n + 1)[0] for n in range(count)]
     return torch.tensor(boxes, dtype=torch.float32).view(-1, 4) / torch.tensor([width, height, width, height])
-
-
-def _panoptic(masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int]) -> tuple[np.ndarray, list[PanopticSegment]]:
-    """Map (H, W) of segment numbers from 1, 0 = void, at the picture's size (width, height)."""
-    rules = PanopticRules()
-    keep = candidates(probabilities, rules)
-    width, height = size
-    shrink = min(1.0, (MAP_PIXELS / (width * height)) ** 0.5)
-    inner = (max(1, round(height * shrink)), max(1, round(width * shrink)))
-    if not len(keep):
-        return np.zeros((height, width), np.int64), []
-    large = interpolate(masks[None, keep].float(), size=inner, mode="bilinear", align_corners=False)[0]
-    panoptic, found = merge_masks(large, probabilities[keep], is_thing, rules)
-    numbers = panoptic.cpu().numpy()
-    if inner != (height, width):
-        numbers = np.asarray(Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)).astype(np.int64)
-    return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
 
 
 def _graph(seen: Seen, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, Any], top: int, min_score: float) -> SceneGraph:

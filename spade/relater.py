@@ -45,6 +45,8 @@ class Relater:
         self.model, self.vocabulary, self.table, self.prior = model.eval(), vocabulary, table, prior
         self.balance, self.facts, self.clip = balance, facts, clip
         self.device = next(model.parameters()).device
+        self._known: dict[Label, Tensor] = {}
+        self._said: tuple[tuple[str, ...], Tensor] | None = None
 
     def __call__(self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
         """The scene graph with at most ``top`` relations of at least ``min_score``; see ``predict``."""
@@ -84,14 +86,13 @@ class Relater:
         predicates: Sequence[str],
     ) -> Scores:
         """Of ONE picture of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
-        columns, prior = self._columns(predicates)
+        columns, prior = self.columns(predicates)
         width, height = size
         category = torch.tensor([own.category for own in named], dtype=torch.int64)
         if isinstance(self.model.words, TextWords):
             assert self.clip is not None
             names = list(dict.fromkeys(labels))
-            texts = self.clip.embed_labels(names) if names else torch.zeros(0, self.clip.dim)
-            self.model.words.objects, self.model.words.predicates = texts, self.clip.embed_predicates(predicates)
+            self.model.words.objects, self.model.words.predicates = self._texts(names), self._predicate_texts(tuple(predicates))
             category = torch.tensor([names.index(label) for label in labels], dtype=torch.int64)
         layout = Layout(
             category,
@@ -106,25 +107,51 @@ class Relater:
         scores = related[:, None] * logits.softmax(-1)
         return result.pairs.cpu().numpy(), scores.float().numpy(), (1 - related).float().numpy()
 
-    def _columns(self, predicates: Sequence[str]) -> tuple[list[int], Tensor]:
-        """Where the wanted predicates stand among the model's, and their priors; a text that training did not have counts as the rarest."""
+    def columns(self, predicates: Sequence[str]) -> tuple[list[int], Tensor]:
+        """Where the wanted predicates stand among the model's, and their priors; a text that training did not have counts as the rarest.
+
+        Raises SpadeError for a predicate that the model was not trained on, unless it reads text.
+        """
         known = {name: number for number, name in enumerate(self.vocabulary.predicates)}
         if self.clip is not None:
             return list(range(len(predicates))), torch.stack([self.prior[known[p]] if p in known else self.prior.min() for p in predicates])
-        for name in predicates:
-            if name not in known:
-                raise SpadeError(
-                    f'predicate "{name}": this model has learned {len(known)} predicates and this is none of them; choose from '
-                    f"{', '.join(self.vocabulary.predicates[:5])}, ..., or train one that reads text: --nodes layout --clip"
-                )
+        known_predicates(predicates, self.vocabulary.predicates)
         columns = [known[name] for name in predicates]
         return columns, self.prior[columns]
 
+    def _texts(self, labels: Sequence[Label]) -> Tensor:
+        """Embeddings (N, D) of labels, each made once."""
+        assert self.clip is not None
+        new = [label for label in labels if label not in self._known]
+        if new:
+            self._known |= dict(zip(new, self.clip.embed_labels(new), strict=True))
+        return torch.stack([self._known[label] for label in labels]) if labels else torch.zeros(0, self.clip.dim, device=self.device)
+
+    def _predicate_texts(self, predicates: tuple[str, ...]) -> Tensor:
+        assert self.clip is not None
+        if self._said is None or self._said[0] != predicates:
+            self._said = (predicates, self.clip.embed_predicates(predicates))
+        return self._said[1]
+
     def _labels(self, segments: SceneGraph, vocabulary: Vocabulary | None) -> list[Label]:
-        """What is known of each segment's label: from the vocabulary, where it has the name."""
-        known = {} if vocabulary is None else {label.name.casefold(): label for label in vocabulary.objects}
-        found = []
-        for segment in segments.segments:
-            label = known.get(segment.label.casefold())
-            found.append(label or replace(named_label(segment.label), is_thing=segment.is_thing))
-        return found
+        """What is known of each segment's label: from the vocabulary, where it has it as a name or as a synonym."""
+        known: dict[str, Label] = {}
+        objects = () if vocabulary is None else vocabulary.objects
+        for label in objects:
+            known.setdefault(label.name.casefold(), label)
+        for label in objects:
+            for synonym in label.synonyms:
+                others = (label.name, *(name for name in label.synonyms if name != synonym))
+                known.setdefault(synonym.casefold(), replace(label, name=synonym, synonyms=others))
+        own = [(segment.label.casefold(), replace(named_label(segment.label), is_thing=segment.is_thing)) for segment in segments.segments]
+        return [known.get(name, alone) for name, alone in own]
+
+
+def known_predicates(wanted: Sequence[str], learned: Sequence[str]) -> None:
+    """Raise SpadeError for a predicate that is not among the learned ones."""
+    for name in wanted:
+        if name not in learned:
+            raise SpadeError(
+                f'predicate "{name}": this model has learned {len(learned)} predicates and this is none of them; choose from '
+                f"{', '.join(learned[:5])}, ..., or train one that reads text: --nodes layout --clip"
+            )

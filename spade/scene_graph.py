@@ -126,6 +126,8 @@ def read_scene_graph(path: Path) -> SceneGraph:
         )
         relations = tuple(Relation(int(r["subject"]), int(r["object"]), str(r["predicate"]), float(r["score"])) for r in data["relations"])
         known = {segment.id for segment in segments}
+        if len(known) != len(segments):
+            raise ValueError("id, which two segments share")
         for relation in relations:
             if not {relation.subject, relation.object} <= known:
                 raise SpadeError(f"{path}: a relation names segment {relation.subject} or {relation.object}, which is not in segments.")
@@ -135,9 +137,24 @@ def read_scene_graph(path: Path) -> SceneGraph:
         size = (int(image["width"]), int(image["height"]))
         if ids.shape != (size[1], size[0]):
             raise SpadeError(f"{path}: the panoptic png is {ids.shape[1]} x {ids.shape[0]}, the graph says {size[0]} x {size[1]}.")
+        for segment in segments:
+            _check(segment, size)
         return SceneGraph(str(image["file_name"]), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
+
+
+def _check(segment: Segment, size: tuple[int, int]) -> None:
+    """Raises ValueError naming the field whose value no segment of a picture of ``size`` (width, height) can have."""
+    x1, y1, x2, y2 = segment.bbox
+    if not 0 < segment.id < 1 << 24:
+        raise ValueError(f"id {segment.id}")
+    if not 0 <= segment.score <= 1:
+        raise ValueError(f"score {segment.score}")
+    if not (0 <= x1 <= x2 <= size[0] and 0 <= y1 <= y2 <= size[1]):
+        raise ValueError(f"bbox {list(segment.bbox)}")
+    if not 0 <= segment.area <= size[0] * size[1]:
+        raise ValueError(f"area {segment.area}")
 
 
 def _box(values: list[float]) -> tuple[int, int, int, int]:

@@ -53,6 +53,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def nodes_of(artifact: Artifact) -> str:
+    """What a result of train-relations sees: diffusion features, or the layout of labels and boxes."""
+    return str(artifact.manifest["result"].get("nodes", "diffusion"))
+
+
 class Workspace:
     """A folder of artifacts."""
 

@@ -80,6 +80,13 @@ def test_the_output_says_what_unknown_labels_stand_for():
     assert np.allclose(found.scores, same.scores)
 
 
+def test_a_synonym_of_the_vocabulary_helps_in_both_directions():
+    vocabulary = Vocabulary((Label("dog", True, ("corgi", "pup")),), WORDS.predicates)
+    found = relater().predict(segments("corgi", "person"), vocabulary)
+    assert found.graph.model["labels"] == {"corgi": 'its synonym "dog"'}
+    assert np.allclose(found.scores, relater().predict(segments("dog", "person")).scores)
+
+
 def test_a_model_that_reads_text_takes_any_predicate_and_any_label(clip):
     torch.manual_seed(0)
     words = TextWords(clip.embed_labels(WORDS.objects), clip.embed_predicates(WORDS.predicates))

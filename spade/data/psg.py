@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -286,6 +287,8 @@ def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
         if not 0 < identity < 1 << 24:
             raise ValueError(f"segment id {identity} does not fit a panoptic png")
         crowd = bool(info.get("iscrowd", 0))
+        if not all(map(math.isfinite, (x1, y1, x2, y2))) or int(info["area"]) < 0:
+            raise ValueError(f"box {annotation['bbox']} or area {info['area']}")
         segments.append(SegmentRecord(identity, category, category < things, crowd, int(info["area"]), (x1, y1, x2, y2)))
     if len({segment.id for segment in segments}) != len(segments):
         raise ValueError("a segment id occurs twice")

@@ -26,8 +26,8 @@ class GivenSegments:
     ``labels`` are all that the file knows of. Raises SpadeError where the file is none of these.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.path = path = Path(path)
         self.labels: tuple[Label, ...] = ()
         self._graphs: dict[str, Any] = {}
         kind = _kind(path)
@@ -35,14 +35,16 @@ class GivenSegments:
             graph = read_scene_graph(path)
             labels = {segment.label: Label(segment.label, segment.is_thing) for segment in graph.segments}
             self.labels = tuple(labels.values())
-            self._graphs[graph.file_name] = graph
+            self._graphs[Path(graph.file_name).name] = graph
+            self._png_of_graph = inside(path.parent, str(read_json(path, "scene graph", "")["panoptic"]), path)
         elif kind == "psg":
             self._read_psg()
         else:
             self._read_coco()
 
-    def of(self, picture: Path, size: tuple[int, int]) -> SceneGraph:
+    def of(self, picture: str | Path, size: tuple[int, int]) -> SceneGraph:
         """A picture's segments as a graph without relations. Raises SpadeError where it has none, or has them at another size."""
+        picture = Path(picture)
         found = self._graphs.get(picture.name)
         if found is None:
             told = ", ".join(list(self._graphs)[:3])
@@ -53,15 +55,17 @@ class GivenSegments:
         return replace(graph, relations=(), file_name=picture.name)
 
     def png_of(self, picture: Path) -> Path | None:
-        """The panoptic png from which ``of`` reads this picture's masks, where they are not in the file itself."""
+        """The panoptic png that holds this picture's masks; nothing for a picture without segments here."""
         found = self._graphs.get(picture.name)
-        return found[0] if isinstance(found, tuple) else None
+        return self._png_of_graph if isinstance(found, SceneGraph) else None if found is None else found[0]
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
         self.labels = dataset.vocabulary.objects
+        known = set()
         for record in dataset.records:
-            if Path(record.file_name).name not in self._graphs:  # PSG has annotated a few pictures twice; the first counts
+            if record.file_name not in known:  # PSG has annotated a few pictures twice; the first counts
+                known.add(record.file_name)
                 rows = [(segment.id, segment.category) for segment in record.segments]
                 self._add(record.file_name, dataset.panoptic_path(record), rows)
 
@@ -70,14 +74,15 @@ class GivenSegments:
         try:
             categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
             self.labels = tuple(
-                Label(str(c["name"]), bool(c.get("isthing", 1)), (), c.get("supercategory")) for c in document["categories"]
+                Label(str(c["name"]), bool(c.get("isthing", 1)), (), str(c["supercategory"]) if c.get("supercategory") else None)
+                for c in document["categories"]
             )
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
             for annotation in document["annotations"]:
                 png = str(annotation["file_name"])
                 rows = [(int(s["id"]), categories[int(s["category_id"])]) for s in annotation["segments_info"]]
                 self._add(names[annotation["image_id"]], self._png(png), rows)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{type(error).__name__}: {str(error)[:80]}"
             raise SpadeError(f"{self.path}: is no COCO-panoptic file ({reason}); name {KINDS}.") from None
 
@@ -90,7 +95,10 @@ class GivenSegments:
     def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
         name = Path(file_name).name
         if name in self._graphs:
-            raise SpadeError(f"{self.path}: two of its pictures are called {name}; give the file pictures with names of their own.")
+            raise SpadeError(f"{self.path}: two of its pictures are called {name}; give the pictures names of their own.")
+        ids = [identity for identity, _ in rows]
+        if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
+            raise SpadeError(f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215.")
         self._graphs[name] = (png, rows)
 
     def _painted(self, name: str, png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn.functional import interpolate
+
+MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,27 @@ class PanopticSegment:
     category: int
     score: float
     query: int
+
+
+def panoptic_map(
+    masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int], rules: PanopticRules = PanopticRules()
+) -> tuple[np.ndarray, list[PanopticSegment]]:
+    """Map (H, W) int64 of segment numbers from 1, 0 = void, at the picture's size (width, height), and what each number is.
+
+    masks (Q, h, w) logits of the whole picture; probabilities (Q, C + 1), the last column "no object"; is_thing (C,) bool.
+    """
+    keep = candidates(probabilities, rules)
+    width, height = size
+    shrink = min(1.0, (MAP_PIXELS / (width * height)) ** 0.5)
+    inner = (max(1, round(height * shrink)), max(1, round(width * shrink)))
+    if not len(keep):
+        return np.zeros((height, width), np.int64), []
+    large = interpolate(masks[None, keep].float(), size=inner, mode="bilinear", align_corners=False)[0]
+    panoptic, found = merge_masks(large, probabilities[keep], is_thing, rules)
+    numbers = panoptic.cpu().numpy()
+    if inner != (height, width):
+        numbers = np.asarray(Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)).astype(np.int64)
+    return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
 
 
 def candidates(probabilities: Tensor, rules: PanopticRules) -> Tensor:

@@ -1,9 +1,10 @@
-"""Segments from a panoptic model that transformers loads: Mask2Former, MaskFormer, OneFormer, and what else has their outputs."""
+"""Segments from a panoptic model that transformers loads: Mask2Former, MaskFormer or OneFormer."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from spade.errors import SpadeError
 from spade.files import read_json
 from spade.hub import fetch
 from spade.scene_graph import SceneGraph, Segment, segment_geometry
-from spade.segmentation.panoptic import PanopticRules, candidates, merge_masks
+from spade.segmentation.panoptic import PanopticRules, panoptic_map
 from spade.vocabulary import Label, named_label
 
 RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
 _FILES = ["*.json", "*.txt", "*.safetensors"]
 _TASK = "panoptic"
+KINDS = ("mask2former", "maskformer", "oneformer")  # of transformers' universal segmentation; others pad and answer in ways of their own
 
 
 def resolve_segmenter(source: str) -> Path:
@@ -37,20 +39,26 @@ def resolve_segmenter(source: str) -> Path:
             )
         folder = fetch(source, _FILES, "--segmenter")
     for name in ("config.json", "preprocessor_config.json"):
-        read_json(folder / name, "part of a segmenter", "name a panoptic model in transformers' format with --segmenter.")
+        facts = read_json(folder / name, "part of a segmenter", "name a panoptic model in transformers' format with --segmenter.")
+        kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
+        if kind not in KINDS:
+            raise SpadeError(f"{folder}: is a model of type {kind!r}; --segmenter takes {', '.join(KINDS)}, whose outputs are known.")
     if not list(folder.glob("*.safetensors")):
         raise SpadeError(f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter.")
     return folder
 
 
 class PretrainedSegmenter:
-    """Pictures to segments with labels and scores; ``labels`` are all that the model knows, in its order."""
+    """Pictures to segments with labels and scores; ``labels`` are all that the model knows, in its order.
 
-    def __init__(self, source: str, device: torch.device) -> None:
+    known: labels of a vocabulary; where they have a name, they say whether it is a thing or stuff. Of others COCO's list does.
+    """
+
+    def __init__(self, source: str, device: torch.device, known: Sequence[Label] = ()) -> None:
         folder = resolve_segmenter(source)
         self.source, self.device = source, device
         self._model, self._processor, self._task = _loaded(folder, device)
-        self.labels = _labels(folder, self._model.config)
+        self.labels = _labels(folder, self._model.config, known)
         self._is_thing = torch.tensor([label.is_thing for label in self.labels], device=device)
 
     @torch.no_grad()
@@ -59,19 +67,13 @@ class PretrainedSegmenter:
         inputs = self._inputs(picture)
         found = self._model(**inputs)
         probabilities = found.class_queries_logits[0].float().softmax(-1)
-        keep = candidates(probabilities, RULES)
-        size = (picture.height, picture.width)
-        segments: list[Segment] = []
-        if not len(keep):
-            ids = np.zeros(size, np.uint32)
-        else:
-            masks = _at_size(found.masks_queries_logits[0, keep].float(), inputs, size)
-            numbers, chosen = merge_masks(masks, probabilities[keep], self._is_thing, RULES)
-            identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
-            ids = identities[numbers.cpu().numpy()]
-            for identity, own in zip(identities[1:].tolist(), chosen, strict=True):
-                label = self.labels[own.category]
-                segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity)))
+        masks = _without_padding(found.masks_queries_logits[0].float(), inputs)
+        numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, picture.size, RULES)
+        identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
+        ids, segments = identities[numbers], []
+        for identity, own in zip(identities[1:].tolist(), chosen, strict=True):
+            label = self.labels[own.category]
+            segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity)))
         names = tuple(label.name for label in self.labels)
         return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), ids)
 
@@ -84,13 +86,14 @@ class PretrainedSegmenter:
         return {name: value.to(self.device) for name, value in made.items() if name in kept}
 
 
-def _at_size(masks: Tensor, inputs: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
-    """Mask logits (Q, h, w) at a picture's size (height, width), without what the processor padded."""
+def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Mask logits (Q, h, w) at the size of the model's input, without what the processor padded below and to the right."""
+    valid = inputs.get("pixel_mask")
+    if valid is None or bool(valid.bool().all()):
+        return masks
     padded = interpolate(masks[None], size=inputs["pixel_values"].shape[-2:], mode="bilinear", align_corners=False)[0]
-    if (valid := inputs.get("pixel_mask")) is not None:
-        rows, columns = valid[0].bool().any(1), valid[0].bool().any(0)
-        padded = padded[:, : int(rows.sum()), : int(columns.sum())]
-    return interpolate(padded[None], size=size, mode="bilinear", align_corners=False)[0]
+    rows, columns = valid[0].bool().any(1), valid[0].bool().any(0)
+    return padded[:, : int(rows.sum()), : int(columns.sum())]
 
 
 def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None]:
@@ -124,9 +127,11 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
     return model.to(device).eval().requires_grad_(False), processor, task
 
 
-def _labels(folder: Path, config: Any) -> tuple[Label, ...]:
-    """The model's names in order; stuff where COCO's list says so."""
+def _labels(folder: Path, config: Any, known: Sequence[Label]) -> tuple[Label, ...]:
+    """The model's names in order; things or stuff as the vocabulary or COCO's list says."""
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if sorted(names) != list(range(len(names))):
         raise SpadeError(f"{folder / 'config.json'}: id2label does not number its names from 0; choose another --segmenter.")
-    return tuple(named_label(names[number]) for number in range(len(names)))
+    said = {label.name.casefold(): label.is_thing for label in known}
+    labels = [named_label(names[number]) for number in range(len(names))]
+    return tuple(replace(label, is_thing=said.get(label.name.casefold(), label.is_thing)) for label in labels)

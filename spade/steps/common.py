@@ -80,6 +80,11 @@ def no_source(run: Run, step: str) -> None:
         raise SpadeError(f"--from {run.source}: {step} takes no input artifact here; leave --from out.")
 
 
+def portable(name: str) -> str:
+    """A model's name as later steps can use it from any folder."""
+    return str(Path(name).resolve()) if Path(name).is_dir() and name != "tiny" else name
+
+
 def tell_skipped(problems: Sequence[str], what: str, report: Reporter, strict: bool) -> None:
     """Name what was skipped: the first few, and how many more."""
     if not problems:

@@ -17,7 +17,7 @@ from spade.files import write_json, write_json_lines, write_text
 from spade.steps import compare
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset
 from spade.steps.scoring import Lists, data_print, score
-from spade.workspace import Artifact, keyed
+from spade.workspace import Artifact, keyed, nodes_of
 
 STEP, VERSION = "eval", 2
 
@@ -93,7 +93,8 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
     """The named data set, or the one the newest model was trained on."""
     if config.data is not None:
         return open_dataset(config.data, config.images, run.report, config.strict)
-    newest = run.workspace.newest("train-relations", run.source)
+    kinds = ("diffusion", "layout") if config.mode == "predcls" else ("diffusion",)
+    newest = run.workspace.newest("train-relations", run.source, fits=lambda artifact: nodes_of(artifact) in kinds)
     if newest is None:
         raise SpadeError("no data set named and nothing trained in this workspace; for example: spade eval data/psg")
     source = newest.manifest["result"]

@@ -28,7 +28,7 @@ from spade.distributed import Processes, processes
 from spade.errors import SpadeError
 from spade.files import write_bytes, write_json, write_json_lines
 from spade.open_vocabulary import load_clip, resolve_clip
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, tell_skipped
+from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, portable, tell_skipped
 from spade.steps.map_cache import Page, batch_file, index, is_whole, pack
 from spade.steps.pictures import sized_picture
 from spade.workspace import keyed
@@ -77,8 +77,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         result = {
             "data": str(config.data.resolve()),
             "images_root": str(config.images.resolve()) if config.images else None,
-            "backbone": _portable(config.backbone),
-            "clip": _portable(config.clip),
+            "backbone": portable(config.backbone),
+            "clip": portable(config.clip),
             "images": len(rows),
             "spans": sum(len(row["spans"]) for row in rows),
             "skipped": absent + broken,
@@ -111,11 +111,6 @@ def _with_preset(config: InvertConfig, defaults: Preset, device: torch.device) -
         device=str(device),
         dtype=pick_dtype(config.dtype, device),
     )
-
-
-def _portable(name: str) -> str:
-    """A model's name as later steps can use it from any folder."""
-    return str(Path(name).resolve()) if Path(name).is_dir() and name != "tiny" else name
 
 
 def _plan(records: Sequence[Record], backbone: Backbone, batch_size: int) -> list[list[Record]]:

@@ -18,7 +18,7 @@ from spade.scene_graph import Prediction, SceneGraph, Segment
 from spade.steps.common import Run, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture, true_numbers
-from spade.steps.ways import choose_model
+from spade.steps.ways import choose_model, refuse_the_others
 from spade.workspace import Artifact, Draft
 
 VERSION = 2
@@ -30,6 +30,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     device, given = pick_device(config.device), config.mode == "predcls"
     folder = choose_model(config.model, run, ("diffusion", "layout") if given else ("diffusion",))
     looks = model_nodes(folder) == "diffusion"
+    refuse_the_others(model_nodes(folder), config.balance, config.fusion)
     if not looks and not given:
         raise SpadeError(f"--mode {config.mode}: {folder} relates segments that are given, and finds none; use --mode predcls with it.")
     prints = {"data": dataset.fingerprint(records, pictures=looks, panoptic=given and looks), "model": model_fingerprint(folder)}

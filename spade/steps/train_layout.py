@@ -21,7 +21,7 @@ from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relations.layout import LayoutModel, LearnedWords, TextWords
 from spade.relations.model import OCTAVES, RelationConfig, RelationHeads
 from spade.relations.pairs import DETAILED
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset
+from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, portable
 from spade.steps.layout_training import LayoutTraining
 from spade.steps.learning import train
 from spade.training import Optimisation, Row
@@ -30,13 +30,14 @@ from spade.weights import to_bytes
 from spade.workspace import keyed
 
 STEP, VERSION = "train-relations", 2
-LABEL, WIDTH, PAIRS = 64, 128, 400
+LABEL, WIDTH, PAIRS = 64, 128, 10_000
 
 
 def run(config: RelationsConfig, run: Run) -> StepResult:
     """Train relation heads on a data set's annotation, or find it done. Resumes from the last checkpoint after a kill."""
     if config.data is None:
         raise SpadeError("--nodes layout: name the data set, for example: spade train-relations data/psg --nodes layout")
+    no_source(run, "--nodes layout")
     device = pick_device(config.device)
     dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     config = replace(
@@ -71,7 +72,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score")
         points = job.curve()
         balance = balanced(points)
-        save_layout(draft.path, job, table, config.clip, balance)
+        save_layout(draft.path, job, table, None if config.clip is None else portable(config.clip), balance)
         write_json_lines(draft.file("curves.jsonl"), curves)
         write_json_lines(draft.file("balance.jsonl"), points)
         write_bytes(draft.file("curves.png"), curves_png(curves))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,15 @@ from spade.loading import (
     load_relater,
     model_fingerprint,
     model_nodes,
-    nodes_of,
     packaged,
 )
+from spade.relater import known_predicates
 from spade.scene_graph import Prediction, SceneGraph
 from spade.segmentation.given import GivenSegments
 from spade.segmentation.pretrained import PretrainedSegmenter, resolve_segmenter
 from spade.steps.common import Run, no_source
-from spade.vocabulary import Vocabulary, read_vocabulary, user_vocabulary
+from spade.vocabulary import Label, Vocabulary, read_vocabulary, user_vocabulary
+from spade.workspace import nodes_of
 
 Answer = Callable[[Path, Image.Image], Prediction]
 Segments = Callable[[Path, Image.Image], SceneGraph]
@@ -50,17 +51,33 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
     """Pictures alone go through a diffusion model; given or found segments through a model of layout, or the one that is named."""
     by_segments = config.segments is not None or config.segmenter is not None
     folder = choose_model(config.model, run, ("layout",) if by_segments else ("diffusion",))
+    refuse_the_others(model_nodes(folder), config.balance, config.fusion)
     if not by_segments:
         trained = describe(folder).vocabulary
         words = _vocabulary(config, trained if dataset is None else dataset.vocabulary)
         return Way(folder, _prints(folder, words), lambda: _looking(config, folder, words), _note(folder))
     if model_nodes(folder) == "layout":
-        words = _vocabulary(config, describe_layout(folder).vocabulary)
-        prints, segments = _segments(config, paths)
-        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, words, segments(), run))
+        own = describe_layout(folder)
+        words = _vocabulary(config, own.vocabulary)
+        if own.clip is None:
+            known_predicates(words.predicates, own.vocabulary.predicates)
+        prints, segments, labels = _segments(config, paths, words.objects)
+        # The user's word on a label goes before that of the file; both before the model's list.
+        said = words if config.vocab is not None else replace(words, objects=())
+        names = {name.casefold() for label in said.objects for name in (label.name, *label.synonyms)}
+        said = replace(said, objects=(*said.objects, *(label for label in labels if label.name.casefold() not in names)))
+        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, said, segments(), run))
     words = _vocabulary(config, describe(folder).vocabulary)
-    prints, segments = _segments(config, paths)
+    prints, segments, _ = _segments(config, paths, words.objects)
     return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))
+
+
+def refuse_the_others(nodes: str, balance: float | None, fusion: float | None) -> None:
+    """Raise SpadeError for an option that this kind of model has no use for."""
+    if nodes == "diffusion" and balance is not None:
+        raise SpadeError(f"--balance {balance}: belongs to a model of labels and boxes; leave it out with one that looks at pictures.")
+    if nodes == "layout" and fusion is not None:
+        raise SpadeError(f"--fusion {fusion}: belongs to a model that looks at pictures; leave it out with one of labels and boxes.")
 
 
 def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusion",)) -> Path:
@@ -73,7 +90,7 @@ def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusio
         run.report.say(f"model: train-relations/{newest.key} of this workspace")
         return newest.path
     what = "tiny one" if nodes[0] == "diffusion" else "relations of labels and boxes, learned from PSG's annotation"
-    run.report.say(f"model: the packaged {what} (no other trained in this workspace)")
+    run.report.say(f"model: the packaged {what} (no other of its kind was trained in this workspace)")
     return packaged(nodes[0])
 
 
@@ -105,21 +122,23 @@ def _relating(config: PredictConfig, folder: Path, words: Vocabulary, segments: 
     return answer, relater.facts
 
 
-def _segments(config: PredictConfig, paths: Sequence[Path]) -> tuple[dict[str, str], Callable[[], Segments]]:
-    """What the segments depend on, and a function that opens their source."""
+def _segments(
+    config: PredictConfig, paths: Sequence[Path], known: Sequence[Label]
+) -> tuple[dict[str, str], Callable[[], Segments], Sequence[Label]]:
+    """What the segments depend on, a function that opens their source, and what that says of labels."""
     if config.segments is not None:
         given = GivenSegments(config.segments)
         pngs = [png for path in paths if (png := given.png_of(path)) is not None and png.is_file()]
         print_ = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
-        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size)
+        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size), given.labels
     assert config.segmenter is not None
     source = config.segmenter
 
     def start() -> Segments:
-        segmenter = PretrainedSegmenter(source, pick_device(config.device))
+        segmenter = PretrainedSegmenter(source, pick_device(config.device), known)
         return lambda path, picture: segmenter(picture, path.name)
 
-    return {"segmenter": fingerprint(resolve_segmenter(source))}, start
+    return {"segmenter": fingerprint(resolve_segmenter(source))}, start, ()
 
 
 def _prints(folder: Path, words: Vocabulary) -> dict[str, str]:

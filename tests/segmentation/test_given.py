@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from spade.data.codecs import write_panoptic
+from spade.data.codecs import read_panoptic, write_panoptic
 from spade.errors import SpadeError
 from spade.files import write_json
 from spade.scene_graph import Relation, SceneGraph, Segment
@@ -70,6 +70,41 @@ def test_coco_panoptic_with_its_pngs_in_the_usual_places(tmp_path, place):
     )
 
 
+def test_a_repainted_map_is_another_source(tmp_path):
+    write_panoptic(tmp_path / "a.png", IDS)
+    write_json(tmp_path / "a.json", graph().to_json("a.png"))
+    assert GivenSegments(str(tmp_path / "a.json")).png_of(tmp_path / "a.jpg") == tmp_path / "a.png"
+    assert GivenSegments(tmp_path / "a.json").png_of(tmp_path / "b.jpg") is None
+
+
+def test_two_pictures_of_one_name_are_refused(world, tmp_path):
+    document = json.loads((world / "psg.json").read_text())
+    first, second = document["data"][:2]
+    second["file_name"] = f"elsewhere/{first['file_name'].split('/')[-1]}"
+    (tmp_path / "psg.json").write_text(json.dumps(document))
+    with pytest.raises(SpadeError, match="two of its pictures are called"):
+        GivenSegments(tmp_path / "psg.json")
+    second["file_name"] = first["file_name"]  # annotated twice
+    (tmp_path / "psg.json").write_text(json.dumps(document))
+    name = first["file_name"].split("/")[-1]
+    write_panoptic(tmp_path / first["pan_seg_file_name"], read_panoptic(world / first["pan_seg_file_name"]))
+    found = GivenSegments(tmp_path / "psg.json").of(name, (128, 128))
+    assert {s.id for s in found.segments} == {s["id"] for s in first["segments_info"]}, "the first counts"
+
+
+@pytest.mark.parametrize(
+    "value", [{"id": 0}, {"id": 1 << 24}, {"score": 2.0}, {"score": -1}, {"area": -5}, {"area": 10**400}, {"bbox": [0, 0, 9, 6]}]
+)
+def test_numbers_that_no_segment_has(tmp_path, value):
+    write_panoptic(tmp_path / "a.png", IDS)
+    document = graph().to_json("a.png")
+    document["segments"][0] |= value
+    document["relations"] = []
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    with pytest.raises(SpadeError, match=next(iter(value))):
+        GivenSegments(tmp_path / "a.json")
+
+
 def test_a_world_is_a_psg_file(world):
     given = GivenSegments(world / "psg.json")
     found = given.of(world / "images" / "000004.png", (128, 128))
@@ -119,6 +154,14 @@ def test_refusals(tmp_path):
     for changes in ({"annotations": [{}]}, {"annotations": [{"image_id": 7, "file_name": "a.png", "segments_info": []}]}, {"images": 3}):
         with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
             GivenSegments(coco(tmp_path, **changes))
+    for segments in ([{"id": 3, "category_id": 18}] * 2, [{"id": 0, "category_id": 18}]):
+        twice = {"annotations": [{"image_id": 5, "file_name": "a.png", "segments_info": segments}]}
+        with pytest.raises(SpadeError, match="segment id twice, or one that no panoptic png holds"):
+            GivenSegments(coco(tmp_path, **twice))
+    far = {"annotations": [{"image_id": 5, "file_name": "a.png", "segments_info": [{"id": 3, "category_id": 10**400}]}]}
+    (tmp_path / "panoptic_val.json").write_text(json.dumps(json.loads(coco(tmp_path).read_text()) | far))
+    with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
+        GivenSegments(tmp_path / "panoptic_val.json")
     out = {"annotations": [{"image_id": 5, "file_name": "../a.png", "segments_info": []}]}
     with pytest.raises(SpadeError, match="leaves its folder"):
         GivenSegments(coco(tmp_path, **out))

@@ -7,13 +7,20 @@ import torch
 from PIL import Image
 
 from spade.errors import SpadeError
-from spade.segmentation.pretrained import PretrainedSegmenter, _at_size, resolve_segmenter
-from spade.vocabulary import psg_lists
+from spade.segmentation.pretrained import PretrainedSegmenter, _without_padding, resolve_segmenter
+from spade.vocabulary import Label, psg_lists
 
 NAMES = psg_lists()["thing_classes"] + psg_lists()["stuff_classes"]
 SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 2,
         "out_features": ["stage1", "stage2", "stage3", "stage4"]}  # fmt: skip
 CPU = torch.device("cpu")
+
+
+def sure(model, bias):
+    """With random weights no query is sure of anything; this makes all of them sure of grass."""
+    with torch.no_grad():
+        model.get_parameter(bias)[NAMES.index("grass-merged")] += 9.0
+    return model
 
 
 def mask2former(folder):
@@ -23,10 +30,10 @@ def mask2former(folder):
     torch.manual_seed(0)
     config = Mask2FormerConfig(
         backbone_config=SwinConfig(**SWIN), feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=32,
-        dim_feedforward=32, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=12, id2label=dict(enumerate(NAMES)),
+        dim_feedforward=32, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=1, id2label=dict(enumerate(NAMES)),
         label2id={name: number for number, name in enumerate(NAMES)},
     )  # fmt: skip
-    Mask2FormerForUniversalSegmentation(config).save_pretrained(folder)
+    sure(Mask2FormerForUniversalSegmentation(config), "class_predictor.bias").save_pretrained(folder)
     Mask2FormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)
     return folder
 
@@ -46,10 +53,10 @@ def oneformer(folder):
     CLIPTokenizerFast(vocab=vocab, merges=[], model_max_length=77).save_pretrained(folder)
     config = OneFormerConfig(
         backbone_config=SwinConfig(**SWIN), conv_dim=32, mask_dim=32, hidden_dim=32, encoder_feedforward_dim=32, dim_feedforward=32,
-        encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=12, id2label=dict(enumerate(NAMES)),
+        encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=1, id2label=dict(enumerate(NAMES)),
         label2id={name: number for number, name in enumerate(NAMES)}, text_encoder_vocab_size=len(words), is_training=False,
     )  # fmt: skip
-    OneFormerForUniversalSegmentation(config).save_pretrained(folder)
+    sure(OneFormerForUniversalSegmentation(config), "model.transformer_module.decoder.class_embed.bias").save_pretrained(folder)
     processor = OneFormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
     processor.save_pretrained(folder)
     path = folder / "preprocessor_config.json"
@@ -91,6 +98,8 @@ def test_a_picture_of_any_shape_goes_through_the_true_architecture(segmenter):
         assert graph.panoptic.shape == (size[1], size[0])
         assert {s.id for s in graph.segments} == set(np.unique(graph.panoptic).tolist()) - {0}
         assert graph.relations == ()
+        assert {s.label for s in graph.segments} == {"grass-merged"}
+        assert len(graph.segments) == 1, "stuff of one name is one segment"
     assert [label.name for label in segmenter.labels] == NAMES
     assert [label.is_thing for label in segmenter.labels] == [True] * 80 + [False] * 53
 
@@ -111,13 +120,36 @@ def test_names_scores_and_places_are_the_models(segmenter, monkeypatch):
     assert all(s.score > 0.99 for s in graph.segments)
 
 
+def test_a_vocabulary_says_what_is_stuff(tmp_path):
+    folder = mask2former(tmp_path)
+    known = [Label("dog", False), Label("Grass-Merged", True)]
+    labels = {label.name: label.is_thing for label in PretrainedSegmenter(str(folder), CPU, known).labels}
+    assert (labels["dog"], labels["grass-merged"], labels["cat"]) == (False, True, True)
+
+
 def test_what_was_padded_is_cut_off():
     masks = torch.zeros(1, 8, 8)
     masks[0, :4, :6] = 1.0  # the picture's part, of a batch padded below and to the right
     valid = torch.zeros(1, 32, 32)
     valid[0, :16, :24] = 1
-    found = _at_size(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid}, (16, 24))
+    found = _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid})
+    assert found.shape == (1, 16, 24)
     assert found[0, :14, :22].min() > 0.99
+    assert torch.equal(_without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid * 0 + 1}), masks)
+
+
+def test_masks_of_a_picture_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
+    """A picture of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may shift the masks."""
+    masks = torch.full((2, 16, 24), -9.0)
+    masks[0, :, :12], masks[1, :, 12:] = 9.0, 9.0
+    asked = sure_of(segmenter, monkeypatch, ["dog", "cat"], masks)
+    graph = segmenter(Image.new("RGB", (300, 100)), "a.jpg")
+    height, width = asked["shape"][-2:]
+    boxes = {s.label: s.bbox for s in graph.segments}
+    seen = min(1.0, (100 * width / 300) / height)  # share of the input's rows that the picture fills
+    assert boxes["dog"][0] == 0
+    assert abs(boxes["dog"][2] - 150) <= 300 / 24 + 1, (boxes, seen)
+    assert boxes["cat"][3] == 100
 
 
 def test_an_unsure_model_finds_nothing(segmenter, monkeypatch):
@@ -159,9 +191,10 @@ def test_weights_that_lack_a_part_are_refused(tmp_path):
         PretrainedSegmenter(str(folder), CPU)
 
 
-def test_another_kind_of_model_is_refused(tmp_path):
+@pytest.mark.parametrize("kind", ["bert", "eomt", "detr"])
+def test_another_kind_of_model_is_refused(tmp_path, kind):
     folder = mask2former(tmp_path)
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"model_type": "bert"}), "utf-8")
-    with pytest.raises(SpadeError, match="cannot be loaded"):
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"model_type": kind}), "utf-8")
+    with pytest.raises(SpadeError, match=f"is a model of type '{kind}'; --segmenter takes mask2former"):
         PretrainedSegmenter(str(folder), CPU)

@@ -104,8 +104,12 @@ def test_predict_with_a_segmenter(trained, world, tmp_path):
     scene = world / "images" / "000004.png"
     done = predict.run(PredictConfig(images=(str(scene),), segmenter=str(folder)), run)
     graph = read_scene_graph(done.path / "000004.json")
-    assert (graph.width, graph.height) == (128, 128)
+    assert [s.label for s in graph.segments] == ["grass-merged"]
     assert graph.model["nodes"] == "layout"
+    (tmp_path / "p.txt").write_text("juggling\n")
+    pictures = (str(world / "images"),)
+    with pytest.raises(SpadeError, match='predicate "juggling"'):
+        predict.run(PredictConfig(images=pictures, segmenter=str(tmp_path / "segmenter"), predicates=tmp_path / "p.txt"), run)
 
 
 def test_a_picture_without_segments_is_skipped_and_named(trained, world, tmp_path):
@@ -134,6 +138,9 @@ def test_refusals(trained, world, tmp_path):
         ({"unions": True}, "--unions: needs pixels"),
         ({"maps": True}, "--maps: needs pixels"),
         ({"masks_from": tmp_path}, "--masks-from: needs pixels"),
+        ({"mode": "predcls"}, "--mode: needs pixels"),
+        ({"width": 30}, "--width 30: use a multiple of 32"),
+        ({"clip": "tiny", "withheld": 0.2}, "--withheld 0.2: hides learned names"),
     ):
         with pytest.raises(SpadeError, match=told):
             RelationsConfig(data=world, nodes="layout", **options)
@@ -144,6 +151,12 @@ def test_refusals(trained, world, tmp_path):
     with pytest.raises(SpadeError, match="leave one of the two out"):
         PredictConfig(images=("a",), segments=tmp_path, segmenter="b/c")
     scene = str(world / "images" / "000004.png")
+    with pytest.raises(SpadeError, match=r"--balance 0\.5: belongs to a model of labels and boxes"):
+        predict.run(PredictConfig(images=(scene,), balance=0.5), run)
+    with pytest.raises(SpadeError, match=r"--fusion 0\.5: belongs to a model that looks at pictures"):
+        predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", fusion=0.5), run)
+    with pytest.raises(SpadeError, match="takes no input artifact here"):
+        train_relations.run(RelationsConfig(data=world, nodes="layout"), Run(run.workspace, source="abc"))
     (tmp_path / "p.txt").write_text("juggling\n")
     with pytest.raises(SpadeError, match='predicate "juggling"'):
         predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt"), run)

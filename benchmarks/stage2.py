@@ -28,11 +28,12 @@ from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, fr
 
 from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
-from spade.files import canonical_hash
+from spade.files import canonical_hash, write_bytes
 from spade.model import Seen
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
 from spade.steps.pictures import true_numbers
+from spade.weights import load_weights, to_bytes
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 FUSIONS = (0.67, 0.34, 0.0)
@@ -157,14 +158,22 @@ def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
 
 
 def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
+    """Relation heads of a row; found done in the work folder, where what only tests differ in can be asked of them again."""
     job = frozen_job(place, row.encoder, row.setting)
-    job.settle()
     torch.manual_seed(seed)
     heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
+    what = [row.encoder, row.setting, str(heads.config), row.rqc, row.imbalance, row.masks, seed, place.epochs, place.scenes]
+    done = place.work / "heads" / f"{canonical_hash(what)[:16]}.safetensors"
+    if done.is_file():
+        load_weights(heads, done, "remove it")
+        return heads.eval()
+    job.settle()
+    torch.manual_seed(seed)
     job.heads.relations, job.model.fusion = heads, 1.0
     job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
     job.found_masks = 0.5 if row.masks == "both" else 0.0
     learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
+    write_bytes(done, to_bytes(heads.state_dict()))
     return heads.eval()
 
 

@@ -30,13 +30,23 @@ from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
 from spade.files import canonical_hash, write_bytes
 from spade.model import Seen
+from spade.novel_names import ODDS
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
 from spade.steps.pictures import true_numbers
 from spade.weights import load_weights, to_bytes
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
-FUSIONS = (0.67, 0.34, 0.0)
+Way = tuple[str, float, float]  # a name, the exponent of the diffusion branch, the odds of names that training did not have
+OURS: Way = ("", 1.0, ODDS)
+OTHERS: tuple[Way, ...] = (
+    (", novel names by text alone", 1.0, 0.0),
+    (", novel odds 1", 1.0, 1.0),
+    (", novel odds 2", 1.0, 2.0),
+    (", novel odds 4", 1.0, 4.0),
+    (", novel odds 8", 1.0, 8.0),
+    *((f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +60,13 @@ class Relations:
     rqc: float = WEIGHTS["rqc"]
     imbalance: str = "none"
     seeds: tuple[int, ...] = SEEDS
-    fusions: tuple[float, ...] = ()
+    ways: tuple[Way, ...] = ()
     masks: str = "both"
 
 
 def full(setting: str) -> Relations:
     """Ours."""
-    return Relations("full", setting=setting, fusions=FUSIONS if setting != "closed" else ())
+    return Relations("full", setting=setting, ways=OTHERS if setting != "closed" else ())
 
 
 def _parts(*names: str) -> tuple[tuple[str, Any], ...]:
@@ -150,10 +160,9 @@ def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
     place, row, seeds = job
     heads = [_trained(place, row, seed) for seed in seeds]
     out = []
-    for fusion in (1.0, *row.fusions):
-        name = row.model if fusion == 1 else f"{row.model}, diffusion {fusion}"
+    for way in (OURS, *row.ways):
         for mode in MODES:
-            out += _joined(name, row.setting, mode, [_held_out_figures(place, row, own, mode, fusion) for own in heads])
+            out += _joined(row.model + way[0], row.setting, mode, [_held_out_figures(place, row, own, mode, way) for own in heads])
     return out
 
 
@@ -177,10 +186,11 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     return heads.eval()
 
 
-def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: str, fusion: float) -> list[tuple[dict, dict]]:
+def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: str, way: Way) -> list[tuple[dict, dict]]:
     job, dataset = frozen_job(place, row.encoder, row.setting), place.dataset(row.setting)
-    seen, records = _held_out(place, row.encoder, row.setting, mode, fusion), dataset.split("test")
-    job.heads.relations, job.model.fusion = heads, fusion
+    seen, records = _held_out(place, row.encoder, row.setting, mode, way[1:]), dataset.split("test")
+    job.heads.relations = heads
+    _, job.model.fusion, job.model.odds = way
 
     def predict(index: int) -> PredictedImage:
         return from_prediction(records[index].image_id, job.model.relate(seen[index]))
@@ -189,10 +199,10 @@ def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: 
 
 
 @lru_cache(maxsize=2)
-def _held_out(place: Place, encoder: str, setting: str, mode: str, fusion: float) -> list[Seen]:
+def _held_out(place: Place, encoder: str, setting: str, mode: str, way: tuple[float, float]) -> list[Seen]:
     """The held-out scenes' segments, found or given, under the whole list of names."""
     job, dataset = frozen_job(place, encoder, setting), place.dataset(setting)
-    job.model.fusion = fusion
+    job.model.fusion, job.model.odds = way
     job.heads.eval()
     if mode == "sgdet":
         return [job.model.look(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
@@ -218,8 +228,8 @@ def _counted(job: tuple[Place, str, str]) -> Rows:
     for seed in seeds:
         score = Frequency(training, *names) if name == "frequency" else Boosting(training, *names, seed)
         for mode in MODES:
-            seen = _held_out(place, "calibrated", setting, mode, 1.0)
-            job_.model.fusion = 1.0
+            seen = _held_out(place, "calibrated", setting, mode, OURS[1:])
+            _, job_.model.fusion, job_.model.odds = OURS
 
             def predict(index: int, seen: list[Seen] = seen, score: Any = score) -> PredictedImage:
                 return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))

@@ -173,7 +173,7 @@ def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationT
         feature_strides(base.backbone), feature_channels(base.backbone), base.clip.dim, len(dataset.classes), attention=encoder != "plain"
     )
     torch.manual_seed(0)
-    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True)))
+    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True), untrained=frozen))
     if encoder == "plain":
         heads.proposer = PlainProposer(config)
     if frozen:
@@ -245,4 +245,7 @@ def learn(
 @lru_cache(maxsize=1)
 def frozen_job(place: Place, encoder: str, setting: str) -> RelationTraining:
     """One a process: its caches are what makes many relation heads cheap."""
-    return new_job(place, encoder, setting, frozen=True)
+    job = new_job(place, encoder, setting, frozen=True)
+    if setting != "closed":
+        job.fit_untrained()
+    return job

@@ -35,7 +35,7 @@ CALIBRATIONS = {
     "LoRA, counterfactual": ("LoRA, counterfactual hinge (SPADE++)", "", ""),
 }
 FUSIONS = {
-    "full": ("diffusion alone", "12.5 or 21.4"),
+    "full, novel names by text alone": ("diffusion alone", "12.5 or 21.4"),
     "full, diffusion 0.67": ("diffusion to the 0.67, OpenCLIP to the 0.33", ""),
     "full, diffusion 0.34": ("diffusion to the 0.34, OpenCLIP to the 0.66", "26.7"),
     "full, diffusion 0.0": ("OpenCLIP alone", "12.5 or 21.4"),
@@ -124,6 +124,21 @@ def fusion() -> str:
         body.append([words, paper, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
     head = ["", "paper, R@50 ovr", "R@20 ovr", "novel", "R@20 ovdr", "novel", "PQ base", "PQ novel"]
     return table(head, body) + _note(data)
+
+
+def novel() -> str:
+    """How names that training did not have are scored."""
+    data = results("stage2")
+    words = {"full, novel names by text alone": "by their text alone, as learned names are"}
+    words |= {f"full, novel odds {odds}": f"apart, odds {odds}" for odds in (1, 2, 4, 8)}
+    places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("base", "novel", "all")]
+    body = []
+    for model, told in words.items():
+        own = [_metrics(data, model, mode, setting, names=names).get("R@20") for setting, mode, names in places]
+        quality = _metrics(data, model, "sgdet", "ovdr")
+        body.append([told, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
+    head = ["names that training did not have", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places)]
+    return table([*head, "PQ base", "PQ novel"], body) + _note(data, "R@20, percent")
 
 
 def additions() -> str:

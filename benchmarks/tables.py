@@ -183,6 +183,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_graph": stage2.graph,
     "stage2_calibrations": stage2.calibrations,
     "stage2_fusion": stage2.fusion,
+    "stage2_novel": stage2.novel,
     "stage2_additions": stage2.additions,
     "alignments": alignments,
     "inversion_speed": inversion_speed,

@@ -195,6 +195,7 @@ class PredictConfig:
     segments: Path | None = _execution(None)  # masks and labels that are given
     segmenter: str | None = _execution(None)  # a model of transformers that finds them
     balance: float | None = None  # of a model of layout; nothing: its own
+    novel_odds: float | None = None  # of names that training did not have; nothing: the model's own
     top: int = 20
     min_score: float = 0.1
     fusion: float | None = None  # the model's own
@@ -210,7 +211,7 @@ class PredictConfig:
             raise SpadeError(f"--min-score {self.min_score}: use a probability from 0 to 1.")
         if self.segments is not None and self.segmenter is not None:
             raise SpadeError("--segments: gives masks and labels, and --segmenter finds others; leave one of the two out.")
-        _balance(self.balance)
+        _odds(self.balance, self.novel_odds)
         _fusion(self.fusion)
 
 
@@ -231,6 +232,7 @@ class EvalConfig:
     zero_shot: Path | None = _execution(None)
     fusion: float | None = None  # the model's own
     balance: float | None = None  # of a model of layout; nothing: its own
+    novel_odds: float | None = None  # of names that training did not have; nothing: the model's own
     limit: int | None = None
     seed: int = 0  # of the bootstrap
     device: str = "auto"
@@ -243,7 +245,7 @@ class EvalConfig:
         if not self.at or any(k < 1 for k in self.at) or len(set(self.at)) < len(self.at):
             raise SpadeError("--at: name one or more different numbers of at least 1, for example --at 20,50,100.")
         _one_of("--split", self.split, "train", "test", "all")
-        _balance(self.balance)
+        _odds(self.balance, self.novel_odds)
         _fusion(self.fusion)
         if self.compare and self.predictions is not None:
             raise SpadeError("--predictions: leave it out with --compare, and name all files after DATA.")
@@ -282,9 +284,11 @@ def _fusion(value: float | None) -> None:
         raise SpadeError(f"--fusion {value}: use a number from 0, OpenCLIP alone, to 1, without it.")
 
 
-def _balance(value: float | None) -> None:
-    if value is not None and not 0 <= value <= 2:
-        raise SpadeError(f"--balance {value}: use a number from 0, most relations, to 2, rare predicates first.")
+def _odds(balance: float | None, novel: float | None) -> None:
+    if balance is not None and not 0 <= balance <= 2:
+        raise SpadeError(f"--balance {balance}: use a number from 0, most relations, to 2, rare predicates first.")
+    if novel is not None and not 0 <= novel < float("inf"):
+        raise SpadeError(f"--novel-odds {novel}: use a number from 0, by their text alone; 1 is what untrained evidence gives them.")
 
 
 def _at_least_one(option: str, value: int) -> None:

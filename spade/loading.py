@@ -18,6 +18,7 @@ from spade.errors import SpadeError
 from spade.files import canonical_hash, read_json, sha256_file
 from spade.model import Model
 from spade.naming import NameTable
+from spade.novel_names import ODDS
 from spade.open_vocabulary import load_clip, resolve_clip
 from spade.relater import Relater
 from spade.relations.layout import LayoutModel, LearnedWords, TextWords
@@ -63,6 +64,7 @@ class Description:
     heads: HeadsConfig
     vocabulary: Vocabulary
     fusion: float
+    odds: float
 
 
 def model_nodes(folder: Path) -> str:
@@ -91,7 +93,12 @@ def describe(folder: Path) -> Description:
             raise SpadeError(f"{folder}: is a model of labels and boxes, which needs segments; use it with --segments or --segmenter.")
         vocabulary = Vocabulary.from_json(facts["vocabulary"])
         return Description(
-            str(facts["backbone"]), str(facts["clip"]), HeadsConfig.from_json(facts["heads"]), vocabulary, float(facts["fusion"])
+            str(facts["backbone"]),
+            str(facts["clip"]),
+            HeadsConfig.from_json(facts["heads"]),
+            vocabulary,
+            float(facts["fusion"]),
+            float(facts.get("novel_odds", ODDS)),
         )
 
 
@@ -176,10 +183,17 @@ def load_heads(folder: Path) -> Heads:
     return heads
 
 
-def load(source: str | Path | None = None, device: str = "auto", dtype: str = "auto", fusion: float | None = None) -> Model:
+def load(
+    source: str | Path | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    fusion: float | None = None,
+    novel_odds: float | None = None,
+) -> Model:
     """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
 
-    fusion: exponent of the diffusion branch in [0, 1]; nothing for the one that the model was trained with. Raises SpadeError
+    fusion: exponent of the diffusion branch in [0, 1]; novel_odds: of names that training did not have (spade.novel_names), 0 for their
+    text alone. Nothing for those that the model was trained with. Raises SpadeError
     if the folder holds no model, or one that does not fit together.
     """
     folder = find_model(source)
@@ -190,4 +204,5 @@ def load(source: str | Path | None = None, device: str = "auto", dtype: str = "a
     heads = load_heads(folder)
     origin = "packaged" if folder == embedded_model() else folder.name
     facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
-    return Model(student, heads, description.vocabulary, facts, description.fusion if fusion is None else fusion)
+    fusion = description.fusion if fusion is None else fusion
+    return Model(student, heads, description.vocabulary, facts, fusion, description.odds if novel_odds is None else novel_odds)

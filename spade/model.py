@@ -22,6 +22,8 @@ from spade.data.codecs import spread_id
 from spade.data.images import read_image, upright_rgb
 from spade.diffusion.student import LabelContext, Student
 from spade.errors import SpadeError
+from spade.evidence import pair_evidence, region_evidence
+from spade.novel_names import ODDS, shared_out, trained_names
 from spade.open_vocabulary import fuse
 from spade.relations.model import Heads, Nodes
 from spade.scene_graph import Prediction, SceneGraph, Segment, best_relations, segment_geometry
@@ -42,6 +44,8 @@ class _Words:
     objects: Tensor
     predicates: Tensor
     is_thing: Tensor
+    learned_objects: Tensor  # (C,) bool: which names training had
+    learned_predicates: Tensor
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,19 @@ class Model:
     """Pictures to scene graphs, for any vocabulary.
 
     fusion: exponent of the diffusion branch; below 1 OpenCLIP's view of the segments, and of pairs' unions, has the rest.
+    odds: of names that training did not have (spade.novel_names); 0 scores them by their text alone, as if training had had them.
     """
 
-    def __init__(self, student: Student, heads: Heads, vocabulary: Vocabulary, facts: dict[str, Any], fusion: float = 1.0) -> None:
-        self.student, self.vocabulary, self.facts, self.fusion = student, vocabulary, facts, fusion
+    def __init__(
+        self,
+        student: Student,
+        heads: Heads,
+        vocabulary: Vocabulary,
+        facts: dict[str, Any],
+        fusion: float = 1.0,
+        odds: float = ODDS,
+    ) -> None:
+        self.student, self.vocabulary, self.facts, self.fusion, self.odds = student, vocabulary, facts, fusion, odds
         self.heads = heads.to(student.backbone.device).eval()
         self._words: _Words | None = None
 
@@ -96,13 +109,12 @@ class Model:
         picture = _opened(image)
         words = self._known(self._vocabulary(vocabulary))
         proposals, classes, attention = self._propose(picture, words)
-        probabilities, cells = classes.softmax(-1), self._cells(picture)
+        probabilities, cells = classes.softmax(-1), self._cells(picture, words)
         masks = proposals.masks[-1][0]
-        if cells is not None:
-            seen = self.student.clip.region_scores(cells, masks.float().sigmoid(), words.objects)
-            probabilities = torch.cat([fuse(probabilities[:, :-1], seen, self.fusion), probabilities[:, -1:]], dim=1)
+        names = self._regions_named(probabilities[:, :-1], masks.float().sigmoid(), cells, attention, words)
+        probabilities = torch.cat([names, probabilities[:, -1:]], dim=1)
         numbers, found = panoptic_map(masks, probabilities, words.is_thing, picture.size)
-        return Seen(_name(image), numbers, found, words, proposals, attention, cells)
+        return Seen(_name(image), numbers, found, words, proposals, _of_predicates(attention, words), cells)
 
     @torch.no_grad()
     def look_given(self, image: Picture, numbers: np.ndarray, categories: Sequence[int], vocabulary: Words | None = None) -> Seen:
@@ -121,7 +133,7 @@ class Model:
         joint = torch.einsum("nhw,qhw->nq", given, proposed)
         best = (joint / (given.sum((1, 2))[:, None] + proposed.sum((1, 2))[None] - joint + 1e-6)).argmax(1).tolist()
         found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
-        return Seen(_name(image), numbers, found, words, proposals, attention, self._cells(picture))
+        return Seen(_name(image), numbers, found, words, proposals, _of_predicates(attention, words), self._cells(picture, words))
 
     def relate_segments(
         self, image: Picture, segments: SceneGraph, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1
@@ -151,14 +163,40 @@ class Model:
         return Prediction(graph, pairs, scores, 1 - related)
 
     def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor, Tensor | None]:
-        """Proposals, of their last layer only, class logits (Q, C + 1), and attention to the predicates (P, h, w)."""
+        """Proposals, of their last layer only, class logits (Q, C + 1), and attention to all names (C + P, h, w)."""
         sight = self.student.see(self.student.observe(picture), words.context)
         proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
-        predicates = None if sight.attention is None else sight.attention[0, len(words.objects) :]
-        return proposals.last(), classes[-1][0], predicates
+        return proposals.last(), classes[-1][0], None if sight.attention is None else sight.attention[0]
 
-    def _cells(self, picture: Image.Image) -> Tensor | None:
-        return self.student.clip.embed_cells(picture) if self.fusion < 1 else None
+    def _cells(self, picture: Image.Image, words: _Words) -> Tensor | None:
+        """OpenCLIP's embeddings, where they are asked for."""
+        new = not (words.learned_objects.all() and words.learned_predicates.all())
+        wanted = self.fusion < 1 or (new and self.heads.regions is not None and self.odds > 0)
+        return self.student.clip.embed_cells(picture) if wanted else None
+
+    def _regions_named(self, scores: Tensor, masks: Tensor, cells: Tensor | None, attention: Tensor | None, words: _Words) -> Tensor:
+        """Probabilities (Q, C) of names for masks (Q, h, w) in [0, 1], from those of the proposer."""
+        if cells is None:
+            return scores
+        if self.fusion < 1:
+            scores = fuse(scores, self.student.clip.region_scores(cells, masks, words.objects), self.fusion)
+        if self.heads.regions is None or self.odds <= 0:
+            return scores
+        evidence = region_evidence(self.student.clip, cells, masks, None if attention is None else attention[: len(words.objects)])
+        return shared_out(scores, self.heads.regions(evidence, words.objects), words.learned_objects, self.odds)
+
+    def _pairs_named(self, scores: Tensor, pairs: Tensor, masks: Tensor, seen: Seen) -> Tensor:
+        """Probabilities (R, P) of predicates for pairs (R, 2) of masks (N, h, w), from those of the relation heads."""
+        if seen.cells is None:
+            return scores
+        words, clip = seen.words, self.student.clip
+        if self.fusion < 1:
+            unions = torch.maximum(masks[pairs[:, 0]], masks[pairs[:, 1]])
+            scores = fuse(scores, clip.region_scores(seen.cells, unions, words.predicates), self.fusion)
+        if self.heads.pairs is None or self.odds <= 0:
+            return scores
+        evidence = pair_evidence(clip, seen.cells, masks, pairs, seen.attention)
+        return shared_out(scores, self.heads.pairs(evidence, words.predicates), words.learned_predicates, self.odds)
 
     def _vocabulary(self, words: Words | None) -> Vocabulary:
         if words is None:
@@ -181,10 +219,8 @@ class Model:
         boxes = _boxes(seen.numbers, len(found)).to(masks.device)
         nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config, seen.attention)
         (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
-        related, predicates = result.pair_logits.sigmoid(), result.predicate_logits.softmax(-1)
-        if seen.cells is not None:
-            unions = torch.maximum(masks[result.pairs[:, 0]], masks[result.pairs[:, 1]])
-            predicates = fuse(predicates, self.student.clip.region_scores(seen.cells, unions, words.predicates), self.fusion)
+        related = result.pair_logits.sigmoid()
+        predicates = self._pairs_named(result.predicate_logits.softmax(-1), result.pairs, masks, seen)
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
     def _known(self, vocabulary: Vocabulary) -> _Words:
@@ -192,8 +228,15 @@ class Model:
             clip, device = self.student.clip, self.student.backbone.device
             is_thing = torch.tensor([label.is_thing for label in vocabulary.objects], device=device)
             objects, predicates = clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates)
-            self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing)
+            own = self.vocabulary
+            learned = trained_names([o.prompts for o in vocabulary.objects], [o.prompts for o in own.objects]).to(device)
+            said = trained_names([(p,) for p in vocabulary.predicates], [(p,) for p in own.predicates]).to(device)
+            self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing, learned, said)
         return self._words
+
+
+def _of_predicates(attention: Tensor | None, words: _Words) -> Tensor | None:
+    return None if attention is None else attention[len(words.objects) :]
 
 
 def _opened(image: Picture) -> Image.Image:

@@ -75,6 +75,14 @@ class OpenClip:
         embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
         return embedding.float()
 
+    @property
+    def sees_regions(self) -> bool:
+        """Whether ``embed_cells`` can be asked: the image tower is OpenCLIP's ResNet or its plain vision transformer."""
+        visual = self.model.visual
+        if hasattr(visual, "attnpool"):
+            return True
+        return hasattr(visual, "transformer") and isinstance(getattr(visual.transformer.resblocks[-1], "attn", None), nn.MultiheadAttention)
+
     @torch.no_grad()
     def embed_cells(self, image: Image.Image) -> Tensor:
         """(D, h, w) unit embeddings of a picture's cells: each cell's value vector through the model's own projections, float32.
@@ -82,13 +90,15 @@ class OpenClip:
         What the pooling attention of the last layer would mix, unmixed (MaskCLIP, Zhou et al., 2022). Raises SpadeError for an image
         tower that is neither OpenCLIP's ResNet nor its plain vision transformer.
         """
+        if not self.sees_regions:
+            raise SpadeError(f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use --fusion 1.")
         visual, pixels = self.model.visual, self._pixels(image)[None].to(self.device)
         if hasattr(visual, "attnpool"):
             grid = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)["image_intermediates"][-1]
             height, width = grid.shape[-2:]
             cells = grid.flatten(2).transpose(1, 2) + visual.attnpool.positional_embedding[1:].to(grid.dtype)
             values = visual.attnpool.c_proj(visual.attnpool.v_proj(cells))
-        elif hasattr(visual, "transformer") and isinstance(getattr(visual.transformer.resblocks[-1], "attn", None), nn.MultiheadAttention):
+        else:
             block = visual.transformer.resblocks[-1]
             seen: dict[str, Tensor] = {}
             handle = block.register_forward_pre_hook(
@@ -104,18 +114,19 @@ class OpenClip:
             bias = None if block.attn.in_proj_bias is None else block.attn.in_proj_bias[2 * size :]
             values = visual.ln_post(block.ls_1(block.attn.out_proj(linear(inner, block.attn.in_proj_weight[2 * size :], bias))))
             values = values if visual.proj is None else values @ visual.proj
-        else:
-            raise SpadeError(f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use --fusion 1.")
         return normalize(values.float(), dim=-1)[0].T.unflatten(1, (height, width))
+
+    def pooled(self, cells: Tensor, masks: Tensor) -> Tensor:
+        """(N, D) unit embeddings of masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are given."""
+        shares = interpolate(masks[None].float(), size=cells.shape[-2:], mode="area")[0].flatten(1)
+        return normalize(shares @ cells.flatten(1).T, dim=-1)
 
     def region_scores(self, cells: Tensor, masks: Tensor, texts: Tensor) -> Tensor:
         """Probabilities (N, C) of texts (C, D) for masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are given.
 
         At the temperature that the model was trained with.
         """
-        shares = interpolate(masks[None].float(), size=cells.shape[-2:], mode="area")[0].flatten(1)
-        pooled = normalize(shares @ cells.flatten(1).T, dim=-1)
-        return (self.model.logit_scale.exp().float() * pooled @ texts.T).softmax(-1)
+        return (self.model.logit_scale.exp().float() * self.pooled(cells, masks) @ texts.T).softmax(-1)
 
     def _pixels(self, image: Image.Image) -> Tensor:
         height, width = self.size

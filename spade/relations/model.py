@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
+from spade.novel_names import UntrainedScores
 from spade.open_vocabulary import TextClassifier
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import GeometryEncoder, LayoutEncoder, NodeEncoder, node_geometry, pool, pool_unions
@@ -247,10 +248,11 @@ def _pair_places(config: RelationConfig) -> nn.Module:
 
 @dataclass(frozen=True)
 class HeadsConfig:
-    """Both halves."""
+    """Both halves; ``untrained``: whether names that training did not have are scored apart."""
 
     proposer: ProposerConfig
     relations: RelationConfig
+    untrained: bool = False  # new heads do
 
     def to_json(self) -> dict:
         """Plain data."""
@@ -259,7 +261,8 @@ class HeadsConfig:
     @classmethod
     def from_json(cls, data: dict) -> HeadsConfig:
         """The inverse of ``to_json``."""
-        return cls(ProposerConfig(**_plain(data["proposer"])), RelationConfig.from_json(data["relations"]))
+        proposer, relations = ProposerConfig(**_plain(data["proposer"])), RelationConfig.from_json(data["relations"])
+        return cls(proposer, relations, bool(data.get("untrained", False)))
 
 
 def _plain(data: dict) -> dict[str, Any]:
@@ -267,9 +270,11 @@ def _plain(data: dict) -> dict[str, Any]:
 
 
 class Heads(nn.Module):
-    """Stage 2 of SPADE: proposer and relation part in one module."""
+    """Stage 2 of SPADE: proposer and relation part in one module, and scores for names that training did not have."""
 
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
         self.proposer, self.relations = Proposer(config.proposer), RelationHeads(config.relations)
+        self.regions = UntrainedScores(config.relations.clip_dim, 1) if config.untrained else None
+        self.pairs = UntrainedScores(config.relations.clip_dim, 2) if config.untrained else None

@@ -41,6 +41,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
         "device": str(device),
         "dtype": pick_dtype(config.dtype, device),
         "fusion": config.fusion,
+        "novel_odds": config.novel_odds,
     }
     keys |= {} if looks else {"balance": config.balance}
     draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
@@ -80,7 +81,7 @@ def _write(draft: Draft, dataset: Dataset, records: list[Record], answer: Answer
 
 
 def _looking(config: EvalConfig, dataset: Dataset, folder: Path, device: str) -> tuple[Answer, dict[str, Any]]:
-    model = load(folder, device, config.dtype, config.fusion)
+    model = load(folder, device, config.dtype, config.fusion, config.novel_odds)
 
     def answer(record: Record) -> tuple[Prediction, bool]:
         picture = sized_picture(dataset, record)

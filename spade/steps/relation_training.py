@@ -16,7 +16,9 @@ from spade.data.psg import Dataset, Record
 from spade.diffusion.student import Sight, Student
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
+from spade.evidence import pair_evidence, region_evidence
 from spade.model import Model, Seen
+from spade.novel_names import Evidence
 from spade.relations.losses import Imbalance, Truth, annotated_nodes, relation_losses, stage2_losses
 from spade.relations.model import Heads, Nodes
 from spade.segmentation.mask_generator import mask_loss
@@ -105,6 +107,27 @@ class RelationTraining:
         """Send all learned pictures through the frozen mask generator now, rather than each when it is first asked for."""
         for index in self.images.learned:
             self._settled[index]
+
+    @torch.no_grad()
+    def fit_untrained(self, most: int = 300) -> None:
+        """Learn from at most so many pictures how far to trust what no annotation has trained, for names that this training lacks."""
+        if self.heads.regions is None or self.heads.pairs is None:
+            return
+        clip, found = self.student.clip, []
+        for record in self.images.records[: len(self.images.learned)][:most]:
+            image = read_image(self.dataset.image_path(record))
+            truth = annotation(record, true_map(self.dataset, record), self.student.size_for(*image.size)).to(self.objects.device)
+            if not len(truth.masks):
+                continue
+            cells, sight = clip.embed_cells(image), self.student.see(self.student.observe(image), self.labels)
+            names, said = (None, None) if sight.attention is None else sight.attention[0].tensor_split([len(self.objects)])
+            pairs = truth.triples[:, :2]
+            found.append((region_evidence(clip, cells, truth.masks, names), pair_evidence(clip, cells, truth.masks, pairs, said), truth))
+        if not found:
+            return
+        regions, pairs_, truths = zip(*found, strict=True)
+        self.heads.regions.fit(Evidence.joined(regions), self.objects, torch.cat([t.classes for t in truths]))
+        self.heads.pairs.fit(Evidence.joined(pairs_), self.predicates, torch.cat([t.triples[:, 2] for t in truths]))
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """Stage 2's terms for a batch of learned images; those of relations alone where the mask generator is frozen."""

@@ -110,6 +110,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         batches = partial(job.images.batches, config.batch_size, config.seed)
         curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score")
         before = curves[0]
+        job.fit_untrained()
         save_model(draft.path, job.model, source["backbone"], source["clip"])
         write_json_lines(draft.file("curves.jsonl"), curves)
         write_bytes(draft.file("curves.png"), curves_png(curves))
@@ -163,6 +164,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             octaves=OCTAVES,
             **{name: value for name in SWITCHES if (value := getattr(config, name)) is not None},
         ),
+        untrained=student.clip.sees_regions,
     )
     if config.init == "scratch":
         return Heads(built)
@@ -205,5 +207,6 @@ def save_model(folder: Path, model: Model, backbone: str, clip: str) -> None:
         "heads": model.heads.config.to_json(),
         "vocabulary": model.vocabulary.to_json(),
         "fusion": model.fusion,
+        "novel_odds": model.odds,
     }
     write_json(folder / "model.json", facts)

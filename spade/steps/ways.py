@@ -96,7 +96,7 @@ def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusio
 
 def _looking(config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments | None = None) -> tuple[Answer, dict[str, Any]]:
     """A diffusion model, on its own segments or on others'."""
-    model = load(folder, config.device, config.dtype, config.fusion)
+    model = load(folder, config.device, config.dtype, config.fusion, config.novel_odds)
     if segments is None:
         return lambda path, picture: model.predict(picture, words, config.top, config.min_score), model.facts
 

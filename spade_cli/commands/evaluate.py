@@ -63,6 +63,10 @@ def evaluate(
             min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
         ),
     ] = None,
+    novel_odds: Annotated[
+        float | None,
+        typer.Option(min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."),
+    ] = None,
     balance: Annotated[
         float | None, typer.Option(min=0, max=2, help="For rare predicates, of a model of labels and boxes (default: the model's).")
     ] = None,
@@ -90,6 +94,7 @@ def evaluate(
         zero_shot=zero_shot,
         fusion=fusion,
         balance=balance,
+        novel_odds=novel_odds,
         limit=limit,
         lenient=lenient,
         strict=strict,

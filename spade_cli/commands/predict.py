@@ -34,6 +34,10 @@ def predict(
         str | None,
         typer.Option(help="Panoptic model of transformers that finds them: a directory or hub id (Mask2Former, OneFormer, ...)."),
     ] = None,
+    novel_odds: Annotated[
+        float | None,
+        typer.Option(min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."),
+    ] = None,
     balance: Annotated[
         float | None,
         typer.Option(min=0, max=2, help="For rare predicates, with --segments or --segmenter (default: the model's; 0: nothing)."),
@@ -62,6 +66,7 @@ def predict(
         segments=segments,
         segmenter=segmenter,
         balance=balance,
+        novel_odds=novel_odds,
         top=top,
         min_score=min_score,
         fusion=fusion,

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade.novel_names import Evidence, UntrainedScores, shared_out, trained_names
+
+
+def unit(*shape, seed=0):
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_names_of_each_kind_share_what_their_kind_has_by_hand():
+    learned = torch.tensor([[0.5, 0.1, 0.2, 0.0]])  # total 0.8; the rest is "nothing"
+    untrained = torch.tensor([[0.0, 0.0, 0.0, 0.0]])
+    kinds = torch.tensor([True, True, False, False])
+    # Evidence gives both kinds a half; at odds 3 the new names get three quarters, in equal parts.
+    found = shared_out(learned, untrained, kinds, 3.0)
+    assert torch.allclose(found, torch.tensor([[0.8 * 0.25 * 5 / 6, 0.8 * 0.25 / 6, 0.3, 0.3]]))
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 50), st.lists(st.booleans(), min_size=1, max_size=8))
+def test_the_total_stays_and_the_order_within_a_kind(seed, odds, kinds):
+    generator = torch.Generator().manual_seed(seed)
+    learned = torch.rand(3, len(kinds), generator=generator).softmax(-1) * 0.7
+    untrained, is_learned = torch.randn(3, len(kinds), generator=generator), torch.tensor(kinds)
+    found = shared_out(learned, untrained, is_learned, odds)
+    assert torch.allclose(found.sum(-1), learned.sum(-1), atol=1e-5)
+    for kind, scores in ((is_learned, learned), (~is_learned, untrained)):
+        assert (
+            torch.equal(found[:, kind].argsort(-1), scores[:, kind].argsort(-1)) or found[:, kind].unique().numel() < found[:, kind].numel()
+        )
+    if all(kinds):
+        assert torch.equal(found, learned)
+
+
+def test_more_odds_more_for_the_new():
+    learned, untrained, kinds = torch.tensor([[0.9, 0.1]]), torch.zeros(1, 2), torch.tensor([True, False])
+    new = [float(shared_out(learned, untrained, kinds, odds)[0, 1]) for odds in (0.5, 1, 4)]
+    assert new == pytest.approx([1 / 3, 0.5, 0.8])
+
+
+def test_weights_find_what_tells_names_apart():
+    """Views that point to the name's text, attention that is noise: the first gets weight, the second hardly any."""
+    texts, names = unit(6, 16), torch.arange(600) % 6
+    views = torch.nn.functional.normalize(texts[names] + 0.8 * unit(600, 16, seed=1), dim=-1)
+    looked = torch.randn(600, 2, 6, generator=torch.Generator().manual_seed(2))
+    scores = UntrainedScores(16, 2)
+    scores.fit(Evidence(views, looked), texts, names)
+    assert (scores(Evidence(views, looked), texts).argmax(1) == names).float().mean() > 0.9
+    assert scores.weights[0] > 5
+    assert scores.weights[1:].abs().max() < 0.3
+    # Names that were not there are found as well.
+    others = unit(4, 16, seed=3)
+    seen = torch.nn.functional.normalize(others + 0.3 * unit(4, 16, seed=4), dim=-1)
+    found = scores(Evidence(seen, torch.zeros(4, 2, 1)), others)
+    assert torch.equal(found.argmax(1), torch.arange(4)), "without attention, too"
+
+
+def test_nothing_to_fit_leaves_everything_as_it_is():
+    scores = UntrainedScores(4, 1)
+    before = scores.weights.clone()
+    scores.fit(Evidence(torch.zeros(0, 4), torch.zeros(0, 1, 3)), unit(3, 4), torch.zeros(0, dtype=torch.int64))
+    assert torch.equal(scores.weights, before)
+
+
+def test_a_name_is_known_by_any_of_its_words():
+    known = [("person", "man"), ("dog",)]
+    assert trained_names([("Man",), ("cat", "DOG"), ("boat",)], known).tolist() == [True, True, False]
+    assert trained_names([], known).shape == (0,)

@@ -164,11 +164,11 @@ def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
     return RelationConfig(**({"clip_dim": clip_dim, "width": WIDTH, "facts": DETAILED, "octaves": OCTAVES, "dropout": 0.1} | options))
 
 
-def new_job(place: Place, encoder: str, setting: str, frozen: bool) -> RelationTraining:
-    """A training on one encoder's features; its mask generator is loaded where it is to be frozen."""
+def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: frozenset[str] = frozenset()) -> RelationTraining:
+    """A training on one encoder's features; its mask generator is loaded where it is to be frozen. hidden: predicates it is not shown."""
     base = raw_student() if encoder != "calibrated" else student(place, Variant())
     seer = PixelStudent(base.backbone, base.clip, None, base.kind) if encoder == "plain" else base
-    dataset = place.dataset(setting).for_training()
+    dataset = replace(place.dataset(setting).for_training(), novel_predicates=hidden).for_training()
     config = ProposerConfig(
         feature_strides(base.backbone), feature_channels(base.backbone), base.clip.dim, len(dataset.classes), attention=encoder != "plain"
     )

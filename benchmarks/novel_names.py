@@ -1,0 +1,87 @@
+"""How names that training did not have should be scored: predicates that are hidden from training, on watched scenes of the world.
+
+Held-out scenes are not looked at. The mask generator is stage 2's (``python benchmarks/stage2.py``), the relation part is trained anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from common import Results, spread
+from stage2_scenes import Place, learn, new_job, relation_config
+
+from spade.evaluation.evaluator import Evaluator
+from spade.evaluation.predictions import from_prediction
+from spade.evaluation.recall import Recalls
+from spade.relations.model import RelationHeads
+from spade.steps.pictures import true_numbers
+
+SPLITS, HIDDEN, AT = (0, 1, 2), 5, 20
+ODDS, SHARPNESS = (0.0, 1.0, 2.0, 3.0, 4.0, 8.0), (1.0, 2.0, 4.0)
+
+
+def main() -> None:
+    """For three choices of five hidden predicates: recall of known and of hidden ones."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
+    parser.add_argument("--json", action="store_true", help="print the result as json")
+    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="stage 2's folder")
+    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder")
+    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
+    options = parser.parse_args()
+    place = Place(options.work, options.students)
+    results = Results("novel_names", options, SPLITS)
+    if not results.data["rows"]:
+        with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            splits = SPLITS[:1] if options.quick else SPLITS
+            runs = list(pool.map(_split, [place] * len(splits), splits, [1 if options.quick else place.epochs] * len(splits)))
+        for number, (setting, first) in enumerate(runs[0]):
+            results.add(setting, {name: spread([run[number][1][name] for run in runs]) for name in first})
+    results.show(options)
+
+
+Rows = list[tuple[dict[str, float], dict[str, float]]]
+
+
+def _split(place: Place, seed: int, epochs: int) -> Rows:
+    whole = place.dataset("ovr").for_training()
+    hidden = frozenset(np.array(whole.predicates)[np.random.default_rng(seed).permutation(len(whole.predicates))[:HIDDEN]].tolist())
+    job = new_job(place, "calibrated", "ovr", True, hidden)
+    torch.manual_seed(seed)
+    job.heads.relations = RelationHeads(relation_config(job.student.clip.dim))
+    learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed)
+    job.fit_untrained()
+    job.heads.eval()
+    records = {record.image_id: record for record in whole.records}
+    watched = [records[job.images.records[i].image_id] for i in job.images.watched]
+    seen = []
+    for record in watched:
+        categories = [segment.category for segment in record.segments]
+        seen.append(job.model.look_given(whole.image_path(record), true_numbers(whole, record), categories, whole.vocabulary))
+    new = np.array([name in hidden for name in whole.predicates])
+    rows: Rows = []
+    for sharpness in SHARPNESS:
+        assert job.heads.pairs is not None
+        job.heads.pairs.sharpness = sharpness
+        for odds in ODDS if sharpness == SHARPNESS[0] else ODDS[1:]:
+            job.model.odds = odds
+            evaluator = Evaluator(whole, at=(AT,), mode="predcls")
+            for record, one in zip(watched, seen, strict=True):
+                evaluator.add(record, None, from_prediction(record.image_id, job.model.relate(one)))
+            recalls = Recalls([j for j in evaluator.judged if j.record.relations], evaluator.rules, len(whole.predicates), (AT,))
+            touched = new[recalls.triples[:, 2]]
+            known, found = (100 * (recalls.ranked.part(part).recall(AT) or 0.0) for part in (~touched, touched))
+            both = {"harmonic": 2 * known * found / max(known + found, 1e-9), "all": 100 * (recalls.ranked.recall(AT) or 0.0)}
+            rows.append(({"odds": odds, "sharpness": sharpness}, {"known": known, "hidden": found} | both))
+    return rows
+
+
+if __name__ == "__main__":
+    main()

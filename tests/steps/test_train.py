@@ -17,7 +17,9 @@ from spade.errors import SpadeError
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Memo, Run
 from spade.steps.map_cache import read_maps
+from spade.steps.pictures import true_numbers
 from spade.steps.relation_training import annotation, void_regions
+from spade.vocabulary import Label, Vocabulary
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines
 
@@ -44,6 +46,40 @@ def test_training_from_scratch_learns(pipeline, tmp_path):
     curves = lines(result.path / "curves.jsonl")
     for term in ("mask", "rel", "pair"):
         assert curves[-1][term] < curves[1][term], term
+
+
+def test_names_that_training_did_not_have_get_their_share(pipeline, world, tmp_path):
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    done = train_relations.run(RelationsConfig(epochs=1, init="scratch"), run)
+    model = spade.load(done.path)
+    assert model.odds == json.loads((done.path / "model.json").read_text())["novel_odds"] > 0
+    for scores in (model.heads.regions, model.heads.pairs):
+        assert not torch.equal(scores.weights, type(scores)(len(scores.mean), len(scores.weights) - 1).weights), "they were fitted"
+        assert scores.mean.norm() > 0.1
+    picture = world / "images" / "000004.png"
+    words = Vocabulary((*model.vocabulary.objects, Label("kangaroo", True)), (*model.vocabulary.predicates[:3], "hugging"))
+    new = []
+    for odds in (0.0, 1.0, 1e6):
+        model.odds = odds
+        found = model.relate(model.look_given(picture, *given_segments(world, "000004"), words))
+        assert np.allclose(found.scores.sum(1) + found.no_relation, 1, atol=1e-5)
+        new.append(float((found.scores[:, 3] / found.scores.sum(1)).mean()))
+        seen = model.look(picture, words)
+        named = [words.names[s.category] for s in seen.segments]
+        assert odds < 1e6 or set(named) <= {"kangaroo"}
+    assert new[2] > 0.99
+    assert 0 < new[1] < 0.9
+    graph = spade.load(done.path, novel_odds=0.0)
+    assert graph.odds == 0
+
+
+def given_segments(world, name):
+    """Numbers (H, W) and categories of an annotated scene."""
+    dataset = load_psg(world)
+    record = next(r for r in dataset.records if r.file_name.endswith(f"{name}.png"))
+    return true_numbers(dataset, record), [segment.category for segment in record.segments]
 
 
 def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path):

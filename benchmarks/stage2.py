@@ -41,7 +41,7 @@ Way = tuple[str, float, float]  # a name, the exponent of the diffusion branch, 
 OURS: Way = ("", 1.0, ODDS)
 OTHERS: tuple[Way, ...] = (
     (", novel names by text alone", 1.0, 0.0),
-    (", novel odds 1", 1.0, 1.0),
+    (", novel odds 2", 1.0, 2.0),
     (", novel odds 3", 1.0, 3.0),
     (", novel odds 4", 1.0, 4.0),
     *((f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),

@@ -130,8 +130,7 @@ def novel() -> str:
     """How names that training did not have are scored."""
     data = results("stage2")
     words = {"full, novel names by text alone": "by their text alone, as learned names are"}
-    words |= {"full, novel odds 1": "apart, odds 1", "full": "apart, odds 2: the full model"}
-    words |= {f"full, novel odds {odds}": f"apart, odds {odds}" for odds in (3, 4)}
+    words |= {"full": "apart, odds 1: the full model"} | {f"full, novel odds {odds}": f"apart, odds {odds}" for odds in (2, 3, 4)}
     places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("base", "novel", "all")]
     body = []
     for model, told in words.items():

@@ -141,6 +141,18 @@ def novel() -> str:
     return table([*head, "PQ base", "PQ novel"], body) + _note(data, "R@20, percent")
 
 
+def hidden() -> str:
+    """What odds and sharpness of untrained evidence were chosen by."""
+    data = results("novel_names")
+    body = []
+    for row in data["rows"]:
+        own, metrics = row["setting"], row["metrics"]
+        told = "by text alone" if not own["odds"] else f"odds {own['odds']:g}, sharpness {own['sharpness']:g}"
+        body.append([told, *(cell(metrics[name]) for name in ("known", "hidden", "all"))])
+    note = f"R@20, percent, mean ± sd over {len(data['seeds'])} choices of five hidden predicates ({origin(data)})."
+    return table(["names that training did not have", "known", "hidden", "all"], body) + f"\n\n{note}"
+
+
 def additions() -> str:
     """Options beside the full model, which has none of them."""
     data = results("stage2")

@@ -184,6 +184,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_calibrations": stage2.calibrations,
     "stage2_fusion": stage2.fusion,
     "stage2_novel": stage2.novel,
+    "novel_names": stage2.hidden,
     "stage2_additions": stage2.additions,
     "alignments": alignments,
     "inversion_speed": inversion_speed,

@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 from common import Results, spread
-from stage1 import Variant
+from stage1 import Variant, invert_world
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
 from stage2_figures import measured
@@ -85,8 +85,9 @@ ROWS = (
     Relations("annotated masks only", masks="annotated", seeds=(0,)),
     Relations("literal attention", options=(("attention", "literal"),), seeds=(0,)),
     Relations("soft neighbours", options=(("neighbours", "soft"),), seeds=(0,)),
-    Relations("role gate", options=(("gate", True),), seeds=(0,)),
-    Relations("union boxes", options=(("unions", True),), seeds=(0,)),
+    Relations("role gate", options=(("gate", True),)),
+    Relations("union boxes", options=(("unions", True),)),
+    Relations("role gate and union boxes", options=(("gate", True), ("unions", True))),
     Relations("attention to predicates", options=(("maps", True),), seeds=(0,)),
     Relations("decision contrast 0.3", options=(("contrast", 0.3),), seeds=(0,)),
     Relations("logits adjusted by 0.5", imbalance="adjust", seeds=(0,)),
@@ -121,19 +122,27 @@ def main() -> None:
     results = Results("stage2", options, SEEDS, f"{canonical_hash(models)[:16]} {place.scenes} {place.generator_epochs} {place.epochs}")
     place.make_worlds()
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        wanted: list[Variant] = [variant for _, variant in CALIBRATIONS if variant is not None]
-        list(pool.map(calibrated_folder, [place] * len(wanted), wanted))
-        list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS]))
+        # A rerun makes what its missing rows need, and no more.
         jobs: list[tuple[Callable[[Any], Any], Any]] = []
+        encoders: set[tuple[str, str]] = set()
+        students = {Variant()}
         for setting in SETTINGS:
             own = [row for row in ROWS if row.setting == setting and not _has(results, row.model, setting, "predcls")]
             # Rows of one encoder follow each other: a process keeps its segments.
             jobs += [(_learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: row.encoder)]
-            jobs += [(_counted, (place, name, setting)) for name in BASELINES if not _has(results, name, setting, "predcls")]
+            counted = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
+            jobs += [(_counted, (place, name, setting)) for name in counted]
+            encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in counted}
         for setting in ("ovr", "ovdr"):
             for name, variant in CALIBRATIONS:
                 if not _has(results, f"on features: {name}", setting, "predcls"):
                     jobs.append((_on_features, (place, name, variant, setting)))
+                    students |= {variant} - {None}
+        teachers = sorted({(student.latents or "", student.timestep) for student in students})
+        list(pool.map(invert_world, [place.students] * len(teachers), teachers))
+        list(pool.map(calibrated_folder, [place] * len(students), sorted(students, key=str)))
+        needed = {(encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in encoders}
+        list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS if generator in needed]))
         for rows in pool.map(_call, jobs):
             for setting_row, metrics in rows:
                 results.add(setting_row, metrics)

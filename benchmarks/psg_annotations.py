@@ -163,11 +163,11 @@ def trained(
 
 @torch.no_grad()
 def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), picture by picture."""
+    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time, as ``spade predict`` asks."""
     model.eval()
-    for start in range(0, len(layouts), 32):
-        for result in model.relate(layouts[start : start + 32]):
-            yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits
+    for layout in layouts:
+        (result,) = model.relate([layout])
+        yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits
 
 
 def _hidden(config: RelationsConfig, dataset: Dataset, training: Sequence[Record], dev: Sequence[Record], work: Path | None) -> Rows:

@@ -10,20 +10,21 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import numpy as np
 import torch
 from common import Results, spread
 from stage1 import Variant, invert_world
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
-from stage2_figures import measured
+from stage2_figures import AT, measured
 from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, frozen_job, learn, relation_config, train_generator
 
 from spade.diffusion.backbone import embedded_model, fingerprint
@@ -33,6 +34,7 @@ from spade.model import Seen
 from spade.novel_names import ODDS
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
+from spade.relations.pairs import selected_recall
 from spade.steps.pictures import true_numbers
 from spade.weights import load_weights, to_bytes
 
@@ -116,8 +118,11 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
     options = parser.parse_args()
     place = Place(options.work, options.students)
+    asked, calibrations = ROWS, CALIBRATIONS
     if options.quick:
         place = Place(options.work / "quick", options.work / "quick" / "students", 40, 1, 1, 1)
+        asked = tuple(replace(row, seeds=SEEDS[:1], ways=()) for row in ROWS if row.model in ("full", "plain encoder"))
+        calibrations = (CALIBRATIONS[0], CALIBRATIONS[-1])
     models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
     results = Results("stage2", options, SEEDS, f"{canonical_hash(models)[:16]} {place.scenes} {place.generator_epochs} {place.epochs}")
     place.make_worlds()
@@ -127,14 +132,14 @@ def main() -> None:
         encoders: set[tuple[str, str]] = set()
         students = {Variant()}
         for setting in SETTINGS:
-            own = [row for row in ROWS if row.setting == setting and not _has(results, row.model, setting, "predcls")]
+            own = [row for row in asked if row.setting == setting and not _has(results, row.model, setting, "predcls")]
             # Rows of one encoder follow each other: a process keeps its segments.
             jobs += [(_learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: row.encoder)]
             counted = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
             jobs += [(_counted, (place, name, setting)) for name in counted]
             encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in counted}
         for setting in ("ovr", "ovdr"):
-            for name, variant in CALIBRATIONS:
+            for name, variant in calibrations:
                 if not _has(results, f"on features: {name}", setting, "predcls"):
                     jobs.append((_on_features, (place, name, variant, setting)))
                     students |= {variant} - {None}
@@ -143,8 +148,8 @@ def main() -> None:
         list(pool.map(calibrated_folder, [place] * len(students), sorted(students, key=str)))
         needed = {(encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in encoders}
         list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS if generator in needed]))
-        for rows in pool.map(_call, jobs):
-            for setting_row, metrics in rows:
+        for done in as_completed(pool.submit(*job) for job in jobs):
+            for setting_row, metrics in done.result():
                 results.add(setting_row, metrics)
     results.show(options)
 
@@ -157,10 +162,6 @@ def _has(results: Results, model: str, setting: str, mode: str) -> bool:
 
 
 Rows = list[tuple[dict[str, Any], dict[str, Any]]]
-
-
-def _call(job: tuple[Callable[[Any], Rows], Any]) -> Rows:
-    return job[0](job[1])
 
 
 def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
@@ -202,10 +203,18 @@ def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: 
     job.heads.relations = heads
     _, job.model.fusion, job.model.odds = way
 
-    def predict(index: int) -> PredictedImage:
-        return from_prediction(records[index].image_id, job.model.relate(seen[index]))
+    selected: dict[str, list[float]] = {f"PS@{k}": [] for k in AT}
 
-    return measured(dataset, row.setting, mode, predict)
+    def predict(index: int) -> PredictedImage:
+        found = job.model.relate(seen[index])
+        for k in AT:
+            share = selected_recall(found.pairs, records[index].relations, k) if mode == "predcls" else None
+            selected[f"PS@{k}"] += [] if share is None else [100 * share]
+        return from_prediction(records[index].image_id, found)
+
+    rows = measured(dataset, row.setting, mode, predict)
+    rows[0][1].update({name: float(np.mean(shares)) for name, shares in selected.items() if shares})
+    return rows
 
 
 @lru_cache(maxsize=2)

@@ -179,6 +179,8 @@ class RelationsConfig:
                     raise SpadeError(f"--{name.replace('_', '-')}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:
             raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
+        if self.attention == "literal" and self.edges:
+            raise SpadeError("--edges: only --attention values weighs pairs' geometry; leave one of the two out.")
         if (self.nodes == "diffusion" or self.clip is not None) and self.withheld != _default(RelationsConfig, "withheld"):
             raise SpadeError(f"--withheld {self.withheld}: hides learned names, which only --nodes layout without --clip has.")
 

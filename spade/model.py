@@ -121,7 +121,7 @@ class Model:
         """Segments that are given (predicate classification): their order and labels stay.
 
         ``numbers`` (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; ``categories`` (N,) are
-        indices into the vocabulary. As in training, a segment is described by the proposal that covers it best.
+        indices into the vocabulary. A segment is described by the proposal that covers it best.
         """
         picture = _opened(image)
         if numbers.shape != (picture.height, picture.width):
@@ -199,6 +199,16 @@ class Model:
         return shared_out(scores, self.heads.pairs(evidence, words.predicates), words.learned_predicates, self.odds)
 
     def _vocabulary(self, words: Words | None) -> Vocabulary:
+        chosen = self._chosen(words)
+        for names, what in ((chosen.names, "label"), (chosen.predicates, "predicate")):
+            if not names:
+                raise SpadeError(f"vocabulary: holds no {what}; give at least one.")
+            if len(set(names)) < len(names):
+                twice = next(name for name in names if names.count(name) > 1)
+                raise SpadeError(f'vocabulary: the {what} "{twice}" is listed twice; give each a name of its own.')
+        return chosen
+
+    def _chosen(self, words: Words | None) -> Vocabulary:
         if words is None:
             return self.vocabulary
         if isinstance(words, Vocabulary):
@@ -250,8 +260,10 @@ def _name(image: Picture) -> str:
 def _masks(numbers: np.ndarray, count: int, like: Tensor) -> Tensor:
     """Masks (N, h, w) in [0, 1] of the segments 1 .. N of a map (H, W), at the size of ``like`` (.., h, w)."""
     place = torch.from_numpy(numbers).to(like.device)
-    masks = torch.stack([(place == n + 1).float() for n in range(count)]) if count else like.new_zeros((0, *numbers.shape))
-    return interpolate(masks[None], size=like.shape[-2:], mode="area")[0] if count else like.new_zeros((0, *like.shape[-2:]))
+    size = (like.shape[-2], like.shape[-1])
+    # One at a time: whole masks of many segments of a photograph would fill the memory.
+    masks = [interpolate((place == n + 1)[None, None].float(), size=size, mode="area")[0] for n in range(count)]
+    return torch.cat(masks) if masks else like.new_zeros((0, *size))
 
 
 def _boxes(numbers: np.ndarray, count: int) -> Tensor:

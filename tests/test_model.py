@@ -6,14 +6,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import spade
+from spade.data.codecs import write_panoptic
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
-from spade.files import sha256_file
+from spade.files import sha256_file, write_json
 from spade.loading import describe, find_model, model_fingerprint
-from spade.scene_graph import segment_geometry
+from spade.model import _masks
+from spade.scene_graph import read_scene_graph, segment_geometry
 from spade.vocabulary import Label, Vocabulary
 from spade.world.annotation import make_sample
 
@@ -171,6 +174,12 @@ def test_bad_arguments_are_one_sentence(model):
         model(scene(0).image, top=-1)
     with pytest.raises(SpadeError, match="dtype int7"):
         spade.load(dtype="int7")
+    with pytest.raises(SpadeError, match="vocabulary: holds no label"):
+        model(scene(0).image, [])
+    with pytest.raises(SpadeError, match="vocabulary: holds no predicate"):
+        model(scene(0).image, Vocabulary((Label("sky", False),), ()))
+    with pytest.raises(SpadeError, match='vocabulary: the label "dog" is listed twice'):
+        model(scene(0).image, ["dog", "sky", "dog"])
 
 
 def given(model, count, side=40, **words):
@@ -202,9 +211,28 @@ def test_a_vocabulary_of_one_word_and_predicates_that_training_did_not_have(mode
     assert np.allclose(found.scores[:, 0] + found.no_relation, 1, atol=1e-6), "the only predicate has all of P(pair)"
 
 
-def test_a_picture_with_nothing_to_find_has_no_pair(model):
-    graph = model(np.zeros((64, 64, 3), np.uint8), vocabulary=["zebra crossing"])
-    assert graph.relations == () or len(graph.segments) > 1
+@pytest.mark.parametrize("count", [0, 1])
+def test_where_fewer_than_two_segments_are_found_there_is_no_pair(model, count, tmp_path):
+    seen = model.look(scene(0).image)
+    assert len(seen.segments) > 1
+    found = model.relate(replace(seen, segments=seen.segments[:count], numbers=np.where(seen.numbers <= count, seen.numbers, 0)))
+    assert found.pairs.shape == (0, 2)
+    assert found.scores.shape == (0, len(model.vocabulary.predicates))
+    assert found.graph.relations == ()
+    write_panoptic(tmp_path / "a.png", found.graph.panoptic)
+    write_json(tmp_path / "a.json", found.graph.to_json("a.png"))
+    assert [s.id for s in read_scene_graph(tmp_path / "a.json").segments] == [s.id for s in found.graph.segments]
+
+
+def test_given_masks_are_the_share_of_each_cell(model):
+    """Each at the proposals' size, whatever the picture's, and all of them together cover it."""
+    numbers = np.zeros((90, 120), np.int64)
+    numbers[:, :60], numbers[:45, 60:], numbers[45:, 60:] = 1, 2, 3
+    shares = _masks(numbers, 3, torch.zeros(1, 6, 8))
+    assert shares.shape == (3, 6, 8)
+    assert torch.allclose(shares.sum(0), torch.ones(6, 8))
+    assert torch.equal(shares[1], torch.tensor([[0.0] * 4 + [1.0] * 4] * 3 + [[0.0] * 8] * 3))
+    assert _masks(numbers, 0, torch.zeros(1, 6, 8)).shape == (0, 6, 8)
 
 
 def test_relations_of_segments_that_come_as_a_graph(model, world):

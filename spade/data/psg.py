@@ -192,6 +192,8 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
             raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
+        if not names:
+            raise SpadeError(f"{source}: lists no {kind}; give it a file in PSG's format (docs/own-data.md).")
     try:
         rows = msgspec.json.decode(document.get("data", b"null"), type=list[msgspec.Raw])
     except (ValueError, RecursionError):

@@ -140,13 +140,14 @@ def relation_losses(
     predicates: Tensor,
     weights: Mapping[str, float] = WEIGHTS,
     imbalance: Imbalance = Imbalance(),
+    most: int = MAX_PAIRS,
 ) -> dict[str, Tensor]:
     """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D) or None; predicates (P, D_clip).
 
-    One predicate a pair counts, drawn at random where several are annotated.
+    One predicate a pair counts, drawn at random where several are annotated. most: ordered pairs an image that are decoded.
     """
     related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
-    asked = [_training_pairs(own) for own in related]
+    asked = [_training_pairs(own, most) for own in related]
     scored = heads.relate(images, memory, predicates, asked)
     names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
     return _weighted(scored, related, names, weights, imbalance)
@@ -204,11 +205,11 @@ def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:
     return moved[(moved[:, :2] >= 0).all(1)]
 
 
-def _training_pairs(target: Tensor) -> Tensor:
-    """All annotated pairs and, up to ``MAX_PAIRS`` in all, others drawn at random."""
+def _training_pairs(target: Tensor, most: int) -> Tensor:
+    """All annotated pairs and others drawn at random: ``most`` in all, or twice the annotated ones where these are more than half."""
     positive = torch.nonzero(target)
     others = torch.nonzero((target == 0) & ~torch.eye(len(target), dtype=torch.bool, device=target.device))
-    room = max(len(positive), MAX_PAIRS - len(positive))
+    room = max(len(positive), most - len(positive))
     if len(others) > room:
         others = others[torch.randperm(len(others))[:room].to(others.device)]
     return torch.cat([positive, others])

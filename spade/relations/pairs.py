@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -40,6 +43,16 @@ def select_pairs(similarity: Tensor, count: int) -> Tensor:
     scores = similarity.masked_fill(torch.eye(nodes, dtype=torch.bool, device=similarity.device), float("-inf"))
     best = torch.argsort(scores.flatten(), descending=True, stable=True)[: min(count, nodes * (nodes - 1))]
     return torch.stack([best // nodes, best % nodes], dim=1)
+
+
+def selected_recall(pairs: Tensor | np.ndarray, triples: Sequence[tuple[int, int, int]], count: int) -> float | None:
+    """Share of the annotated pairs among the first ``count`` selected ones, (R, 2) indices, best first; None where none is annotated.
+
+    It judges the pair matrix alone: which pairs are worth a closer look, not how they are ranked after it.
+    """
+    related = {(subject, target) for subject, target, _ in triples if subject != target}
+    first = {(subject, target) for subject, target in pairs[:count].tolist()}
+    return len(related & first) / len(related) if related else None
 
 
 def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, facts: int = BASIC) -> Tensor:

@@ -21,6 +21,7 @@ from spade.model import Model, Seen
 from spade.novel_names import Evidence
 from spade.relations.losses import Imbalance, Truth, annotated_nodes, relation_losses, stage2_losses
 from spade.relations.model import Heads, Nodes
+from spade.relations.pairs import selected_recall
 from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo
 from spade.steps.learning import TrainingImages
@@ -151,17 +152,24 @@ class RelationTraining:
         )
 
     def watch(self) -> Row:
-        """R@K, mR@K, PR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch."""
+        """R@K, mR@K, PR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch.
+
+        With given segments also PS@K, the share of annotated pairs among the first K that the pair matrix selects.
+        """
         self.heads.eval()
         dataset = self.dataset
-        evaluator = Evaluator(dataset, at=(self.watch_at,))
+        evaluator, selected = Evaluator(dataset, at=(self.watch_at,)), []
         for index in self.images.watched:
             record = self.images.records[index]
             seen = self._watched[index] if self.frozen else self._watch_one(index)
-            evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, self.model.relate(seen)))
+            found = self.model.relate(seen)
+            evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, found))
+            selected.append(selected_recall(found.pairs, record.relations, self.watch_at))
         figures = evaluator.figures()
         names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", f"PR@{self.watch_at}", "PQ")
         row = {name: float(figures[name] or 0.0) for name in names}
+        if self.given:
+            row[f"PS@{self.watch_at}"] = float(np.mean([share for share in selected if share is not None] or [0.0]))
         # PQ breaks ties, and leads while no relation is found yet.
         return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
 
@@ -173,7 +181,7 @@ class RelationTraining:
 
     @torch.no_grad()
     def _settle(self, index: int) -> _Settled:
-        self.heads.eval()
+        self.heads.proposer.eval()  # and no more: relations may be learning just now
         shown = self._show(index)
         truth = shown.truth.to(self.objects.device)
         attention, config = shown.sight.attention, self.heads.relations.config
@@ -192,8 +200,8 @@ class RelationTraining:
 def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_counts: bool = False) -> Truth:
     """A record's segments and triples, masks (N, H, W) bool at ``size`` (width, height).
 
-    Crowds are left out, and so are segments without a pixel at that size, with their relations. ``void_counts``: regions of
-    void are segments without a name.
+    Crowds are left out, and so are segments without a pixel at that size, with their relations. ``void_counts``: regions that
+    the record does not know, void or of names that training leaves out, are segments without a name.
     """
     width, height = size
     rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
@@ -209,7 +217,11 @@ def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_coun
         place[index] = len(masks)
         masks.append(mask)
         classes.append(segment.category)
-    unnamed = void_regions(small == 0) if void_counts else torch.zeros((0, height, width), dtype=torch.bool)
+    unnamed = (
+        void_regions(~np.isin(small, [segment.id for segment in record.segments]))
+        if void_counts
+        else torch.zeros((0, height, width), dtype=torch.bool)
+    )
     triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
     stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
     return Truth(stacked, torch.tensor(classes, dtype=torch.int64), torch.tensor(triples, dtype=torch.int64).reshape(-1, 3), unnamed)

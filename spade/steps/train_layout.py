@@ -46,7 +46,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         batch_size=config.batch_size or 32,
         learning_rate=config.learning_rate or 1e-3,
         layers=config.layers or 3,
-        edges=True if config.edges is None else config.edges,
+        edges=config.attention == "values" if config.edges is None else config.edges,
         dropout=0.2 if config.dropout is None else config.dropout,
         init="scratch",
         device=str(device),

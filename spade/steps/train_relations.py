@@ -23,7 +23,7 @@ from spade.model import Model
 from spade.open_vocabulary import load_clip
 from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
-from spade.segmentation.proposer import ProposerConfig
+from spade.segmentation.proposer import Proposer, ProposerConfig
 from spade.steps import train_layout
 from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset, tell_skipped
 from spade.steps.learning import train
@@ -46,7 +46,7 @@ SWITCHES = (
     "maps",
     "contrast",
     "edges",
-    "dropout",
+    "look",
 )  # of the relation part
 
 
@@ -96,10 +96,10 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
     student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
     torch.manual_seed(config.seed)
-    heads = _heads(student, dataset.vocabulary, config, run)
-    if frozen is not None:
-        heads.proposer = load_heads(frozen).proposer
-        heads.config = replace(heads.config, proposer=heads.proposer.config)
+    proposer = None if frozen is None else load_heads(frozen).proposer
+    heads = _heads(student, dataset.vocabulary, config, run, proposer)
+    if heads.relations.config.maps and not student.kind.labels:
+        raise SpadeError(f"--maps: a student calibrated with --alignment {student.kind.alignment} is told no names; leave --maps out.")
     draft.begin()
     try:
         job = RelationTraining(student, heads, dataset, usable, config, 10 if tiny else 50, frozen=frozen is not None)
@@ -142,10 +142,11 @@ def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
     return set(packaged.objects) <= set(vocabulary.objects) and set(packaged.predicates) <= set(vocabulary.predicates)
 
 
-def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run) -> Heads:
+def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run, proposer: Proposer | None) -> Heads:
+    """Fresh heads or the packaged ones; with a mask generator that is there already, of its width."""
     backbone = student.backbone
     tiny = backbone.image_size <= 128
-    width = config.width or (64 if tiny else 256)
+    width = config.width or (proposer.config.width if proposer else 64 if tiny else 256)
     built = HeadsConfig(
         ProposerConfig(
             strides=feature_strides(backbone),
@@ -162,23 +163,35 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             layers=config.layers or (3 if tiny else 8),
             facts=DETAILED,
             octaves=OCTAVES,
+            dropout=config.dropout or 0.0,
             **{name: value for name in SWITCHES if (value := getattr(config, name)) is not None},
         ),
         untrained=student.clip.sees_regions,
     )
     if config.init == "scratch":
-        return Heads(built)
+        return _with(Heads(built), proposer, config)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
     packaged = HeadsConfig.from_json(facts["heads"])
-    for name in ("layers", *SWITCHES):
+    for name in ("layers", "width", *SWITCHES):
         value = getattr(built.relations, name)
         if getattr(config, name) is not None and value != getattr(packaged.relations, name):
             raise SpadeError(
                 f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."
             )
-    heads = Heads(replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes)))
+    relations = packaged.relations if config.dropout is None else replace(packaged.relations, dropout=config.dropout)
+    heads = Heads(replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes), relations=relations))
     load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
     run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
+    return _with(heads, proposer, config)
+
+
+def _with(heads: Heads, proposer: Proposer | None, config: RelationsConfig) -> Heads:
+    """The heads on a mask generator that is there already. Raises SpadeError where its queries are of another width."""
+    if proposer is None:
+        return heads
+    if (wanted := proposer.config.width) != heads.relations.config.width:
+        raise SpadeError(f"--width {config.width}: queries of --masks-from {config.masks_from} have {wanted} channels; leave --width out.")
+    heads.proposer, heads.config = proposer, replace(heads.config, proposer=proposer.config)
     return heads
 
 

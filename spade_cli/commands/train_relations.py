@@ -50,7 +50,10 @@ def train_relations(
         bool | None, typer.Option(help="Let the graph's attention weigh that geometry, too (default: with --nodes layout).")
     ] = None,
     dropout: Annotated[
-        float | None, typer.Option(min=0, max=1, help="In graph and relation decoder (default: 0.2 with --nodes layout, else 0.1).")
+        float | None,
+        typer.Option(
+            min=0, max=1, help="In graph and relation decoder (default: 0.2 with --nodes layout, 0.1 in other fresh heads, else their own)."
+        ),
     ] = None,
     look: Annotated[bool, typer.Option(help="Let pairs attend to the picture or, with --nodes layout, to all segments.")] = True,
     withheld: Annotated[

@@ -98,6 +98,8 @@ def test_a_bad_record_is_left_out_and_named(tmp_path, changes, why):
         (json.dumps(document({})), "no list under data"),
         (json.dumps(document([], stuff_classes=["dog"])), 'the class "dog" is listed twice'),
         (json.dumps(document([], predicate_classes=["on", "on"])), 'the predicate "on" is listed twice'),
+        (json.dumps(document([], predicate_classes=[])), "lists no predicate"),
+        (json.dumps(document([], thing_classes=[], stuff_classes=[])), "lists no class"),
         (json.dumps(document([record(0)], test_image_ids=5)), "test_image_ids is a int, not a list"),
         (json.dumps(document([record(0, file_name="a" * 300)])), "is too long for a file system"),
         (json.dumps(document([])), "holds no usable record"),

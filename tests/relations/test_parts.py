@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import GeometryEncoder, mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, pair_geometry, select_pairs
+from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, pair_geometry, select_pairs, selected_recall
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
 
@@ -156,6 +156,14 @@ def test_pairs_are_directed_and_never_of_one_segment_with_itself():
     assert (values[:-1] >= values[1:]).all()
     assert select_pairs(similarity, 100).shape == (20, 2)
     assert select_pairs(similarity[:1, :1], 5).shape == (0, 2)
+
+
+def test_recall_of_the_selected_pairs():
+    pairs = torch.tensor([[0, 1], [2, 0], [1, 0], [1, 2]])
+    told = ((0, 1, 5), (0, 1, 6), (1, 2, 0), (0, 2, 3), (1, 1, 2))  # two predicates are one pair; none with itself
+    assert selected_recall(pairs, told, 1) == selected_recall(pairs.numpy(), told, 3) == 1 / 3
+    assert selected_recall(pairs, told, 4) == 2 / 3
+    assert selected_recall(pairs, ((1, 1, 2),), 4) is None
 
 
 def test_the_cosine_selector_is_symmetric():

@@ -11,14 +11,14 @@ import torch
 import spade
 from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.codecs import read_panoptic
-from spade.data.psg import load_psg
+from spade.data.psg import Record, SegmentRecord, load_psg
 from spade.diffusion.backbone import embedded_model
 from spade.errors import SpadeError
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Memo, Run
 from spade.steps.map_cache import read_maps
 from spade.steps.pictures import true_numbers
-from spade.steps.relation_training import annotation, void_regions
+from spade.steps.relation_training import RelationTraining, annotation, void_regions
 from spade.vocabulary import Label, Vocabulary
 from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines
@@ -86,7 +86,8 @@ def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "layers": 1}
+    own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "look": False}
+    own |= {"layers": 1, "width": 32}
     config = RelationsConfig(epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, **own)
     result = train_relations.run(config, run)
     assert (result.path / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -98,6 +99,59 @@ def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path
         SpadeError, match=r"^--neighbours soft: the packaged heads, from which training starts here, are others; add --init scratch"
     ):
         train_relations.run(RelationsConfig(epochs=1, neighbours="soft"), run)
+    with pytest.raises(SpadeError, match=r"^--width 128: the packaged heads, from which training starts here, are others"):
+        train_relations.run(RelationsConfig(epochs=1, width=128), run)
+    with pytest.raises(SpadeError, match=r"^--edges: only --attention values weighs"):
+        RelationsConfig(attention="literal", edges=True)
+    # Relations on a frozen mask generator are as wide as its queries.
+    frozen = {"epochs": 1, "init": "scratch", "masks_from": result.path}
+    with pytest.raises(SpadeError, match=r"^--width 64: queries of --masks-from .* have 32 channels; leave --width out"):
+        train_relations.run(RelationsConfig(width=64, **frozen), run)
+    assert spade.load(train_relations.run(RelationsConfig(**frozen), run).path).heads.relations.config.width == 32
+
+
+def test_dropout_may_be_changed_where_training_starts_from_the_packaged_heads(pipeline, tmp_path):
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    done = train_relations.run(RelationsConfig(epochs=1, dropout=0.4), run)
+    assert done.result["init"] == "embedded"
+    assert spade.load(done.path).heads.relations.config.dropout == 0.4
+
+
+def test_a_killed_training_on_a_frozen_mask_generator_ends_in_the_same_bytes(pipeline, tmp_path, monkeypatch):
+    """Pictures go through the generator when they are first asked for, in the first epoch or after a kill; it changes nothing."""
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    masks = train_relations.run(RelationsConfig(epochs=1), run).path
+    config = RelationsConfig(epochs=2, init="scratch", masks_from=masks, dropout=0.3)
+    whole = train_relations.run(config, run)
+    before = [(whole.path / name).read_bytes() for name in ("heads.safetensors", "curves.jsonl")]
+    shutil.rmtree(whole.path)
+    losses, seen = RelationTraining.losses, []
+
+    def killed(self, batch):
+        seen.append(batch)
+        if len(seen) > len(self.images.batches(config.batch_size or 8, 0, 0)) + 1:
+            raise KeyboardInterrupt
+        return losses(self, batch)
+
+    monkeypatch.setattr(RelationTraining, "losses", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train_relations.run(config, run)
+    monkeypatch.setattr(RelationTraining, "losses", losses)
+    again = train_relations.run(config, run)
+    assert again.path == whole.path
+    assert [(again.path / name).read_bytes() for name in ("heads.safetensors", "curves.jsonl")] == before
+
+
+def test_maps_need_a_student_that_is_told_names(world, tmp_path):
+    run = Run(Workspace(tmp_path))
+    invert.run(InvertConfig(data=world, keep="tokens", limit=4), run)
+    calibrate.run(CalibrateConfig(epochs=1, alignment="index", init="scratch"), run)
+    with pytest.raises(SpadeError, match=r"^--maps: a student calibrated with --alignment index is told no names"):
+        train_relations.run(RelationsConfig(epochs=1, init="scratch", maps=True), run)
 
 
 def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_path):
@@ -176,6 +230,19 @@ def test_void_regions_without_seams_and_specks():
     assert sorted(int(region.sum()) for region in found) == [896, 1196], "only corners are lost"
     assert found.dtype == torch.bool
     assert void_regions(np.zeros((64, 64), bool)).shape == (0, 64, 64)
+
+
+def test_what_training_does_not_know_is_unnamed_whether_void_or_of_a_novel_name():
+    ids = np.full((64, 64), 7, np.uint32)
+    ids[:20, :20], ids[40:, 40:], ids[40:, :20] = 0, 9, 11
+    grass = SegmentRecord(7, 0, False, False, 3000, (0, 0, 64, 64))
+    crowd = SegmentRecord(11, 1, True, True, 480, (0, 40, 20, 64))
+    segments = (grass, crowd)  # 9 has a name that is left out
+    record = Record("1", "1", "a.png", "a.png", 64, 64, segments, ())
+    truth = annotation(record, ids, (64, 64), void_counts=True)
+    inside = [[bool(region[place]) for place in ((10, 10), (50, 50), (50, 10), (30, 30))] for region in truth.unnamed]
+    assert inside == [[True, False, False, False], [False, True, False, False]], "neither the crowd nor grass"
+    assert annotation(record, ids, (64, 64)).unnamed.shape[0] == 0
 
 
 def test_memo_computes_alone_and_keeps_to_its_budget():

@@ -89,7 +89,6 @@ ROWS = (
     Relations("soft neighbours", options=(("neighbours", "soft"),), seeds=(0,)),
     Relations("role gate", options=(("gate", True),)),
     Relations("union boxes", options=(("unions", True),)),
-    Relations("role gate and union boxes", options=(("gate", True), ("unions", True))),
     Relations("attention to predicates", options=(("maps", True),), seeds=(0,)),
     Relations("decision contrast 0.3", options=(("contrast", 0.3),), seeds=(0,)),
     Relations("logits adjusted by 0.5", imbalance="adjust", seeds=(0,)),

@@ -15,6 +15,14 @@ MODELS = {
 }
 MODES = {"sgdet": "found segments", "predcls": "given segments"}
 ALL = {"names": "all", "range": "all", "group": "all", "context": "all"}
+PARTS: tuple[dict[str, str], ...] = (
+    {},
+    *({"names": part} for part in ("base", "novel")),
+    *({"range": part} for part in ("near", "far")),
+    *({"group": part} for part in ("positional", "other")),
+    *({"context": part} for part in ("needed", "not needed")),
+)
+COLUMNS = ("PQ", *(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20)))
 # SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and predicates.
 RGT = {
     "no graph": ("no graph transformer", "30.5 / 26.3"),
@@ -87,6 +95,32 @@ def parts() -> str:
         for model in MODELS
     ]
     return table(["model", "of", *told], body) + _note(data, "R@20, closed; percent")
+
+
+def led() -> str:
+    """In how many columns the full model is ahead of each baseline: part of the triplets x metric."""
+    data, body = results("stage2"), []
+    places = {tuple(row["setting"][key] for key in ("setting", "mode")) for row in data["rows"] if row["setting"]["model"] == "full"}
+    for setting, mode in sorted(places, key=lambda place: (place[0] != "closed", place[0] != "ovr", place[1] != "sgdet")):
+        for model in list(MODELS)[1:]:
+            counts, where = {"ahead": 0, "level": 0, "behind": 0}, []
+            for part in PARTS:
+                ours, theirs = (_metrics(data, name, mode, setting, **part) for name in ("full", model))
+                told = [_compared(ours[name], theirs[name]) for name in COLUMNS if ours.get(name) and theirs.get(name)]
+                for word in told:
+                    counts[word] += 1
+                if "behind" in told:
+                    kind, value = next(iter(part.items()), ("", "all"))
+                    where.append(f"context {value}" if kind == "context" else value)
+            if sum(counts.values()):
+                body.append([setting, MODES[mode], MODELS[model], *map(str, counts.values()), ", ".join(where) or "-"])
+    return table(["setting", "of", "against", "ahead", "level", "behind", "somewhere behind in"], body) + _note(data, "Columns")
+
+
+def _compared(ours: dict[str, float], theirs: dict[str, float]) -> str:
+    """Level is what differs by no more than the spread of the difference."""
+    gap, spread = ours["mean"] - theirs["mean"], (ours["sd"] ** 2 + theirs["sd"] ** 2) ** 0.5
+    return "level" if abs(gap) <= spread else "ahead" if gap > 0 else "behind"
 
 
 def graph() -> str:

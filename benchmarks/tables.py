@@ -180,6 +180,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_closed": stage2.closed,
     "stage2_open": stage2.open_names,
     "stage2_parts": stage2.parts,
+    "stage2_led": stage2.led,
     "stage2_graph": stage2.graph,
     "stage2_calibrations": stage2.calibrations,
     "stage2_fusion": stage2.fusion,

@@ -18,7 +18,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import numpy as np
 import torch
 from common import Results, spread
 from stage1 import Variant, invert_world
@@ -30,23 +29,37 @@ from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, fr
 from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
 from spade.files import canonical_hash, write_bytes
-from spade.model import Seen
+from spade.model import Model, Seen
 from spade.novel_names import ODDS
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
-from spade.relations.pairs import selected_recall
+from spade.relations.pairs import mean_selected_recall
 from spade.steps.pictures import true_numbers
 from spade.weights import load_weights, to_bytes
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
-Way = tuple[str, float, float]  # a name, the exponent of the diffusion branch, the odds of names that training did not have
-OURS: Way = ("", 1.0, ODDS)
-OTHERS: tuple[Way, ...] = (
-    (", novel names by text alone", 1.0, 0.0),
-    (", novel odds 2", 1.0, 2.0),
-    (", novel odds 3", 1.0, 3.0),
-    (", novel odds 4", 1.0, 4.0),
-    *((f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),
+
+
+@dataclass(frozen=True)
+class Way:
+    """How trained heads are asked: exponent of the diffusion branch, odds of names that training did not have."""
+
+    name: str = ""
+    fusion: float = 1.0
+    odds: float = ODDS
+    sure_gives: bool = False  # whether the classifier gives names it does not know a share where it is sure, too
+
+    def set(self, model: Model) -> None:
+        """Ask a model in this way."""
+        model.fusion, model.odds, model.sure_gives = self.fusion, self.odds, self.sure_gives
+
+
+OURS = Way()
+OTHERS = (
+    Way(", novel names by text alone", odds=0.0),
+    *(Way(f", novel odds {odds:g}", odds=odds) for odds in (1.0, 2.0, 8.0)),
+    Way(", novel odds 1, sure ones give, too", odds=1.0, sure_gives=True),
+    *(Way(f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),
 )
 
 
@@ -170,7 +183,7 @@ def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
     out = []
     for way in (OURS, *row.ways):
         for mode in MODES:
-            out += _joined(row.model + way[0], row.setting, mode, [_held_out_figures(place, row, own, mode, way) for own in heads])
+            out += _joined(row.model + way.name, row.setting, mode, [_held_out_figures(place, row, own, mode, way) for own in heads])
     return out
 
 
@@ -197,30 +210,28 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
 def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: str, way: Way) -> list[tuple[dict, dict]]:
     job, dataset = frozen_job(place, row.encoder, row.setting), place.dataset(row.setting)
     # Where names of segments do not change, what is seen does not either.
-    named = mode == "sgdet" and (way[1] < 1 or row.setting == "ovdr")
-    seen, records = _held_out(place, row.encoder, row.setting, mode, way[1:] if named else OURS[1:]), dataset.split("test")
+    named = mode == "sgdet" and (way.fusion < 1 or row.setting == "ovdr")
+    seen, records = _held_out(place, row.encoder, row.setting, mode, way if named else OURS), dataset.split("test")
     job.heads.relations = heads
-    _, job.model.fusion, job.model.odds = way
-
-    selected: dict[str, list[float]] = {f"PS@{k}": [] for k in AT}
+    way.set(job.model)
+    selected = []
 
     def predict(index: int) -> PredictedImage:
         found = job.model.relate(seen[index])
-        for k in AT:
-            share = selected_recall(found.pairs, records[index].relations, k) if mode == "predcls" else None
-            selected[f"PS@{k}"] += [] if share is None else [100 * share]
+        selected.append((found.pairs, records[index].relations))
         return from_prediction(records[index].image_id, found)
 
     rows = measured(dataset, row.setting, mode, predict)
-    rows[0][1].update({name: float(np.mean(shares)) for name, shares in selected.items() if shares})
+    if mode == "predcls":
+        rows[0][1].update({f"PS@{k}": 100 * (mean_selected_recall(selected, k) or 0.0) for k in AT})
     return rows
 
 
 @lru_cache(maxsize=2)
-def _held_out(place: Place, encoder: str, setting: str, mode: str, way: tuple[float, float]) -> list[Seen]:
+def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Way) -> list[Seen]:
     """The held-out scenes' segments, found or given, under the whole list of names."""
     job, dataset = frozen_job(place, encoder, setting), place.dataset(setting)
-    job.model.fusion, job.model.odds = way
+    way.set(job.model)
     job.heads.eval()
     if mode == "sgdet":
         return [job.model.look(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
@@ -246,8 +257,8 @@ def _counted(job: tuple[Place, str, str]) -> Rows:
     for seed in seeds:
         score = Frequency(training, *names) if name == "frequency" else Boosting(training, *names, seed)
         for mode in MODES:
-            seen = _held_out(place, "calibrated", setting, mode, OURS[1:])
-            _, job_.model.fusion, job_.model.odds = OURS
+            seen = _held_out(place, "calibrated", setting, mode, OURS)
+            OURS.set(job_.model)
 
             def predict(index: int, seen: list[Seen] = seen, score: Any = score) -> PredictedImage:
                 return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))

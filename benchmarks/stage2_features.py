@@ -1,4 +1,7 @@
-"""Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask generator for each."""
+"""Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask generator for each.
+
+Names that training did not have are scored as by the full model: by OpenCLIP's view of a pair, and where this student looks.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,9 @@ from spade.data.psg import Dataset, Record
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.rows import ranked
+from spade.evidence import pair_evidence
+from spade.novel_names import ODDS, Evidence, UntrainedScores, doubt, shared_out, trained_names
+from spade.open_vocabulary import OpenClip
 from spade.relations.losses import relation_losses
 from spade.relations.model import Nodes, RelationHeads, RelationScores
 from spade.relations.nodes import mask_boxes, pool
@@ -28,15 +34,26 @@ from spade.steps.relation_training import annotation
 from spade.training import Row
 
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
+FITTED = 300  # training pictures from which the few weights of untrained evidence come
 
 
 @dataclass(frozen=True)
 class Given:
-    """A record's segments with features (N, C) under each, its triples (R, 3), and tokens of the coarse levels (1, T, C')."""
+    """A record's segments with features (N, C) under each, its triples (R, 3), and tokens of the coarse levels (1, T, C').
+
+    Where untrained evidence is asked for: masks (N, h, w), OpenCLIP's cells, and attention to the predicates (P, h', w'), if any.
+    """
 
     nodes: Nodes
     triples: Tensor
     memory: Tensor
+    views: tuple[Tensor, Tensor, Tensor | None] | None = None
+
+    def evidence(self, clip: OpenClip, pairs: Tensor) -> Evidence:
+        """Of pairs (R, 2)."""
+        assert self.views is not None, "made without"
+        masks, cells, said = self.views
+        return pair_evidence(clip, cells, masks, pairs, said)
 
 
 class OnFeatures(nn.Module):
@@ -56,8 +73,8 @@ class OnFeatures(nn.Module):
         return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs)
 
 
-def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor) -> list[Given]:
-    """What a student's features say of annotated segments."""
+def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
+    """What a student's features say of annotated segments; of the first ``viewed`` records with untrained evidence."""
     seer = student(place, variant)
     labels = seer.label_context(dataset.for_training().vocabulary)
     found = []
@@ -69,11 +86,16 @@ def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record
         levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
         label = objects[truth.classes]
+        views = None
+        if len(found) < viewed:
+            said = None if sight.attention is None else sight.attention[0, len(objects) :]
+            views = truth.masks.float(), seer.clip.embed_cells(image), said
         found.append(
             Given(
                 Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2))),
                 truth.triples,
                 _tokens(sight.features[-COARSE:]),
+                views,
             )
         )
     return found
@@ -98,9 +120,15 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
     dataset, clip = whole.for_training(), student(place, None).clip
     images = TrainingImages(student(place, None), dataset.split("train"))
     objects, predicates = clip.embed_labels(dataset.vocabulary.objects), clip.embed_predicates(dataset.vocabulary.predicates)
-    seen = given(place, variant, dataset, images.records, objects)
+    fitted = min(FITTED, len(images.learned))
+    seen = given(place, variant, dataset, images.records, objects, fitted)
     every = clip.embed_labels(whole.vocabulary.objects), clip.embed_predicates(whole.vocabulary.predicates)
-    tested = given(place, variant, whole, whole.split("test"), every[0])
+    records = whole.split("test")
+    tested = given(place, variant, whole, records, every[0], len(records))
+    untrained = UntrainedScores(clip.dim, 2)
+    evidence = Evidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
+    untrained.fit(evidence, predicates, torch.cat([g.triples[:, 2] for g in seen[:fitted]]))
+    learned = trained_names([(p,) for p in whole.vocabulary.predicates], [(p,) for p in dataset.vocabulary.predicates])
     out = []
     for seed in seeds:
         torch.manual_seed(seed)
@@ -113,24 +141,32 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
         def watch(heads: OnFeatures = heads) -> Row:
             evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
             for i in images.watched:
-                evaluator.add(images.records[i], None, _predicted(heads, images.records[i], seen[i], predicates))
+                pairs, related, logits = _scored(heads, seen[i], predicates)
+                evaluator.add(images.records[i], None, _predicted(images.records[i], pairs, related[:, None] * logits.softmax(-1)))
             figures = evaluator.figures()
             return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
 
+        def predict(index: int, heads: OnFeatures = heads) -> PredictedImage:
+            pairs, related, logits = _scored(heads, tested[index], every[1])
+            odds = ODDS * doubt(logits, learned, logits[:, :0])
+            named = shared_out(logits.softmax(-1), untrained(tested[index].evidence(clip, pairs), every[1]), learned, odds)
+            return _predicted(records[index], pairs, related[:, None] * named)
+
         learn(dict(heads.named_parameters()), images, losses, watch, place.epochs, seed)
-        records = whole.split("test")
-        out.append(
-            measured(whole, setting, "predcls", lambda i, heads=heads, records=records: _predicted(heads, records[i], tested[i], every[1]))
-        )
+        out.append(measured(whole, setting, "predcls", predict))
     return out
 
 
 @torch.no_grad()
-def _predicted(heads: OnFeatures, record: Record, seen: Given, predicates: Tensor) -> PredictedImage:
-    """Rows about the annotated segments, which all have pixels in the world."""
+def _scored(heads: OnFeatures, seen: Given, predicates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Pairs (R, 2), P(pair) (R,) and logits of the predicates (R, P)."""
     heads.eval()
     (result,) = heads.relate([seen.nodes], seen.memory, predicates)
-    scores = (result.pair_logits.sigmoid()[:, None] * result.predicate_logits.softmax(-1)).numpy()
+    return result.pairs, result.pair_logits.sigmoid(), result.predicate_logits
+
+
+def _predicted(record: Record, pairs: Tensor, scores: Tensor) -> PredictedImage:
+    """Rows about the annotated segments, which all have pixels in the world."""
     categories = np.array([segment.category for segment in record.segments], np.int64)
     sure = np.ones(len(categories))
-    return PredictedImage(record.image_id, categories, sure, ranked(result.pairs.numpy(), scores, sure))
+    return PredictedImage(record.image_id, categories, sure, ranked(pairs.numpy(), scores.numpy(), sure))

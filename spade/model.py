@@ -20,32 +20,20 @@ from torch.nn.functional import interpolate
 
 from spade.data.codecs import spread_id
 from spade.data.images import read_image, upright_rgb
-from spade.diffusion.student import LabelContext, Student
+from spade.diffusion.student import Student
 from spade.errors import SpadeError
 from spade.evidence import pair_evidence, region_evidence
-from spade.novel_names import ODDS, shared_out, trained_names
+from spade.novel_names import ODDS, doubt, shared_out
 from spade.open_vocabulary import fuse
 from spade.relations.model import Heads, Nodes
 from spade.scene_graph import Prediction, SceneGraph, Segment, best_relations, segment_geometry
-from spade.segmentation.mask_generator import Proposals
+from spade.segmentation.mask_generator import Proposals, mask_dice, match_queries
 from spade.segmentation.panoptic import PanopticSegment, panoptic_map
-from spade.vocabulary import Vocabulary, named_label, parse_label, user_vocabulary
+from spade.vocabulary import Vocabulary, all_different, named_label, parse_label, user_vocabulary
+from spade.words import KnownWords
 
 Picture = str | Path | Image.Image | np.ndarray
 Words = Vocabulary | str | Path | Sequence[str]
-
-
-@dataclass(frozen=True)
-class _Words:
-    """A vocabulary as the model's parts know it."""
-
-    vocabulary: Vocabulary
-    context: LabelContext
-    objects: Tensor
-    predicates: Tensor
-    is_thing: Tensor
-    learned_objects: Tensor  # (C,) bool: which names training had
-    learned_predicates: Tensor
 
 
 @dataclass(frozen=True)
@@ -58,7 +46,7 @@ class Seen:
     name: str
     numbers: np.ndarray
     segments: list[PanopticSegment]
-    words: _Words
+    words: KnownWords
     proposals: Proposals
     attention: Tensor | None  # to the predicates (P, h, w)
     cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
@@ -74,7 +62,8 @@ class Model:
     """Pictures to scene graphs, for any vocabulary.
 
     fusion: exponent of the diffusion branch; below 1 OpenCLIP's view of the segments, and of pairs' unions, has the rest.
-    odds: of names that training did not have (spade.novel_names); 0 scores them by their text alone, as if training had had them.
+    odds: of names that training did not have (spade.novel_names); 0 scores them by their text alone, as if training had had them. They
+    are multiplied by the classifier's doubt, unless the attribute ``sure_gives`` says that sure ones are to give a share as well.
     """
 
     def __init__(
@@ -87,8 +76,9 @@ class Model:
         odds: float = ODDS,
     ) -> None:
         self.student, self.vocabulary, self.facts, self.fusion, self.odds = student, vocabulary, facts, fusion, odds
+        self.sure_gives = False
         self.heads = heads.to(student.backbone.device).eval()
-        self._words: _Words | None = None
+        self._words: KnownWords | None = None
 
     def __call__(self, image: Picture, vocabulary: Words | None = None, top: int = 20, min_score: float = 0.1) -> SceneGraph:
         """The scene graph of a picture, with at most ``top`` relations of at least ``min_score``.
@@ -109,10 +99,8 @@ class Model:
         picture = _opened(image)
         words = self._known(self._vocabulary(vocabulary))
         proposals, classes, attention = self._propose(picture, words)
-        probabilities, cells = classes.softmax(-1), self._cells(picture, words)
-        masks = proposals.masks[-1][0]
-        names = self._regions_named(probabilities[:, :-1], masks.float().sigmoid(), cells, attention, words)
-        probabilities = torch.cat([names, probabilities[:, -1:]], dim=1)
+        cells, masks = self._cells(picture, words), proposals.masks[-1][0]
+        probabilities = self._regions_named(classes, proposals.queries[-1][0], masks.float().sigmoid(), cells, attention, words)
         numbers, found = panoptic_map(masks, probabilities, words.is_thing, picture.size)
         return Seen(_name(image), numbers, found, words, proposals, _of_predicates(attention, words), cells)
 
@@ -121,18 +109,20 @@ class Model:
         """Segments that are given (predicate classification): their order and labels stay.
 
         ``numbers`` (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; ``categories`` (N,) are
-        indices into the vocabulary. A segment is described by the proposal that covers it best.
+        indices into the vocabulary. A segment is described by the proposal that stands for it as in training: one each, by mask and
+        name; of more segments than there are proposals, the surplus by those that cover it best.
         """
         picture = _opened(image)
         if numbers.shape != (picture.height, picture.width):
             raise SpadeError(f"given segments are {numbers.shape[1]} x {numbers.shape[0]}, the picture {picture.width} x {picture.height}.")
         words = self._known(self._vocabulary(vocabulary))
-        proposals, _, attention = self._propose(picture, words)
-        numbers, proposed = numbers.astype(np.int64), proposals.masks[-1][0].float().sigmoid()
-        given = _masks(numbers, len(categories), proposed)
-        joint = torch.einsum("nhw,qhw->nq", given, proposed)
-        best = (joint / (given.sum((1, 2))[:, None] + proposed.sum((1, 2))[None] - joint + 1e-6)).argmax(1).tolist()
-        found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, best, strict=True)]
+        proposals, classes, attention = self._propose(picture, words)
+        numbers, masks = numbers.astype(np.int64), proposals.masks[-1][0]
+        given = _masks(numbers, len(categories), masks)
+        best = match_queries(masks, classes, given, torch.tensor(categories, dtype=torch.int64))
+        covering = mask_dice(masks, given).argmax(0)
+        chosen = torch.where(best < 0, covering, best).tolist()
+        found = [PanopticSegment(int(category), 1.0, query) for category, query in zip(categories, chosen, strict=True)]
         return Seen(_name(image), numbers, found, words, proposals, _of_predicates(attention, words), self._cells(picture, words))
 
     def relate_segments(
@@ -162,50 +152,60 @@ class Model:
         graph = _graph(seen, pairs, scores, self.facts, top, min_score)
         return Prediction(graph, pairs, scores, 1 - related)
 
-    def _propose(self, picture: Image.Image, words: _Words) -> tuple[Proposals, Tensor, Tensor | None]:
+    def _propose(self, picture: Image.Image, words: KnownWords) -> tuple[Proposals, Tensor, Tensor | None]:
         """Proposals, of their last layer only, class logits (Q, C + 1), and attention to all names (C + P, h, w)."""
         sight = self.student.see(self.student.observe(picture), words.context)
         proposals, classes = self.heads.proposer(sight.features, words.objects, sight.attention)
         return proposals.last(), classes[-1][0], None if sight.attention is None else sight.attention[0]
 
-    def _cells(self, picture: Image.Image, words: _Words) -> Tensor | None:
+    def _cells(self, picture: Image.Image, words: KnownWords) -> Tensor | None:
         """OpenCLIP's embeddings, where they are asked for."""
         new = not (words.learned_objects.all() and words.learned_predicates.all())
         wanted = self.fusion < 1 or (new and self.heads.regions is not None and self.odds > 0)
         return self.student.clip.embed_cells(picture) if wanted else None
 
-    def _regions_named(self, scores: Tensor, masks: Tensor, cells: Tensor | None, attention: Tensor | None, words: _Words) -> Tensor:
-        """Probabilities (Q, C) of names for masks (Q, h, w) in [0, 1], from those of the proposer."""
+    def _regions_named(
+        self, classes: Tensor, queries: Tensor, masks: Tensor, cells: Tensor | None, attention: Tensor | None, words: KnownWords
+    ) -> Tensor:
+        """Probabilities (Q, C + 1) of names and of nothing for masks (Q, h, w) in [0, 1], from the proposer's logits and queries (Q, D)."""
+        probabilities = classes.softmax(-1)
+        scores, nothing = probabilities[:, :-1], probabilities[:, -1:]
         if cells is None:
-            return scores
+            return probabilities
         if self.fusion < 1:
             scores = fuse(scores, self.student.clip.region_scores(cells, masks, words.objects), self.fusion)
-        if self.heads.regions is None or self.odds <= 0:
-            return scores
-        evidence = region_evidence(self.student.clip, cells, masks, None if attention is None else attention[: len(words.objects)])
-        return shared_out(scores, self.heads.regions(evidence, words.objects), words.learned_objects, self.odds)
+        if self.heads.regions is not None and self.odds > 0:
+            evidence = region_evidence(self.student.clip, cells, masks, None if attention is None else attention[: len(words.objects)])
+            unasked = self.heads.proposer.classifier(queries, words.unasked_objects)[:, :-1]
+            odds = self._odds(classes[:, :-1], words.learned_objects, unasked)
+            scores = shared_out(scores, self.heads.regions(evidence, words.objects), words.learned_objects, odds)
+        return torch.cat([scores, nothing], dim=1)
 
-    def _pairs_named(self, scores: Tensor, pairs: Tensor, masks: Tensor, seen: Seen) -> Tensor:
-        """Probabilities (R, P) of predicates for pairs (R, 2) of masks (N, h, w), from those of the relation heads."""
+    def _odds(self, logits: Tensor, is_learned: Tensor, unasked: Tensor) -> Tensor | float:
+        return self.odds if self.sure_gives else self.odds * doubt(logits, is_learned, unasked)
+
+    def _pairs_named(self, logits: Tensor, pairs: Tensor, masks: Tensor, seen: Seen) -> Tensor:
+        """Probabilities (R, P) of predicates for pairs (R, 2) of masks (N, h, w), from the relation heads' logits, unasked names last."""
+        words, clip = seen.words, self.student.clip
+        logits, unasked = logits.tensor_split([len(words.predicates)], dim=1)
+        scores = logits.softmax(-1)
         if seen.cells is None:
             return scores
-        words, clip = seen.words, self.student.clip
         if self.fusion < 1:
             unions = torch.maximum(masks[pairs[:, 0]], masks[pairs[:, 1]])
             scores = fuse(scores, clip.region_scores(seen.cells, unions, words.predicates), self.fusion)
         if self.heads.pairs is None or self.odds <= 0:
             return scores
         evidence = pair_evidence(clip, seen.cells, masks, pairs, seen.attention)
-        return shared_out(scores, self.heads.pairs(evidence, words.predicates), words.learned_predicates, self.odds)
+        odds = self._odds(logits, words.learned_predicates, unasked)
+        return shared_out(scores, self.heads.pairs(evidence, words.predicates), words.learned_predicates, odds)
 
     def _vocabulary(self, words: Words | None) -> Vocabulary:
         chosen = self._chosen(words)
         for names, what in ((chosen.names, "label"), (chosen.predicates, "predicate")):
             if not names:
                 raise SpadeError(f"vocabulary: holds no {what}; give at least one.")
-            if len(set(names)) < len(names):
-                twice = next(name for name in names if names.count(name) > 1)
-                raise SpadeError(f'vocabulary: the {what} "{twice}" is listed twice; give each a name of its own.')
+            all_different(names, what, "vocabulary")
         return chosen
 
     def _chosen(self, words: Words | None) -> Vocabulary:
@@ -228,24 +228,19 @@ class Model:
         query, config = proposals.queries[-1][0][chosen], self.heads.relations.config
         boxes = _boxes(seen.numbers, len(found)).to(masks.device)
         nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config, seen.attention)
-        (result,) = self.heads.relations.relate([nodes], proposals.memory, words.predicates)
+        texts = torch.cat([words.predicates, words.unasked_predicates])
+        (result,) = self.heads.relations.relate([nodes], proposals.memory, texts)
         related = result.pair_logits.sigmoid()
-        predicates = self._pairs_named(result.predicate_logits.softmax(-1), result.pairs, masks, seen)
+        predicates = self._pairs_named(result.predicate_logits, result.pairs, masks, seen)
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
-    def _known(self, vocabulary: Vocabulary) -> _Words:
+    def _known(self, vocabulary: Vocabulary) -> KnownWords:
         if self._words is None or self._words.vocabulary != vocabulary:
-            clip, device = self.student.clip, self.student.backbone.device
-            is_thing = torch.tensor([label.is_thing for label in vocabulary.objects], device=device)
-            objects, predicates = clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates)
-            own = self.vocabulary
-            learned = trained_names([o.prompts for o in vocabulary.objects], [o.prompts for o in own.objects]).to(device)
-            said = trained_names([(p,) for p in vocabulary.predicates], [(p,) for p in own.predicates]).to(device)
-            self._words = _Words(vocabulary, self.student.label_context(vocabulary), objects, predicates, is_thing, learned, said)
+            self._words = KnownWords.of(vocabulary, self.vocabulary, self.student)
         return self._words
 
 
-def _of_predicates(attention: Tensor | None, words: _Words) -> Tensor | None:
+def _of_predicates(attention: Tensor | None, words: KnownWords) -> Tensor | None:
     return None if attention is None else attention[len(words.objects) :]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -149,6 +150,13 @@ def user_vocabulary(path: Path, trained: Vocabulary) -> Vocabulary:
     """A user's vocabulary file, completed with the objects or predicates of the training list where it names none."""
     read = read_vocabulary(path, trained.predicates)
     return Vocabulary(read.objects or trained.objects, read.predicates)
+
+
+def all_different(names: Sequence[str], kind: str, source: str) -> None:
+    """Raises SpadeError where a list that ``source`` gives holds a name twice."""
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
 
 
 def _lines(path: Path) -> list[str]:

@@ -18,6 +18,7 @@ from spade.loading import describe, find_model, model_fingerprint
 from spade.model import _masks
 from spade.scene_graph import read_scene_graph, segment_geometry
 from spade.vocabulary import Label, Vocabulary
+from spade.words import KnownWords
 from spade.world.annotation import make_sample
 
 
@@ -184,12 +185,17 @@ def test_bad_arguments_are_one_sentence(model):
 
 def given(model, count, side=40, **words):
     """``count`` given segments in stripes of one picture."""
-    numbers = np.zeros((side, side), np.int64)
-    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
     vocabulary = Vocabulary(words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates))
     categories = [n % len(vocabulary.objects) for n in range(count)]
     picture = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-    return model.relate(model.look_given(picture, numbers, categories, vocabulary))
+    return model.relate(model.look_given(picture, stripes(count, side), categories, vocabulary))
+
+
+def stripes(count, side):
+    """Numbers (side, side) of ``count`` segments of about one size."""
+    numbers = np.zeros((side, side), np.int64)
+    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
+    return numbers
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 200])
@@ -209,6 +215,28 @@ def test_a_vocabulary_of_one_word_and_predicates_that_training_did_not_have(mode
     found = given(model, 3, objects=one.objects, predicates=one.predicates)
     assert found.scores.shape == (6, 1)
     assert np.allclose(found.scores[:, 0] + found.no_relation, 1, atol=1e-6), "the only predicate has all of P(pair)"
+
+
+def test_each_given_segment_has_a_proposal_of_its_own(model):
+    """As in training; of more segments than proposals the surplus share those that cover them best."""
+    queries = model.heads.proposer.config.queries
+    for count in (5, queries, queries + 3):
+        seen = model.look_given(np.zeros((64, 64, 3), np.uint8), stripes(count, 64), [0] * count)
+        chosen = [segment.query for segment in seen.segments]
+        assert min(chosen) >= 0
+        assert len(set(chosen)) == min(count, queries)
+
+
+def test_few_known_names_do_not_make_a_model_sure(model):
+    """Asked for one predicate that it knows and one that it does not, it can be sure of another that it was not asked for."""
+    known, *others = model.vocabulary.predicates
+    few = KnownWords.of(Vocabulary(model.vocabulary.objects, (known, "hugging")), model.vocabulary, model.student)
+    assert few.learned_predicates.tolist() == [True, False]
+    assert len(few.unasked_predicates) == len(others)
+    assert len(few.unasked_objects) == 0
+    every = KnownWords.of(model.vocabulary, model.vocabulary, model.student)
+    assert torch.allclose(few.unasked_predicates, every.predicates[1:], atol=1e-6)
+    assert len(every.unasked_predicates) == 0
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.novel_names import Evidence, UntrainedScores, shared_out, trained_names
+from spade.novel_names import Evidence, UntrainedScores, doubt, shared_out, trained_names
 
 
 def unit(*shape, seed=0):
@@ -37,6 +37,25 @@ def test_more_odds_more_for_the_new():
     learned, untrained, kinds = torch.tensor([[0.9, 0.1]]), torch.zeros(1, 2), torch.tensor([True, False])
     new = [float(shared_out(learned, untrained, kinds, odds)[0, 1]) for odds in (0.5, 1, 4)]
     assert new == pytest.approx([1 / 3, 0.5, 0.8])
+
+
+def test_who_is_sure_gives_nothing_away():
+    kinds = torch.tensor([True, True, False])
+    logits = torch.tensor([[0.5, 0.25, 9.0], [1.0, 0.0, 9.0]]).log()
+    unsure = doubt(logits, kinds, logits[:, :0])
+    assert torch.allclose(unsure, torch.tensor([[1 / 3], [0.0]])), "of names that training had"
+    learned, untrained = logits.softmax(-1), torch.zeros(2, 3)
+    found = shared_out(learned, untrained, kinds, 6 * unsure)
+    # Evidence gives the new name a third; at odds 2 it has as much as the others together. Where nothing is unsure, nothing.
+    assert found[:, 2].tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_who_is_asked_for_one_name_is_not_sure_of_it():
+    kinds, logits = torch.tensor([True, False]), torch.tensor([[2.0, 0.0]])
+    others = torch.tensor([[5.0, 1.0]])
+    certain = torch.tensor([2.0, 5.0, 1.0]).softmax(0)[0]
+    assert float(doubt(logits, kinds, others)) == pytest.approx(1 - float(certain))
+    assert float(doubt(logits, kinds, others[:, :0])) == pytest.approx(0.0), "had training known it alone"
 
 
 def test_weights_find_what_tells_names_apart():

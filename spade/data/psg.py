@@ -20,7 +20,7 @@ import msgspec
 
 from spade.errors import SpadeError
 from spade.files import canonical_hash, inside, sha256_file
-from spade.vocabulary import Vocabulary
+from spade.vocabulary import Vocabulary, all_different
 
 FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
@@ -189,9 +189,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             raise SpadeError(f"{source}: name {blank} (from 0) under {key} is blank ({value[blank]!r}); give it a word.")
         lists[key] = tuple(value)
     for names, kind in ((lists["thing_classes"] + lists["stuff_classes"], "class"), (lists["predicate_classes"], "predicate")):
-        if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
-            raise SpadeError(f'{source}: the {kind} "{twice}" is listed twice; give each a name of its own.')
+        all_different(names, kind, str(source))
         if not names:
             raise SpadeError(f"{source}: lists no {kind}; give it a file in PSG's format (docs/own-data.md).")
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from spade.novel_names import UntrainedScores
@@ -195,16 +196,20 @@ class RelationHeads(nn.Module):
         if self.config.contrast:
             named = named - self.config.contrast * likest_mean(named, predicates)
         scores = zip(images, similarity, chosen, related.split(counts), named.split(counts), strict=True)
-        return [RelationScores(alike, own, logit, names + self._maps_say(nodes, own)) for nodes, alike, own, logit, names in scores]
+        return [RelationScores(alike, own, logit, self._told_by_maps(names, nodes, own)) for nodes, alike, own, logit, names in scores]
 
-    def _maps_say(self, nodes: Nodes, pairs: Tensor) -> Tensor | float:
-        """What attention adds to the predicates' logits, (R, P): of the two masks and, since they share no pixel, of both together."""
+    def _told_by_maps(self, logits: Tensor, nodes: Nodes, pairs: Tensor) -> Tensor:
+        """Predicates' logits (R, P) with what attention adds: of the two masks and, since they share no pixel, of both together.
+
+        Predicates behind those to which there is attention stay as they are.
+        """
         if self.trust is None or nodes.looked is None:
-            return 0.0
+            return logits
         first, second = nodes.looked[pairs[:, 0]], nodes.looked[pairs[:, 1]]
         share = nodes.area[pairs] / nodes.area[pairs].sum(1, keepdim=True).clamp(min=1e-8)
         both = (share[:, :1] * first + share[:, 1:] * second).clamp(min=1e-8)
-        return self.trust[0] * first.log() + self.trust[1] * second.log() + self.trust[2] * both.log()
+        told = self.trust[0] * first.log() + self.trust[1] * second.log() + self.trust[2] * both.log()
+        return logits + pad(told, (0, logits.shape[1] - told.shape[1]))
 
     def _situated(self, query: Tensor, images: Sequence[Nodes], pairs: Sequence[Tensor]) -> Tensor:
         """Pair queries (R, D) of all images that know how the two lie to each other, and what is around both."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +53,13 @@ def selected_recall(pairs: Tensor | np.ndarray, triples: Sequence[tuple[int, int
     related = {(subject, target) for subject, target, _ in triples if subject != target}
     first = {(subject, target) for subject, target in pairs[:count].tolist()}
     return len(related & first) / len(related) if related else None
+
+
+def mean_selected_recall(images: Iterable[tuple[Tensor | np.ndarray, Sequence[tuple[int, int, int]]]], count: int) -> float | None:
+    """PS@``count``: the mean of ``selected_recall`` over images, each its pairs and triples, that have an annotated pair."""
+    shares = [selected_recall(pairs, triples, count) for pairs, triples in images]
+    told = [share for share in shares if share is not None]
+    return sum(told) / len(told) if told else None
 
 
 def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, facts: int = BASIC) -> Tensor:

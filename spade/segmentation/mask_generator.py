@@ -153,13 +153,13 @@ def _match_spare(masks: Tensor, taken: Tensor, unnamed: Tensor) -> tuple[Tensor,
     free = torch.ones(len(masks), dtype=torch.bool)
     free[taken] = False
     left = torch.nonzero(free).flatten()
-    cost = 1 - _dice(masks[left.to(masks.device)], shrink_masks(unnamed, (masks.shape[-2], masks.shape[-1])))
+    cost = 1 - mask_dice(masks[left.to(masks.device)], shrink_masks(unnamed, (masks.shape[-2], masks.shape[-1])))
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     return left[torch.from_numpy(rows)].to(taken), torch.from_numpy(columns).to(taken)
 
 
-def _dice(masks: Tensor, targets: Tensor) -> Tensor:
-    """(Q, N) of masks (Q, h, w), logits, and targets (N, h, w) in [0, 1]."""
+def mask_dice(masks: Tensor, targets: Tensor) -> Tensor:
+    """Dice coefficients (Q, N) of masks (Q, h, w), logits, and targets (N, h, w) in [0, 1]."""
     probability, target = masks.float().sigmoid().flatten(1), targets.float().flatten(1)
     return (2 * probability @ target.T + 1) / (probability.sum(1)[:, None] + target.sum(1)[None] + 1)
 
@@ -185,7 +185,7 @@ def match_queries(masks: Tensor, classes: Tensor, mask_labels: Tensor, class_lab
     masks (Q, h, w) logits, classes (Q, C + 1) logits, mask_labels (N, h, w) in [0, 1]. Cost: 1 - dice - P(class).
     With more segments than queries the surplus gets -1.
     """
-    cost = 1 - _dice(masks, mask_labels) - classes.float().softmax(-1)[:, class_labels]
+    cost = 1 - mask_dice(masks, mask_labels) - classes.float().softmax(-1)[:, class_labels]
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
     found = np.full(len(class_labels), -1, np.int64)
     found[columns] = rows

@@ -17,7 +17,8 @@ from spade.evaluation.rows import ranked
 from spade.naming import NameTable
 from spade.relations.layout import Layout, LayoutModel
 from spade.relations.losses import Imbalance, prior_of, relation_losses
-from spade.relations.pairs import selected_recall
+from spade.relations.model import RelationScores
+from spade.relations.pairs import mean_selected_recall
 from spade.training import Row, grouped_batches
 
 SIZES = (4, 6, 8, 10, 12, 15, 20, 30)  # pictures with about as many segments share a batch
@@ -75,28 +76,32 @@ class LayoutTraining:
 
     def watch(self) -> Row:
         """R@20, mR@20, PR@20 and PS@20 of the watched records, as annotated; ``score`` = R@20 + mR@20 chooses the best epoch."""
-        (row,) = self.curve((0.0,))
-        return {name: row[name] for name in ("R@20", "mR@20", "PR@20", "PS@20")} | {"score": row["R@20"] + row["mR@20"]}
+        answers = self._answers()
+        (row,) = self._figures(answers, (0.0,))
+        selected = mean_selected_recall(((own.pairs, record.relations) for record, own in zip(self.watched, answers, strict=True)), 20)
+        return {name: row[name] for name in ("R@20", "mR@20", "PR@20")} | {"PS@20": selected or 0.0, "score": row["R@20"] + row["mR@20"]}
 
-    @torch.no_grad()
     def curve(self, balances: Sequence[float] = BALANCES) -> list[Row]:
         """Figures of the watched records for each way to balance frequent predicates against rare ones."""
+        return self._figures(self._answers(), balances)
+
+    @torch.no_grad()
+    def _answers(self) -> list[RelationScores]:
         self.model.eval()
+        starts = range(0, len(self.watched), TOGETHER)
+        return [result for start in starts for result in self.model.relate(self._watched[start : start + TOGETHER])]
+
+    def _figures(self, answers: Sequence[RelationScores], balances: Sequence[float]) -> list[Row]:
         prior = prior_of(self.counts).log()
-        evaluators, selected = [Evaluator(self.dataset, at=(20, 50), mode="predcls") for _ in balances], []
-        for start in range(0, len(self.watched), TOGETHER):
-            chosen = slice(start, start + TOGETHER)
-            for record, result in zip(self.watched[chosen], self.model.relate(self._watched[chosen]), strict=True):
-                related, logits, pairs = result.pair_logits.sigmoid().cpu(), result.predicate_logits.cpu(), result.pairs.cpu().numpy()
-                selected.append(selected_recall(pairs, record.relations, 20))
-                for balance, evaluator in zip(balances, evaluators, strict=True):
-                    scores = (related[:, None] * (logits - balance * prior).softmax(-1)).numpy()
-                    evaluator.add(record, None, predicted(record, pairs, scores))
-        told, rows = [share for share in selected if share is not None], []
-        for balance, evaluator in zip(balances, evaluators, strict=True):
+        rows = []
+        for balance in balances:
+            evaluator = Evaluator(self.dataset, at=(20, 50), mode="predcls")
+            for record, own in zip(self.watched, answers, strict=True):
+                named = (own.predicate_logits.cpu() - balance * prior).softmax(-1)
+                scores = own.pair_logits.sigmoid().cpu()[:, None] * named
+                evaluator.add(record, None, predicted(record, own.pairs.cpu().numpy(), scores.numpy()))
             figures = evaluator.figures()
-            names = ("R@20", "R@50", "mR@20", "mR@50", "PR@20")
-            rows.append({"balance": balance} | {name: float(figures[name] or 0) for name in names} | {"PS@20": float(np.mean(told or [0]))})
+            rows.append({"balance": balance} | {name: float(figures[name] or 0) for name in ("R@20", "R@50", "mR@20", "mR@50", "PR@20")})
         return rows
 
 

@@ -21,7 +21,7 @@ from spade.model import Model, Seen
 from spade.novel_names import Evidence
 from spade.relations.losses import Imbalance, Truth, annotated_nodes, relation_losses, stage2_losses
 from spade.relations.model import Heads, Nodes
-from spade.relations.pairs import selected_recall
+from spade.relations.pairs import mean_selected_recall
 from spade.segmentation.mask_generator import mask_loss
 from spade.steps.common import Memo
 from spade.steps.learning import TrainingImages
@@ -164,12 +164,12 @@ class RelationTraining:
             seen = self._watched[index] if self.frozen else self._watch_one(index)
             found = self.model.relate(seen)
             evaluator.add(record, true_map(dataset, record), from_prediction(record.image_id, found))
-            selected.append(selected_recall(found.pairs, record.relations, self.watch_at))
+            selected.append((found.pairs, record.relations))
         figures = evaluator.figures()
         names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", f"PR@{self.watch_at}", "PQ")
         row = {name: float(figures[name] or 0.0) for name in names}
         if self.given:
-            row[f"PS@{self.watch_at}"] = float(np.mean([share for share in selected if share is not None] or [0.0]))
+            row[f"PS@{self.watch_at}"] = mean_selected_recall(selected, self.watch_at) or 0.0
         # PQ breaks ties, and leads while no relation is found yet.
         return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade.relations.neighbours import SoftNeighbours, neighbour_graph
 from spade.relations.nodes import GeometryEncoder, mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, pair_geometry, select_pairs, selected_recall
+from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, mean_selected_recall, pair_geometry, select_pairs, selected_recall
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
 
 
@@ -164,6 +164,8 @@ def test_recall_of_the_selected_pairs():
     assert selected_recall(pairs, told, 1) == selected_recall(pairs.numpy(), told, 3) == 1 / 3
     assert selected_recall(pairs, told, 4) == 2 / 3
     assert selected_recall(pairs, ((1, 1, 2),), 4) is None
+    assert mean_selected_recall([(pairs, told), (pairs, ((1, 1, 2),)), (pairs[:0], told)], 4) == 1 / 3
+    assert mean_selected_recall([(pairs, ())], 4) is None
 
 
 def test_the_cosine_selector_is_symmetric():

@@ -27,7 +27,7 @@ from spade.open_vocabulary import OpenClip
 from spade.relations.losses import relation_losses
 from spade.relations.model import Nodes, RelationHeads, RelationScores
 from spade.relations.nodes import mask_boxes, pool
-from spade.segmentation.mask_generator import shrink_masks
+from spade.segmentation.mask_generator import cell_places, shrink_masks
 from spade.steps.learning import TrainingImages
 from spade.steps.pictures import true_map
 from spade.steps.relation_training import annotation
@@ -39,7 +39,7 @@ FITTED = 300  # training pictures from which the few weights of untrained eviden
 
 @dataclass(frozen=True)
 class Given:
-    """A record's segments with features (N, C) under each, its triples (R, 3), and tokens of the coarse levels (1, T, C').
+    """A record's segments with features (N, C) under each, its triples (R, 3), tokens of the coarse levels (1, T, C') and their places.
 
     Where untrained evidence is asked for: masks (N, h, w), OpenCLIP's cells, and attention to the predicates (P, h', w'), if any.
     """
@@ -47,6 +47,7 @@ class Given:
     nodes: Nodes
     triples: Tensor
     memory: Tensor
+    places: Tensor
     views: tuple[Tensor, Tensor, Tensor | None] | None = None
 
     def evidence(self, clip: OpenClip, pairs: Tensor) -> Evidence:
@@ -66,11 +67,11 @@ class OnFeatures(nn.Module):
         self.memory = nn.Linear(memory, WIDTH)
 
     def relate(
-        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None = None
+        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None, places: Tensor
     ) -> list[RelationScores]:
         """As the relation heads', on raw features."""
         nodes = [Nodes(self.query(n.pooled), self.pixels(n.pooled), n.label, n.boxes, n.area) for n in images]
-        return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs)
+        return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs, places)
 
 
 def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
@@ -95,6 +96,7 @@ def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record
                 Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2))),
                 truth.triples,
                 _tokens(sight.features[-COARSE:]),
+                cell_places(tuple((level.shape[-2], level.shape[-1]) for level in sight.features[-COARSE:]), WIDTH),
                 views,
             )
         )
@@ -136,7 +138,8 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
 
         def losses(batch: Sequence[int], heads: OnFeatures = heads) -> dict[str, Tensor]:
             own = [seen[i] for i in batch]
-            return relation_losses(heads, [g.nodes for g in own], [g.triples for g in own], torch.cat([g.memory for g in own]), predicates)  # type: ignore[arg-type]
+            nodes, triples, memory = [g.nodes for g in own], [g.triples for g in own], torch.cat([g.memory for g in own])
+            return relation_losses(heads, nodes, triples, memory, predicates, places=own[0].places)  # type: ignore[arg-type]
 
         def watch(heads: OnFeatures = heads) -> Row:
             evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
@@ -161,7 +164,7 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
 def _scored(heads: OnFeatures, seen: Given, predicates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs (R, 2), P(pair) (R,) and logits of the predicates (R, P)."""
     heads.eval()
-    (result,) = heads.relate([seen.nodes], seen.memory, predicates)
+    (result,) = heads.relate([seen.nodes], seen.memory, predicates, None, seen.places)
     return result.pairs, result.pair_logits.sigmoid(), result.predicate_logits
 
 

@@ -161,7 +161,8 @@ class PlainProposer(Proposer):
 
 def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
     """The tiny model's, with some options changed."""
-    return RelationConfig(**({"clip_dim": clip_dim, "width": WIDTH, "facts": DETAILED, "octaves": OCTAVES, "dropout": 0.1} | options))
+    usual = {"width": WIDTH, "facts": DETAILED, "octaves": OCTAVES, "places": True, "dropout": 0.1}
+    return RelationConfig(clip_dim=clip_dim, **(usual | options))
 
 
 def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: frozenset[str] = frozenset()) -> RelationTraining:

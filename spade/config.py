@@ -122,6 +122,7 @@ class RelationsConfig:
     edges: bool | None = None  # attention weighs pairs' geometry; nothing: with nodes from layout alone
     dropout: float | None = None  # nothing: 0.2 with nodes from layout, 0.1 elsewhere
     look: bool = True  # pairs attend to the picture, or to all segments
+    places: bool | None = None  # and know where in the picture they look; nothing: fresh heads do
     withheld: float = 0.1  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored
     masks: str = "both"  # of segments whose relations are learned: annotated, or in every second picture those that were found
@@ -174,7 +175,7 @@ class RelationsConfig:
         if self.width % 32:
             raise SpadeError(f"--width {self.width}: use a multiple of 32.")
         if self.nodes == "layout":
-            for name in ("unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion"):
+            for name in ("places", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion"):
                 if getattr(self, name) != _default(RelationsConfig, name):
                     raise SpadeError(f"--{name.replace('_', '-')}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:

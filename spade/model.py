@@ -229,7 +229,7 @@ class Model:
         boxes = _boxes(seen.numbers, len(found)).to(masks.device)
         nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config, seen.attention)
         texts = torch.cat([words.predicates, words.unasked_predicates])
-        (result,) = self.heads.relations.relate([nodes], proposals.memory, texts)
+        (result,) = self.heads.relations.relate([nodes], proposals.memory, texts, places=proposals.places)
         related = result.pair_logits.sigmoid()
         predicates = self._pairs_named(result.predicate_logits, result.pairs, masks, seen)
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()

@@ -87,7 +87,7 @@ def stage2_losses(
     found = [False] * len(truths) if found is None else found
     images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention, found)
     return {"mask": weights["mask"] * mask} | relation_losses(
-        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance
+        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance, places=proposals.places
     )
 
 
@@ -141,14 +141,16 @@ def relation_losses(
     weights: Mapping[str, float] = WEIGHTS,
     imbalance: Imbalance = Imbalance(),
     most: int = MAX_PAIRS,
+    places: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D) or None; predicates (P, D_clip).
 
     One predicate a pair counts, drawn at random where several are annotated. most: ordered pairs an image that are decoded.
+    places: of the memory (1, T, D).
     """
     related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
     asked = [_training_pairs(own, most) for own in related]
-    scored = heads.relate(images, memory, predicates, asked)
+    scored = heads.relate(images, memory, predicates, asked, places)
     names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
     return _weighted(scored, related, names, weights, imbalance)
 

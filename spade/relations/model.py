@@ -39,6 +39,7 @@ class RelationConfig:
     octaves: int = 0  # at which geometry is given to networks, beside itself; new heads get OCTAVES
     edges: bool = False  # attention of the graph transformer weighs that geometry
     dropout: float = 0.0
+    places: bool = False  # pairs know where in the picture they look, as Mask2Former's queries do; new heads do
     look: bool = True  # pairs attend to the picture or, without pixels, to all segments
     gate: bool = False  # by the same geometry, SPADE++'s role gate
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
@@ -114,9 +115,9 @@ class _PairDecoderLayer(nn.Module):
         self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, queries: Tensor, memory: Tensor, absent: Tensor | None = None) -> Tensor:
-        """Queries (B, R, D), memory (B, T, D), absent (B, T) bool, tokens that are padding -> (B, R, D)."""
-        seen = self.attention(self.norm(queries), memory, memory, key_padding_mask=absent, need_weights=False)[0]
+    def forward(self, queries: Tensor, keys: Tensor, memory: Tensor, absent: Tensor | None = None) -> Tensor:
+        """Queries (B, R, D), keys and memory (B, T, D), absent (B, T) bool, tokens that are padding -> (B, R, D)."""
+        seen = self.attention(self.norm(queries), keys, memory, key_padding_mask=absent, need_weights=False)[0]
         queries = queries + self.dropout(seen)
         out: Tensor = queries + self.dropout(self.mlp(queries))
         return out
@@ -171,18 +172,25 @@ class RelationHeads(nn.Module):
         return self.nodes(query, pooled, label, geometry), query
 
     def relate(
-        self, images: Sequence[Nodes], memory: Tensor | None, predicates: Tensor, pairs: Sequence[Tensor] | None = None
+        self,
+        images: Sequence[Nodes],
+        memory: Tensor | None,
+        predicates: Tensor,
+        pairs: Sequence[Tensor] | None = None,
+        places: Tensor | None = None,
     ) -> list[RelationScores]:
         """Scores of ordered pairs, image by image; without ``pairs`` (R_i, 2) the most similar ones are chosen.
 
-        memory (B, T, D), predicates (P, D_clip). Without memory, which pixels would give, pairs look at all segments.
+        memory (B, T, D) and the places (1, T, D) of its cells, predicates (P, D_clip). Without memory, which pixels would give, pairs
+        look at all segments.
         """
         refined, present = self.refine(images)
         absent = None
         if not self.config.look:
-            memory = refined.new_zeros((len(images), 1, self.config.width))
+            memory, places = refined.new_zeros((len(images), 1, self.config.width)), None
         elif memory is None:
             memory, absent = refined, ~present & present.any(1, keepdim=True)  # where there is no segment there is no pair either
+        keys = memory if places is None or not self.config.places else memory + places
         similarity = [own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
         counts = [len(own) for own in chosen]
@@ -190,7 +198,7 @@ class RelationHeads(nn.Module):
         decoded = _padded(self._situated(self.pair_query(queries), images, chosen), counts)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
-                decoded = layer(decoded, memory, absent)
+                decoded = layer(decoded, keys, memory, absent)
         decoded = torch.cat([own[:count] for own, count in zip(decoded, counts, strict=True)])
         related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
         if self.config.contrast:

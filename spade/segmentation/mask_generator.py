@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerLoss,
     Mask2FormerPixelDecoder,
     Mask2FormerPreTrainedModel,
+    Mask2FormerSinePositionEmbedding,
     Mask2FormerTransformerModule,
 )
 
@@ -27,17 +29,18 @@ class Proposals:
     """What the decoder's layers say; the last entry is the final one.
 
     ``masks`` each (B, Q, h, w) logits on the finest feature grid; ``queries`` each (B, Q, D); ``pixels`` (B, D, h, w)
-    the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened.
+    the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened, and ``places`` (1, T, D) where its cells lie.
     """
 
     masks: Sequence[Tensor]
     queries: Sequence[Tensor]
     pixels: Tensor
     memory: Tensor
+    places: Tensor
 
     def last(self) -> Proposals:
         """The final layer's alone."""
-        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory)
+        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory, self.places)
 
     @property
     def bytes(self) -> int:
@@ -86,7 +89,17 @@ class MaskGenerator(Mask2FormerPreTrainedModel):
         out = self.decoder(multi_scale_features=levels.multi_scale_features, mask_features=levels.mask_features)
         queries = [hidden.transpose(0, 1) for hidden in out.intermediate_hidden_states]
         memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels.multi_scale_features], dim=1)
-        return Proposals(out.masks_queries_logits, queries, levels.mask_features, memory)
+        shapes = tuple((level.shape[-2], level.shape[-1]) for level in levels.multi_scale_features)
+        places = cell_places(shapes, memory.shape[-1]).to(memory)
+        return Proposals(out.masks_queries_logits, queries, levels.mask_features, memory, places)
+
+
+@cache
+def cell_places(shapes: tuple[tuple[int, int], ...], width: int) -> Tensor:
+    """Mask2Former's sine embeddings of where the cells of levels (h, w) lie: (1, T, width)."""
+    sine = Mask2FormerSinePositionEmbedding(width // 2, normalize=True)
+    levels = [sine(torch.Size((1, width, *shape)), torch.device("cpu"), torch.float32) for shape in shapes]
+    return torch.cat([level.flatten(2).transpose(1, 2) for level in levels], dim=1)
 
 
 class MaskLoss(Mask2FormerLoss):

@@ -53,6 +53,7 @@ class _Settled:
     nodes: tuple[Nodes, Nodes]
     triples: Tensor
     memory: Tensor
+    places: Tensor  # one for all pictures of a size
 
     @property
     def bytes(self) -> int:
@@ -139,7 +140,8 @@ class RelationTraining:
             settled = [self._settled[i] for i in batch]
             nodes = [s.nodes[own] for s, own in zip(settled, found, strict=True)]
             triples, memory = [s.triples for s in settled], torch.cat([s.memory for s in settled])
-            return relation_losses(relations, nodes, triples, memory, self.predicates, self.weights, self.imbalance)
+            places = settled[0].places
+            return relation_losses(relations, nodes, triples, memory, self.predicates, self.weights, self.imbalance, places=places)
         self.heads.train()
         shown = [self._shown[i] for i in batch]
         device = self.objects.device
@@ -188,7 +190,7 @@ class RelationTraining:
         proposals, classes = self.heads.proposer(shown.sight.features, self.objects, attention)
         args = proposals.last(), classes[-1], [truth], self.objects, config, attention
         ((given,), (triples,)), ((found,), _) = (annotated_nodes(*args, [found]) for found in (False, True))
-        return _Settled((given, found), triples, proposals.memory)
+        return _Settled((given, found), triples, proposals.memory, proposals.places)
 
     def _watch_one(self, index: int) -> Seen:
         record, path = self.images.records[index], self.dataset.image_path(self.images.records[index])

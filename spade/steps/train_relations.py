@@ -47,6 +47,7 @@ SWITCHES = (
     "contrast",
     "edges",
     "look",
+    "places",
 )  # of the relation part
 
 
@@ -164,7 +165,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             facts=DETAILED,
             octaves=OCTAVES,
             dropout=config.dropout or 0.0,
-            **{name: value for name in SWITCHES if (value := getattr(config, name)) is not None},
+            **({"places": True} | {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}),
         ),
         untrained=student.clip.sees_regions,
     )

@@ -56,6 +56,7 @@ def train_relations(
         ),
     ] = None,
     look: Annotated[bool, typer.Option(help="Let pairs attend to the picture or, with --nodes layout, to all segments.")] = True,
+    places: Annotated[bool | None, typer.Option(help="Tell pairs where in the picture they look (default: in fresh heads).")] = None,
     withheld: Annotated[
         float, typer.Option(min=0, max=1, help="With --nodes layout: share of labels hidden in training, so that unknown ones can be told.")
     ] = 0.1,
@@ -100,6 +101,7 @@ def train_relations(
         neighbours=neighbours,
         selector=selector,
         geometry=geometry,
+        places=places,
         gate=gate,
         unions=unions,
         maps=maps,

@@ -11,7 +11,7 @@ from spade.relations.losses import WEIGHTS, Imbalance, Truth, _fitting, _one_pre
 from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads, likest_mean
 from spade.relations.nodes import mask_boxes
 from spade.relations.pairs import DETAILED
-from spade.segmentation.mask_generator import mask_loss
+from spade.segmentation.mask_generator import cell_places, mask_loss
 from spade.segmentation.proposer import ProposerConfig
 
 CONFIG = HeadsConfig(
@@ -149,6 +149,22 @@ def test_images_of_a_batch_do_not_touch_each_other(heads):
             assert torch.allclose(alone.similarity, together[i].similarity, atol=1e-5)
             assert torch.allclose(alone.predicate_logits, together[i].predicate_logits, atol=1e-4)
             assert torch.allclose(alone.pair_logits, together[i].pair_logits, atol=1e-4)
+
+
+def test_pairs_know_where_in_the_picture_they_look():
+    """Cells that change places, each with what is seen there, are another picture to pairs that know places, and none to others."""
+    nodes, memory, order = some_nodes(4, 4), some_memory(1), torch.randperm(20, generator=torch.Generator().manual_seed(3))
+    places = cell_places(((2, 2), (4, 4)), 32)
+    for told in (True, False):
+        torch.manual_seed(0)
+        heads = RelationHeads(replace(CONFIG.relations, places=told)).eval()
+        with torch.no_grad():
+            (plain,), (mixed,), (moved,) = (
+                heads.relate([nodes], memory[:, cells], words(4, 5), places=places[:, there])
+                for cells, there in ((range(20), range(20)), (order, range(20)), (order, order))
+            )
+        assert torch.allclose(plain.predicate_logits, moved.predicate_logits, atol=1e-4)
+        assert torch.allclose(plain.predicate_logits, mixed.predicate_logits, atol=1e-4) != told
 
 
 OPTIONS = [

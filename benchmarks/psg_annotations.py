@@ -34,8 +34,8 @@ from spade.naming import NameTable
 from spade.relations.layout import Layout, LayoutModel
 from spade.relations.losses import prior_of
 from spade.steps.layout_training import BALANCES, LayoutTraining, layouts_of, predicted
-from spade.steps.train_layout import balanced, build
-from spade.training import Optimisation, fit
+from spade.steps.train_layout import balanced, build, optimisation
+from spade.training import fit
 from spade.weights import load_weights, to_bytes
 
 AT, SEEDS = (20, 50, 100), (0, 1, 2)
@@ -143,7 +143,7 @@ def trained(
 
     fit(
         dict(model.named_parameters()),
-        Optimisation(epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05),
+        optimisation(config),
         partial(job.batches, config.batch_size, config.seed),
         job.losses,
         job.watch,

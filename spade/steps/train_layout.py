@@ -65,11 +65,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     job = LayoutTraining(model, table, dataset, records, config)
     draft.begin()
     try:
-        options = Optimisation(
-            epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
-        )
         batches, parameters = partial(job.batches, config.batch_size, config.seed), dict(model.named_parameters())
-        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score")
+        curves, best = train(draft, run, batches, parameters, optimisation(config), job.losses, job.watch, "score")
         points = job.curve()
         balance = balanced(points)
         save_layout(draft.path, job, table, None if config.clip is None else portable(config.clip), balance)
@@ -93,6 +90,11 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         return just_made(draft.finish(result))
     finally:
         draft.release()
+
+
+def optimisation(config: RelationsConfig) -> Optimisation:
+    """How relations of labels and boxes are trained."""
+    return Optimisation(config.epochs, config.learning_rate, config.seed, weight_decay=0.05, accumulate=config.accumulate)
 
 
 def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> LayoutModel:

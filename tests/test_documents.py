@@ -36,7 +36,7 @@ def test_arrows_run_one_way():
         {"vocabulary", "naming", "novel_names", "workspace", "config", "device", "distributed", "training"},
         {"data", "world", "open_vocabulary", "scene_graph"},
         {"diffusion", "segmentation", "relations", "export", "evaluation"},
-        {"evidence", "model", "relater", "loading"},
+        {"evidence", "words", "model", "relater", "loading"},
         {"steps"},
     ]
     level = {name: i for i, room in enumerate(rooms) for name in room}

@@ -134,7 +134,7 @@ def main() -> None:
     place = Place(options.work, options.students)
     asked, calibrations = ROWS, CALIBRATIONS
     if options.quick:
-        place = Place(options.work / "quick", options.work / "quick" / "students", 40, 1, 1, 1)
+        place = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1)
         asked = tuple(replace(row, seeds=SEEDS[:1], ways=()) for row in ROWS if row.model == "full" and row.setting != "ovr")
         calibrations = CALIBRATIONS[:1]
     models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")

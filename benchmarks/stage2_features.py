@@ -77,7 +77,7 @@ class OnFeatures(nn.Module):
 def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
     """What a student's features say of annotated segments; of the first ``viewed`` records with untrained evidence."""
     seer = student(place, variant)
-    labels = seer.label_context(dataset.for_training().vocabulary)
+    labels = seer.label_context(dataset.vocabulary)
     found = []
     for record in records:
         image = read_image(dataset.image_path(record))

@@ -16,15 +16,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from common import Results, spread
-from stage2_scenes import Place, learn, new_job, relation_config
+from stage2_scenes import Place, learn, new_job, once, relation_config
 
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
 from spade.evaluation.recall import Recalls
-from spade.files import write_bytes
 from spade.relations.model import RelationHeads
 from spade.steps.pictures import true_numbers
-from spade.weights import load_weights, to_bytes
 
 SPLITS, HIDDEN, AT = (0, 1, 2), 5, 20
 SHARPNESS = (1.0, 2.0, 4.0)
@@ -61,12 +59,8 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
     job = new_job(place, "calibrated", "ovr", True, hidden)
     torch.manual_seed(seed)
     job.heads.relations = RelationHeads(relation_config(job.student.clip.dim))
-    done = place.work / "hidden" / f"{seed}-{epochs}.safetensors"
-    if done.is_file():
-        load_weights(job.heads.relations, done, "remove it")
-    else:
-        learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed)
-        write_bytes(done, to_bytes(job.heads.relations.state_dict()))
+    what = ["hidden", sorted(hidden), str(job.heads.relations.config), seed, epochs, place.scenes]
+    once(place, what, job.heads.relations, lambda: learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed))
     job.fit_untrained()
     job.heads.eval()
     records = {record.image_id: record for record in whole.records}

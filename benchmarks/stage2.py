@@ -24,18 +24,17 @@ from stage1 import Variant, invert_world
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
 from stage2_figures import AT, measured
-from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, frozen_job, learn, relation_config, train_generator
+from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, frozen_job, learn, once, relation_config, train_generator
 
 from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
-from spade.files import canonical_hash, write_bytes
+from spade.files import canonical_hash
 from spade.model import Model, Seen
 from spade.novel_names import ODDS
 from spade.relations.losses import WEIGHTS, Imbalance
 from spade.relations.model import RelationHeads
 from spade.relations.pairs import mean_selected_recall
 from spade.steps.pictures import true_numbers
-from spade.weights import load_weights, to_bytes
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 
@@ -195,17 +194,16 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     torch.manual_seed(seed)
     heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
     what = [row.encoder, row.setting, str(heads.config), row.rqc, row.imbalance, row.masks, seed, place.epochs, place.scenes]
-    done = place.work / "heads" / f"{canonical_hash(what)[:16]}.safetensors"
-    if done.is_file():
-        load_weights(heads, done, "remove it")
-        return heads.eval()
-    job.settle()
-    torch.manual_seed(seed)
-    job.heads.relations, job.model.fusion = heads, 1.0
-    job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
-    job.found_masks = 0.5 if row.masks == "both" else 0.0
-    learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
-    write_bytes(done, to_bytes(heads.state_dict()))
+
+    def train() -> None:
+        job.settle()
+        torch.manual_seed(seed)
+        job.heads.relations, job.model.fusion = heads, 1.0
+        job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
+        job.found_masks = 0.5 if row.masks == "both" else 0.0
+        learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
+
+    once(place, what, heads, train)
     return heads.eval()
 
 

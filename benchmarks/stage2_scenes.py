@@ -20,9 +20,9 @@ from spade.data.psg import Dataset, load_psg
 from spade.diffusion.backbone import TINY, load_backbone
 from spade.diffusion.features import feature_channels, feature_strides
 from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
-from spade.files import write_bytes
+from spade.files import canonical_hash, write_bytes
 from spade.open_vocabulary import load_clip
-from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
+from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig, RelationHeads
 from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.proposer import Proposer, ProposerConfig
@@ -241,6 +241,16 @@ def learn(
         lambda steps, done, total: steps,
         lambda line: None,
     )
+
+
+def once(place: Place, what: Any, heads: RelationHeads, train: Callable[[], None]) -> None:
+    """Train relation heads, or find them done in the work folder; what: all that they depend on."""
+    done = place.work / "heads" / f"{canonical_hash(what)[:16]}.safetensors"
+    if done.is_file():
+        load_weights(heads, done, "remove it")
+        return
+    train()
+    write_bytes(done, to_bytes(heads.state_dict()))
 
 
 @lru_cache(maxsize=1)

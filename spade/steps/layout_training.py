@@ -17,7 +17,6 @@ from spade.evaluation.rows import ranked
 from spade.naming import NameTable
 from spade.relations.layout import Layout, LayoutModel
 from spade.relations.losses import Imbalance, prior_of, relation_losses
-from spade.relations.model import RelationScores
 from spade.relations.pairs import mean_selected_recall
 from spade.training import Row, grouped_batches
 
@@ -25,6 +24,7 @@ SIZES = (4, 6, 8, 10, 12, 15, 20, 30)  # pictures with about as many segments sh
 TOGETHER = 32  # pictures that are watched at once
 PAIRS = 64  # ordered pairs a picture that are learned from at once: as good as 128 and a fifth faster
 BALANCES = tuple(i / 10 for i in range(11))
+Answer = tuple[np.ndarray, Tensor, Tensor]  # of one record: pairs (R, 2), P(pair) (R,), predicate logits (R, P)
 
 
 def layouts_of(records: Sequence[Record], table: NameTable, dataset: Dataset) -> list[Layout]:
@@ -78,7 +78,9 @@ class LayoutTraining:
         """R@20, mR@20, PR@20 and PS@20 of the watched records, as annotated; ``score`` = R@20 + mR@20 chooses the best epoch."""
         answers = self._answers()
         (row,) = self._figures(answers, (0.0,))
-        selected = mean_selected_recall(((own.pairs, record.relations) for record, own in zip(self.watched, answers, strict=True)), 20)
+        selected = mean_selected_recall(
+            ((pairs, record.relations) for record, (pairs, _, _) in zip(self.watched, answers, strict=True)), 20
+        )
         return {name: row[name] for name in ("R@20", "mR@20", "PR@20")} | {"PS@20": selected or 0.0, "score": row["R@20"] + row["mR@20"]}
 
     def curve(self, balances: Sequence[float] = BALANCES) -> list[Row]:
@@ -86,20 +88,20 @@ class LayoutTraining:
         return self._figures(self._answers(), balances)
 
     @torch.no_grad()
-    def _answers(self) -> list[RelationScores]:
+    def _answers(self) -> list[Answer]:
         self.model.eval()
         starts = range(0, len(self.watched), TOGETHER)
-        return [result for start in starts for result in self.model.relate(self._watched[start : start + TOGETHER])]
+        found = (result for start in starts for result in self.model.relate(self._watched[start : start + TOGETHER]))
+        return [(own.pairs.cpu().numpy(), own.pair_logits.sigmoid().cpu(), own.predicate_logits.cpu()) for own in found]
 
-    def _figures(self, answers: Sequence[RelationScores], balances: Sequence[float]) -> list[Row]:
+    def _figures(self, answers: Sequence[Answer], balances: Sequence[float]) -> list[Row]:
         prior = prior_of(self.counts).log()
         rows = []
         for balance in balances:
             evaluator = Evaluator(self.dataset, at=(20, 50), mode="predcls")
-            for record, own in zip(self.watched, answers, strict=True):
-                named = (own.predicate_logits.cpu() - balance * prior).softmax(-1)
-                scores = own.pair_logits.sigmoid().cpu()[:, None] * named
-                evaluator.add(record, None, predicted(record, own.pairs.cpu().numpy(), scores.numpy()))
+            for record, (pairs, related, logits) in zip(self.watched, answers, strict=True):
+                scores = (related[:, None] * (logits - balance * prior).softmax(-1)).numpy()
+                evaluator.add(record, None, predicted(record, pairs, scores))
             figures = evaluator.figures()
             rows.append({"balance": balance} | {name: float(figures[name] or 0) for name in ("R@20", "R@50", "mR@20", "mR@50", "PR@20")})
         return rows

@@ -95,7 +95,7 @@ ROWS = (
     Relations("neighbours, others", options=_parts("near", "far"), rqc=0),
     Relations("neighbours, others, convolution", rqc=0),
     Relations("symmetric pairs", options=(("selector", "cosine"),), seeds=(0,)),
-    Relations("no geometry", options=(("geometry", False),), seeds=(0,)),
+    Relations("no geometry", options=(("geometry", False),)),
     Relations("no waves of geometry", options=(("octaves", 0),), seeds=(0,)),
     Relations("pairs not told where they look", options=(("places", False),)),
     Relations("annotated masks only", masks="annotated", seeds=(0,)),

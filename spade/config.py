@@ -120,10 +120,10 @@ class RelationsConfig:
     maps: bool = False
     contrast: float = 0.0
     edges: bool | None = None  # attention weighs pairs' geometry; nothing: with nodes from layout alone
-    dropout: float | None = None  # nothing: 0.2 with nodes from layout, 0.1 elsewhere
+    dropout: float | None = None  # nothing: 0.3 with nodes from layout, 0.1 elsewhere
     look: bool = True  # pairs attend to the picture, or to all segments
     places: bool | None = None  # and know where in the picture they look; nothing: fresh heads do
-    withheld: float = 0.1  # share of the labels that a model of layout does not get to see
+    withheld: float = 0.2  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored
     masks: str = "both"  # of segments whose relations are learned: annotated, or in every second picture those that were found
     masks_from: Path | None = _execution(None)  # a model whose mask generator is taken as it is

@@ -100,6 +100,7 @@ class Relater:
             torch.tensor([own.is_thing for own in named], dtype=torch.bool),
             boxes / torch.tensor([width, height, width, height]),
             area / (width * height),
+            width / height,
         )
         (result,) = self.model.relate([layout.to(self.device)])
         logits = result.predicate_logits[:, columns].cpu() - self.balance * prior.log()

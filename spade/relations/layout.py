@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from spade.relations.model import Nodes, RelationHeads, RelationScores
+from spade.relations.nodes import BORDER
 
 
 @dataclass(frozen=True)
 class Layout:
     """The segments of ONE image: category (N,), group (N,) its supercategory, both -1 where unknown; thing (N,) bool.
 
-    boxes (N, 4) xyxy and area (N,) in shares of the picture.
+    boxes (N, 4) xyxy and area (N,) in shares of the picture; aspect: its width over its height.
     """
 
     category: Tensor
@@ -23,15 +24,30 @@ class Layout:
     thing: Tensor
     boxes: Tensor
     area: Tensor
+    aspect: float = 1.0
 
     def to(self, device: torch.device) -> Layout:
         """On a device."""
-        return Layout(*(getattr(self, f.name).to(device) for f in fields(self)))
+        category, group, thing, boxes, area = (own.to(device) for own in (self.category, self.group, self.thing, self.boxes, self.area))
+        return Layout(category, group, thing, boxes, area, self.aspect)
 
     def mirrored(self) -> Layout:
         """Left and right exchanged."""
         x1, y1, x2, y2 = self.boxes.unbind(1)
-        return Layout(self.category, self.group, self.thing, torch.stack([1 - x2, y1, 1 - x1, y2], dim=1), self.area)
+        return replace(self, boxes=torch.stack([1 - x2, y1, 1 - x1, y2], dim=1))
+
+    def jittered(self, share: float) -> Layout:
+        """Edges moved by about so large a share of their box, as other eyes draw it; those on the picture's border stay there."""
+        size = (self.boxes[:, 2:] - self.boxes[:, :2]).clamp(min=1e-3)
+        moved = self.boxes + share * torch.randn_like(self.boxes) * size.repeat(1, 2)
+        moved = torch.where((self.boxes <= BORDER) | (self.boxes >= 1 - BORDER), self.boxes, moved).clamp(0, 1)
+        low, high = torch.minimum(moved[:, :2], moved[:, 2:] - 1e-3), moved[:, 2:]
+        area = (self.area * ((high - low) / size).prod(1)).clamp(max=1)
+        return replace(self, boxes=torch.cat([low, high], dim=1), area=area)
+
+    def only(self, kept: Tensor) -> Layout:
+        """The segments that are kept (N,) bool."""
+        return Layout(self.category[kept], self.group[kept], self.thing[kept], self.boxes[kept], self.area[kept], self.aspect)
 
 
 class LearnedWords(nn.Module):
@@ -41,7 +57,7 @@ class LearnedWords(nn.Module):
     for labels that the model does not know.
     """
 
-    def __init__(self, objects: int, groups: int, predicates: int, size: int, withheld: float = 0.1) -> None:
+    def __init__(self, objects: int, groups: int, predicates: int, size: int, withheld: float = 0.2) -> None:
         super().__init__()
         self.withheld = withheld
         self.names, self.groups, self.kinds = nn.Embedding(objects, size), nn.Embedding(groups, size), nn.Embedding(2, size)
@@ -85,7 +101,7 @@ class LayoutModel(nn.Module):
     def nodes(self, layouts: Sequence[Layout]) -> list[Nodes]:
         """Segments with their labels' vectors."""
         vectors = self.words.labels(layouts).split([len(one.boxes) for one in layouts])
-        return [Nodes(None, None, own, one.boxes, one.area) for own, one in zip(vectors, layouts, strict=True)]
+        return [Nodes(None, None, own, one.boxes, one.area, aspect=one.aspect) for own, one in zip(vectors, layouts, strict=True)]
 
     def relate(self, layouts: Sequence[Layout]) -> list[RelationScores]:
         """Scores of ordered pairs, image by image."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -149,22 +150,32 @@ def relation_losses(
     places: of the memory (1, T, D).
     """
     related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
-    asked = [_training_pairs(own, most) for own in related]
+    asked, rarer = zip(*(_training_pairs(own, most) for own in related), strict=True)
     scored = heads.relate(images, memory, predicates, asked, places)
     names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
-    return _weighted(scored, related, names, weights, imbalance)
+    return _weighted(scored, related, rarer, names, weights, imbalance)
 
 
 def _weighted(
-    scored: Sequence[RelationScores], related: Sequence[Tensor], names: Sequence[Tensor], weights: Mapping[str, float], imbalance: Imbalance
+    scored: Sequence[RelationScores],
+    related: Sequence[Tensor],
+    rarer: Sequence[float],
+    names: Sequence[Tensor],
+    weights: Mapping[str, float],
+    imbalance: Imbalance,
 ) -> dict[str, Tensor]:
-    """The terms, from related (N_i, N_i), 1 where a pair is annotated, and names (R_i,) of the scored pairs, -1 for none."""
+    """The terms, from related (N_i, N_i), 1 where a pair is annotated, and names (R_i,) of the scored pairs, -1 for none.
+
+    rarer: by how much (log odds) annotated pairs are rarer among all than among the scored ones. P(pair) learns its odds among all
+    (King and Zeng, 2001): else it is near 1 in pictures of many segments, and ranks nothing beside P(predicate | pair).
+    """
     apart = [~torch.eye(len(every), dtype=torch.bool, device=every.device) for every in related]
     alike = [scores.similarity[own] for scores, own in zip(scored, apart, strict=True)]
     wanted = [every[own] for every, own in zip(related, apart, strict=True)]
     similar = mse_loss(torch.cat(alike), torch.cat(wanted), reduction="none")
     wanted = [every[_rows(scores.pairs)] for scores, every in zip(scored, related, strict=True)]
-    paired = binary_cross_entropy_with_logits(torch.cat([s.pair_logits for s in scored]), torch.cat(wanted), reduction="none")
+    drawn = torch.cat([scores.pair_logits + shift for scores, shift in zip(scored, rarer, strict=True)])
+    paired = binary_cross_entropy_with_logits(drawn, torch.cat(wanted), reduction="none")
     told = [own >= 0 for own in names]
     logits, right = torch.cat([s.predicate_logits[own] for s, own in zip(scored, told, strict=True)]), torch.cat(list(names))
     right = right[right >= 0]
@@ -207,14 +218,19 @@ def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:
     return moved[(moved[:, :2] >= 0).all(1)]
 
 
-def _training_pairs(target: Tensor, most: int) -> Tensor:
-    """All annotated pairs and others drawn at random: ``most`` in all, or twice the annotated ones where these are more than half."""
+def _training_pairs(target: Tensor, most: int) -> tuple[Tensor, float]:
+    """All annotated pairs and others drawn at random: ``most`` in all, or twice the annotated ones where these are more than half.
+
+    Also the log of how many others each of the drawn ones stands for.
+    """
     positive = torch.nonzero(target)
     others = torch.nonzero((target == 0) & ~torch.eye(len(target), dtype=torch.bool, device=target.device))
     room = max(len(positive), most - len(positive))
+    rarer = 0.0
     if len(others) > room:
+        rarer = math.log(len(others) / max(1, room))
         others = others[torch.randperm(len(others))[:room].to(others.device)]
-    return torch.cat([positive, others])
+    return torch.cat([positive, others]), rarer
 
 
 def _one_predicate_a_pair(triples: Tensor, count: int) -> Tensor:

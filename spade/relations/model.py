@@ -69,6 +69,7 @@ class Nodes:
     area: Tensor
     unions: Tensor | None = None
     looked: Tensor | None = None
+    aspect: float = 1.0  # width of the picture over its height
 
     @classmethod
     def of(
@@ -166,7 +167,8 @@ class RelationHeads(nn.Module):
         boxes, label = torch.cat([nodes.boxes for nodes in images]), torch.cat([nodes.label for nodes in images])
         geometry = node_geometry(boxes, torch.cat([nodes.area for nodes in images]))
         if self.query_norm is None:
-            return self.nodes(label, boxes, geometry), label
+            aspect = torch.cat([nodes.area.new_full((len(nodes),), nodes.aspect) for nodes in images])
+            return self.nodes(label, boxes, geometry, aspect), label
         query = self.query_norm(torch.cat([nodes.query for nodes in images if nodes.query is not None]))
         pooled = torch.cat([nodes.pooled for nodes in images if nodes.pooled is not None])
         return self.nodes(query, pooled, label, geometry), query

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 GEOMETRY = 6
+HIDDEN = 128  # of the network that reads geometry: it is asked once a pair, and more was no better
+BORDER = 0.01  # of the picture: a box so near to its edge touches it
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
@@ -61,9 +63,9 @@ class GeometryEncoder(nn.Module):
         super().__init__()
         self.octaves = octaves
         self.mlp = nn.Sequential(
-            *(nn.Linear(facts * (1 + 2 * octaves), 2 * width), nn.GELU()),
-            *(nn.Linear(2 * width, 2 * width), nn.GELU()),
-            nn.Linear(2 * width, width),
+            *(nn.Linear(facts * (1 + 2 * octaves), HIDDEN), nn.GELU()),
+            *(nn.Linear(HIDDEN, HIDDEN), nn.GELU()),
+            nn.Linear(HIDDEN, width),
         )
 
     def forward(self, facts: Tensor) -> Tensor:
@@ -97,19 +99,21 @@ class NodeEncoder(nn.Module):
 class LayoutEncoder(nn.Module):
     """Label vector, box and geometry to one vector, for segments without pixels.
 
-    forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6) -> (N, D).
+    forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6), aspect (N,) of the picture -> (N, D).
     """
 
     def __init__(self, width: int, label_dim: int, octaves: int = 0) -> None:
         super().__init__()
-        self.label, self.place = nn.Linear(label_dim, width), _places(GEOMETRY + 8, width, octaves)
+        self.label, self.place = nn.Linear(label_dim, width), _places(GEOMETRY + 10, width, octaves)
         self.mix = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, label: Tensor, boxes: Tensor, geometry: Tensor) -> Tensor:
-        """Node vectors; which of the picture's four borders a box touches counts, too."""
-        borders = torch.cat([boxes[:, :2] <= 0.01, boxes[:, 2:] >= 0.99], dim=1).to(boxes.dtype)
-        total = self.label(label) + self.place(torch.cat([geometry, boxes, borders], dim=1))
+    def forward(self, label: Tensor, boxes: Tensor, geometry: Tensor, aspect: Tensor) -> Tensor:
+        """Node vectors; which of the picture's four borders a box touches counts, too, and whether it is upright as one sees it."""
+        borders = torch.cat([boxes[:, :2] <= BORDER, boxes[:, 2:] >= 1 - BORDER], dim=1).to(boxes.dtype)
+        upright = (aspect * geometry[:, 2] / geometry[:, 3]).log() / 4
+        shape = torch.stack([aspect.log(), upright], dim=1)
+        total = self.label(label) + self.place(torch.cat([geometry, boxes, borders, shape], dim=1))
         out: Tensor = self.norm(total + self.mix(total))
         return out
 

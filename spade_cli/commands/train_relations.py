@@ -52,14 +52,14 @@ def train_relations(
     dropout: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="In graph and relation decoder (default: 0.2 with --nodes layout, 0.1 in other fresh heads, else their own)."
+            min=0, max=1, help="In graph and relation decoder (default: 0.3 with --nodes layout, 0.1 in other fresh heads, else their own)."
         ),
     ] = None,
     look: Annotated[bool, typer.Option(help="Let pairs attend to the picture or, with --nodes layout, to all segments.")] = True,
     places: Annotated[bool | None, typer.Option(help="Tell pairs where in the picture they look (default: in fresh heads).")] = None,
     withheld: Annotated[
         float, typer.Option(min=0, max=1, help="With --nodes layout: share of labels hidden in training, so that unknown ones can be told.")
-    ] = 0.1,
+    ] = 0.2,
     void: Annotated[str, typer.Option(help="Void regions: segments without a name, to be found, too; or ignored.")] = "segments",
     masks: Annotated[
         str, typer.Option(help="Relations are learned on annotated masks, or on both: in every second picture on found ones that fit.")

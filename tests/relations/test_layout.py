@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import torch
 
 from spade.relations.layout import Layout, LayoutModel, LearnedWords, TextWords
@@ -35,6 +37,39 @@ def test_mirrored_is_left_and_right_exchanged():
     told = layout([0], [0])
     assert torch.allclose(told.mirrored().boxes, torch.tensor([[0.6, 0.2, 0.9, 0.6]]))
     assert torch.allclose(told.mirrored().mirrored().boxes, told.boxes)
+
+
+def test_jittered_moves_edges_by_a_share_of_the_box_but_not_off_the_border():
+    torch.manual_seed(0)
+    boxes = torch.tensor([[0.2, 0.3, 0.6, 0.5], [0.0, 0.4, 0.5, 1.0]]).repeat(2000, 1)
+    told = Layout(*(torch.zeros(4000, dtype=torch.int64) for _ in range(2)), torch.ones(4000).bool(), boxes, torch.full((4000,), 0.04))
+    moved = told.jittered(0.05)
+    change = (moved.boxes - boxes)[::2].std(0)
+    assert torch.allclose(change, torch.tensor([0.02, 0.01, 0.02, 0.01]), atol=1e-3)
+    assert torch.equal(moved.boxes[1::2][:, [0, 3]], boxes[1::2][:, [0, 3]])
+    sizes = [box[:, 2:] - box[:, :2] for box in (boxes, moved.boxes)]
+    assert torch.allclose(moved.area, 0.04 * (sizes[1] / sizes[0]).prod(1)), "a mask grows with its box"
+    wild = told.jittered(3.0)
+    assert bool((wild.boxes[:, 2:] > wild.boxes[:, :2]).all())
+    assert float(wild.area.min()) >= 0
+    assert float(wild.area.max()) <= 1
+
+
+def test_only_some_segments():
+    told = replace(layout([3, 4, 5], [0, 1, 2]), aspect=1.5).only(torch.tensor([True, False, True]))
+    assert told.category.tolist() == [3, 5]
+    assert told.group.tolist() == [0, 2]
+    assert told.boxes.shape == (2, 4)
+    assert told.aspect == 1.5
+
+
+def test_a_box_is_upright_as_one_sees_it():
+    own = model(0.0).eval()
+    wide, square = (replace(layout([1], [1]), aspect=aspect) for aspect in (1.5, 1.0))
+    with torch.no_grad():
+        seen = [own.heads.refine(own.nodes([one]))[0] for one in (wide, square, square)]
+    assert torch.equal(seen[1], seen[2])
+    assert not torch.allclose(seen[0], seen[1])
 
 
 def test_text_stands_for_names_where_it_is_given():

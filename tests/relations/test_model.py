@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -238,6 +239,17 @@ def test_a_batch_without_any_pair_has_a_loss_all_the_same():
     heads = RelationHeads(LAYOUT)
     terms = relation_losses(heads, [some_layout(0, 1), some_layout(1, 2)], [torch.zeros(0, 3, dtype=torch.int64)] * 2, None, words(4, 5))
     sum(terms.values()).backward()
+
+
+@pytest.mark.parametrize("most", [4, 16, 1000])
+def test_where_pairs_are_drawn_their_odds_are_those_among_all(most):
+    heads = RelationHeads(replace(LAYOUT, dropout=0.0))
+    with torch.no_grad():
+        heads.related[-1].weight.zero_()
+        heads.related[-1].bias.fill_(math.log(3 / (9 * 8 - 3)))
+    triples = [torch.tensor([[0, 1, 2], [2, 0, 1], [5, 6, 0]])]
+    relation_losses(heads, [some_layout(9, 1)], triples, None, words(4, 5), most=most)["pair"].backward()
+    assert heads.related[-1].bias.grad.abs() < 1e-6, "three of 72 pairs are annotated, however many are drawn"
 
 
 def test_what_contrast_takes_off_by_hand():

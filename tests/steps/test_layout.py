@@ -140,7 +140,7 @@ def test_refusals(trained, world, tmp_path):
         ({"masks_from": tmp_path}, "--masks-from: needs pixels"),
         ({"mode": "predcls"}, "--mode: needs pixels"),
         ({"width": 30}, "--width 30: use a multiple of 32"),
-        ({"clip": "tiny", "withheld": 0.2}, "--withheld 0.2: hides learned names"),
+        ({"clip": "tiny", "withheld": 0.3}, "--withheld 0.3: hides learned names"),
     ):
         with pytest.raises(SpadeError, match=told):
             RelationsConfig(data=world, nodes="layout", **options)

@@ -117,9 +117,10 @@ def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> 
 
 
 def _facts(record: Record, pairs: np.ndarray) -> np.ndarray:
-    """(R, F): both labels, both boxes in shares of the picture, and the detailed geometry of the pair."""
+    """(R, F): both labels, both boxes in shares of the picture, the detailed geometry of the pair, and the picture's aspect."""
     boxes = torch.tensor([segment.bbox for segment in record.segments]).float() / torch.tensor([record.width, record.height] * 2)
     area = torch.tensor([segment.area for segment in record.segments]).float() / (record.width * record.height)
     own = classes(record)
     geometry = pair_geometry(boxes, area, torch.from_numpy(pairs), DETAILED).numpy()
-    return np.concatenate([own[pairs], boxes.numpy()[pairs].reshape(len(pairs), 8), geometry], axis=1)
+    aspect = np.full((len(pairs), 1), record.width / record.height)
+    return np.concatenate([own[pairs], boxes.numpy()[pairs].reshape(len(pairs), 8), geometry, aspect], axis=1)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, mse_loss
-from torch.nn.utils.rnn import pad_sequence
 
 from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads, RelationScores
 from spade.relations.nodes import mask_boxes
@@ -193,7 +192,9 @@ def _weighted(
 def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -> Tensor:
     """Mean over images of each image's (weighted) mean; ``values`` (M,) holds ``counts`` of each. Images without any do not count."""
     weight = torch.ones_like(values) if weight is None else weight
-    total, mass = (pad_sequence(list(v.split(list(counts))), batch_first=True).sum(1) for v in (weight * values, weight))
+    number = torch.tensor(counts, device=values.device)
+    image = torch.arange(len(counts), device=values.device).repeat_interleave(number, output_size=len(values))
+    total, mass = (values.new_zeros(len(counts)).index_add(0, image, own) for own in (weight * values, weight))
     some = mass > 0
     return (total[some] / mass[some]).mean() if bool(some.any()) else values.sum() * 0
 

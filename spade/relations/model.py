@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
-from torch.nn.utils.rnn import pad_sequence
 
 from spade.novel_names import UntrainedScores
 from spade.open_vocabulary import TextClassifier
@@ -196,12 +196,13 @@ class RelationHeads(nn.Module):
         similarity = [own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
         counts = [len(own) for own in chosen]
-        queries = torch.cat([vectors[own].flatten(1) for vectors, own in zip(refined, chosen, strict=True)])
+        rows = torch.cat([own + image * refined.shape[1] for image, own in enumerate(chosen)])
+        queries = refined.flatten(0, 1)[rows].flatten(1)
         decoded = _padded(self._situated(self.pair_query(queries), images, chosen), counts)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
                 decoded = layer(decoded, keys, memory, absent)
-        decoded = torch.cat([own[:count] for own, count in zip(decoded, counts, strict=True)])
+        decoded = decoded.flatten(0, 1)[_places_of(counts, decoded.shape[1], decoded.device)]
         related, named = self.related(decoded)[..., 0], self.classifier(decoded, predicates)
         if self.config.contrast:
             named = named - self.config.contrast * likest_mean(named, predicates)
@@ -223,15 +224,16 @@ class RelationHeads(nn.Module):
 
     def _situated(self, query: Tensor, images: Sequence[Nodes], pairs: Sequence[Tensor]) -> Tensor:
         """Pair queries (R, D) of all images that know how the two lie to each other, and what is around both."""
-        each = list(zip(images, pairs, strict=True))
-        boxes, area = (torch.cat([getattr(nodes, name)[own] for nodes, own in each]) for name in ("boxes", "area"))
+        starts = [0, *accumulate(len(nodes) for nodes in images)]
+        rows = torch.cat([own + start for own, start in zip(pairs, starts[:-1], strict=True)])
+        boxes, area = (torch.cat([getattr(nodes, name) for nodes in images])[rows] for name in ("boxes", "area"))
         geometry = geometry_of(boxes[:, 0], boxes[:, 1], area[:, 0], area[:, 1], self.config.facts)
         if self.gate is not None:
             query = query * 2 * self.gate(geometry).sigmoid()
         if self.pair_geometry is not None:
             query = query + self.pair_geometry(geometry)
         if self.union is not None:
-            unions = [nodes.unions[own[:, 0], own[:, 1]] for nodes, own in each if nodes.unions is not None]
+            unions = [nodes.unions[own[:, 0], own[:, 1]] for nodes, own in zip(images, pairs, strict=True) if nodes.unions is not None]
             assert len(unions) == len(images), "nodes for these heads are made with unions"
             query = query + self.union(torch.cat(unions))
         return query
@@ -239,7 +241,16 @@ class RelationHeads(nn.Module):
 
 def _padded(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows (M, ...) of several images as (B, N, ...), N the largest count; zeros behind the last of each."""
-    return pad_sequence(list(rows.split(list(counts))), batch_first=True)
+    most = max(counts)
+    padded = rows.new_zeros(len(counts) * most, *rows.shape[1:])
+    return padded.index_copy(0, _places_of(counts, most, rows.device), rows).unflatten(0, (len(counts), most))
+
+
+def _places_of(counts: Sequence[int], most: int, device: torch.device) -> Tensor:
+    """Where rows of several images, ``counts`` of each, stand among ``most`` of each: (M,)."""
+    number = torch.tensor(counts, device=device)
+    skipped = (most - number).cumsum(0) - (most - number)
+    return torch.arange(int(sum(counts)), device=device) + skipped.repeat_interleave(number, output_size=int(sum(counts)))
 
 
 def likest_mean(logits: Tensor, texts: Tensor, count: int = 3) -> Tensor:

@@ -43,7 +43,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     config = replace(
         config,
-        epochs=config.epochs or 12,
+        epochs=config.epochs or 10,
         batch_size=config.batch_size or 32,
         learning_rate=config.learning_rate or 1e-3,
         layers=config.layers or 3,

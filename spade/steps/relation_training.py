@@ -57,7 +57,7 @@ class _Settled:
 
     @property
     def bytes(self) -> int:
-        tensors = [*(t for nodes in self.nodes for t in vars(nodes).values() if t is not None), self.memory]
+        tensors = [*(t for nodes in self.nodes for t in vars(nodes).values() if isinstance(t, Tensor)), self.memory]
         return sum(t.numel() * t.element_size() for t in tensors)
 
 

@@ -34,14 +34,14 @@ from spade.naming import NameTable
 from spade.relations.layout import Layout, LayoutModel
 from spade.relations.losses import prior_of
 from spade.steps.layout_training import BALANCES, LayoutTraining, layouts_of, predicted
-from spade.steps.train_layout import balanced, build, optimisation
+from spade.steps.train_layout import balanced, build, completed, optimisation
 from spade.training import fit
 from spade.weights import load_weights, to_bytes
 
 AT, SEEDS = (20, 50, 100), (0, 1, 2)
 SHARED = Path(os.environ.get("SPADE_SHARED", Path(__file__).parents[2] / "shared"))
 PSG = SHARED / "data" / "psg_train_subset" / "psg_subset.json.gz"
-FULL = RelationsConfig(nodes="layout", layers=3, edges=True, dropout=0.3, init="scratch", epochs=10, batch_size=32, learning_rate=1e-3)
+FULL = completed(RelationsConfig(nodes="layout"))
 NETWORKS = {
     "pairwise": replace(FULL, layers=1, context=(), look=False, width=192),  # of the full one's size, blind to other segments
     "rgt-none": replace(FULL, context=()),

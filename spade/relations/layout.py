@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,12 +24,11 @@ class Layout:
     thing: Tensor
     boxes: Tensor
     area: Tensor
-    aspect: float = 1.0
+    aspect: float
 
     def to(self, device: torch.device) -> Layout:
         """On a device."""
-        category, group, thing, boxes, area = (own.to(device) for own in (self.category, self.group, self.thing, self.boxes, self.area))
-        return Layout(category, group, thing, boxes, area, self.aspect)
+        return self._each(lambda values: values.to(device))
 
     def mirrored(self) -> Layout:
         """Left and right exchanged."""
@@ -47,7 +46,11 @@ class Layout:
 
     def only(self, kept: Tensor) -> Layout:
         """The segments that are kept (N,) bool."""
-        return Layout(self.category[kept], self.group[kept], self.thing[kept], self.boxes[kept], self.area[kept], self.aspect)
+        return self._each(lambda values: values[kept])
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Layout:
+        category, group, thing, boxes, area = map(change, (self.category, self.group, self.thing, self.boxes, self.area))
+        return Layout(category, group, thing, boxes, area, self.aspect)
 
 
 class LearnedWords(nn.Module):

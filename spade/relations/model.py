@@ -196,8 +196,7 @@ class RelationHeads(nn.Module):
         similarity = [own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)]
         chosen = [select_pairs(own.detach(), self.config.pairs) for own in similarity] if pairs is None else list(pairs)
         counts = [len(own) for own in chosen]
-        rows = torch.cat([own + image * refined.shape[1] for image, own in enumerate(chosen)])
-        queries = refined.flatten(0, 1)[rows].flatten(1)
+        queries = refined.flatten(0, 1)[_together(chosen, [refined.shape[1]] * len(images))].flatten(1)
         decoded = _padded(self._situated(self.pair_query(queries), images, chosen), counts)
         if decoded.shape[1]:
             for layer in self.pair_decoder:
@@ -224,8 +223,7 @@ class RelationHeads(nn.Module):
 
     def _situated(self, query: Tensor, images: Sequence[Nodes], pairs: Sequence[Tensor]) -> Tensor:
         """Pair queries (R, D) of all images that know how the two lie to each other, and what is around both."""
-        starts = [0, *accumulate(len(nodes) for nodes in images)]
-        rows = torch.cat([own + start for own, start in zip(pairs, starts[:-1], strict=True)])
+        rows = _together(pairs, [len(nodes) for nodes in images])
         boxes, area = (torch.cat([getattr(nodes, name) for nodes in images])[rows] for name in ("boxes", "area"))
         geometry = geometry_of(boxes[:, 0], boxes[:, 1], area[:, 0], area[:, 1], self.config.facts)
         if self.gate is not None:
@@ -237,6 +235,12 @@ class RelationHeads(nn.Module):
             assert len(unions) == len(images), "nodes for these heads are made with unions"
             query = query + self.union(torch.cat(unions))
         return query
+
+
+def _together(pairs: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
+    """Pairs (R_i, 2) of several images in one numbering of all their segments, ``counts`` of each: (R, 2)."""
+    starts = accumulate(counts, initial=0)
+    return torch.cat([own + start for own, start in zip(pairs, starts, strict=False)])
 
 
 def _padded(rows: Tensor, counts: Sequence[int]) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 GEOMETRY = 6
-HIDDEN = 128  # of the network that reads geometry: it is asked once a pair, and more was no better
+HIDDEN = 128  # of the network that reads geometry, whatever the width: it is asked once a pair
 BORDER = 0.01  # of the picture: a box so near to its edge touches it
 
 

@@ -8,7 +8,7 @@ from spade.relations.model import RelationConfig, RelationHeads
 
 def layout(categories, groups):
     boxes = torch.tensor([[0.1, 0.2, 0.4, 0.6]]).repeat(len(categories), 1)
-    return Layout(torch.tensor(categories), torch.tensor(groups), torch.tensor([True] * len(categories)), boxes, boxes[:, 0])
+    return Layout(torch.tensor(categories), torch.tensor(groups), torch.tensor([True] * len(categories)), boxes, boxes[:, 0], 1.0)
 
 
 def model(withheld):
@@ -42,7 +42,7 @@ def test_mirrored_is_left_and_right_exchanged():
 def test_jittered_moves_edges_by_a_share_of_the_box_but_not_off_the_border():
     torch.manual_seed(0)
     boxes = torch.tensor([[0.2, 0.3, 0.6, 0.5], [0.0, 0.4, 0.5, 1.0]]).repeat(2000, 1)
-    told = Layout(*(torch.zeros(4000, dtype=torch.int64) for _ in range(2)), torch.ones(4000).bool(), boxes, torch.full((4000,), 0.04))
+    told = Layout(*(torch.zeros(4000, dtype=torch.int64) for _ in range(2)), torch.ones(4000).bool(), boxes, torch.full((4000,), 0.04), 1.0)
     moved = told.jittered(0.05)
     change = (moved.boxes - boxes)[::2].std(0)
     assert torch.allclose(change, torch.tensor([0.02, 0.01, 0.02, 0.01]), atol=1e-3)

@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("psg-work"), help="folder of the trained networks")
     parser.add_argument("--models", default="", help="only these, with commas")
     parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
+    parser.add_argument("--device", default="cpu", help="where networks are trained; dev is always answered on the CPU")
     options = parser.parse_args()
     if not PSG.is_file():
         raise SystemExit(f"{PSG}: the records are not there; SPADE_SHARED names the folder that holds data/psg_train_subset")
@@ -72,7 +73,8 @@ def main() -> None:
         jobs = [job for job in jobs if job[1] == 0]
     runs: dict[str, list[Rows]] = {}
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for (name, _), rows in zip(jobs, pool.map(_run, [(*job, options.work, options.quick) for job in jobs]), strict=True):
+        made = pool.map(_run, [(*job, options.work, options.quick, options.device) for job in jobs])
+        for (name, _), rows in zip(jobs, made, strict=True):
             runs.setdefault(name, []).append(rows)
             if len(runs[name]) == sum(job[0] == name for job in jobs):
                 for place, (setting, first) in enumerate(runs[name][0]):
@@ -93,16 +95,16 @@ def data(quick: bool) -> tuple[Dataset, list[Record], list[Record]]:
     return (dataset, training[:400], training[400:500]) if quick else (dataset, training, dev)
 
 
-def _run(job: tuple[str, int, Path, bool]) -> Rows:
-    name, seed, work, quick = job
+def _run(job: tuple[str, int, Path, bool, str]) -> Rows:
+    name, seed, work, quick, device = job
     if name in ("frequency", "boosting"):
         return _baseline(name, seed, quick)
-    return _network(name, seed, work, quick)
+    return _network(name, seed, work, quick, device)
 
 
-def _network(name: str, seed: int, work: Path, quick: bool) -> Rows:
+def _network(name: str, seed: int, work: Path, quick: bool, device: str) -> Rows:
     dataset, training, dev = data(quick)
-    config = replace(NETWORKS.get(name, FULL), seed=seed, epochs=1 if quick else FULL.epochs)
+    config = replace(NETWORKS.get(name, FULL), seed=seed, epochs=1 if quick else FULL.epochs, device=device)
     place = None if quick else work
     if name == HIDDEN:
         return _hidden(config, dataset, training, dev, place)
@@ -128,7 +130,7 @@ def trained(
     """A network after its training, as the step trains it; also its training data and the minutes it took. Found done in ``work``."""
     torch.manual_seed(config.seed)
     table = NameTable.of(dataset.vocabulary.objects)
-    model = build(config, dataset, table)
+    model = build(config, dataset, table).to(config.device)
     job = LayoutTraining(model, table, dataset, training, config)
     what = [str(config), str(model.heads.config), dataset.classes, [record.image_id for record in training], sha256_file(PSG)]
     place = None if work is None else work / f"{canonical_hash(what)[:16]}.safetensors"
@@ -163,8 +165,8 @@ def trained(
 
 @torch.no_grad()
 def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time, as ``spade predict`` asks."""
-    model.eval()
+    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time on the CPU, as ``spade predict`` asks."""
+    model.cpu().eval()
     for layout in layouts:
         (result,) = model.relate([layout])
         yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits

@@ -53,6 +53,19 @@ class Layout:
         return Layout(category, group, thing, boxes, area, self.aspect)
 
 
+def moved(layouts: Sequence[Layout], device: torch.device) -> list[Layout]:
+    """On a device, the tensors of all images in one copy."""
+    if all(one.boxes.device == device for one in layouts):
+        return list(layouts)
+    counts = [len(one.boxes) for one in layouts]
+
+    def column(name: str) -> Sequence[Tensor]:
+        return torch.cat([getattr(one, name) for one in layouts]).to(device).split(counts)
+
+    columns = zip(column("category"), column("group"), column("thing"), column("boxes"), column("area"), strict=True)
+    return [Layout(*own, one.aspect) for own, one in zip(columns, layouts, strict=True)]
+
+
 class LearnedWords(nn.Module):
     """A vector for each name, on top of one for its supercategory and one for thing or stuff; a vector for each predicate.
 

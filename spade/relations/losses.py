@@ -148,45 +148,55 @@ def relation_losses(
     One predicate a pair counts, drawn at random where several are annotated. most: ordered pairs an image that are decoded.
     places: of the memory (1, T, D).
     """
+    triples = [own.cpu() for own in triples]  # small steps, one image after the other: a GPU would wait for each
     related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
     asked, rarer = zip(*(_training_pairs(own, most) for own in related), strict=True)
-    scored = heads.relate(images, memory, predicates, asked, places)
+    pairs = torch.cat(asked).to(predicates.device).split([len(own) for own in asked])
+    scored = heads.relate(images, memory, predicates, pairs, places)
     names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
-    return _weighted(scored, related, rarer, names, weights, imbalance)
+    wanted = [every[_rows(own)] for every, own in zip(related, asked, strict=True)]
+    return _weighted(scored, related, wanted, rarer, names, weights, imbalance)
 
 
 def _weighted(
     scored: Sequence[RelationScores],
     related: Sequence[Tensor],
+    wanted: Sequence[Tensor],
     rarer: Sequence[float],
     names: Sequence[Tensor],
     weights: Mapping[str, float],
     imbalance: Imbalance,
 ) -> dict[str, Tensor]:
-    """The terms, from related (N_i, N_i), 1 where a pair is annotated, and names (R_i,) of the scored pairs, -1 for none.
+    """The terms, from related (N_i, N_i), 1 where a pair is annotated; of scored pairs wanted (R_i,), likewise, and names (R_i,), or -1.
 
     rarer: by how much (log odds) annotated pairs are rarer among all than among the scored ones. P(pair) learns its odds among all
     (King and Zeng, 2001): else it is near 1 in pictures of many segments, and ranks nothing beside P(predicate | pair).
     """
-    apart = [~torch.eye(len(every), dtype=torch.bool, device=every.device) for every in related]
-    alike = [scores.similarity[own] for scores, own in zip(scored, apart, strict=True)]
-    wanted = [every[own] for every, own in zip(related, apart, strict=True)]
-    similar = mse_loss(torch.cat(alike), torch.cat(wanted), reduction="none")
-    wanted = [every[_rows(scores.pairs)] for scores, every in zip(scored, related, strict=True)]
-    drawn = torch.cat([scores.pair_logits + shift for scores, shift in zip(scored, rarer, strict=True)])
-    paired = binary_cross_entropy_with_logits(drawn, torch.cat(wanted), reduction="none")
+    logits = torch.cat([scores.predicate_logits for scores in scored])
+    device = logits.device
+    apart = [~torch.eye(len(every), dtype=torch.bool) for every in related]
+    alike = torch.cat([scores.similarity.flatten() for scores in scored])[_where(apart).to(device)]
+    similar = mse_loss(alike, torch.cat([every[own] for every, own in zip(related, apart, strict=True)]).to(device), reduction="none")
+    counts = [len(own) for own in wanted]
+    shift = torch.tensor(rarer, device=device).repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
+    drawn = torch.cat([scores.pair_logits for scores in scored]) + shift
+    paired = binary_cross_entropy_with_logits(drawn, torch.cat(list(wanted)).to(device), reduction="none")
     told = [own >= 0 for own in names]
-    logits, right = torch.cat([s.predicate_logits[own] for s, own in zip(scored, told, strict=True)]), torch.cat(list(names))
-    right = right[right >= 0]
+    logits, right = logits[_where(told).to(device)], torch.cat([own[some] for own, some in zip(names, told, strict=True)]).to(device)
     if imbalance.log_prior is not None:
         logits = logits + imbalance.log_prior
     weight = None if imbalance.weight is None else imbalance.weight[right]
     terms = {
         "rel": _mean(cross_entropy(logits, right, reduction="none"), [int(own.sum()) for own in told], weight),
-        "pair": _mean(paired, [len(scores.pairs) for scores in scored]),
-        "rqc": _mean(similar, [len(own) for own in alike]),
+        "pair": _mean(paired, counts),
+        "rqc": _mean(similar, [int(own.sum()) for own in apart]),
     }
     return {name: weights[name] * value for name, value in terms.items()}
+
+
+def _where(chosen: Sequence[Tensor]) -> Tensor:
+    """Numbers of what is chosen (bool, any shape), in one numbering of all entries."""
+    return torch.nonzero(torch.cat([own.flatten() for own in chosen])).flatten()
 
 
 def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -> Tensor:
@@ -201,7 +211,7 @@ def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -
 
 def _related(triples: Tensor, count: int) -> Tensor:
     """(N, N): 1 where an ordered pair is annotated, 0 elsewhere."""
-    target = torch.zeros((count, count), device=triples.device)
+    target = torch.zeros((count, count))
     target[_rows(triples)] = 1
     return target
 
@@ -225,19 +235,18 @@ def _training_pairs(target: Tensor, most: int) -> tuple[Tensor, float]:
     Also the log of how many others each of the drawn ones stands for.
     """
     positive = torch.nonzero(target)
-    others = torch.nonzero((target == 0) & ~torch.eye(len(target), dtype=torch.bool, device=target.device))
+    others = torch.nonzero((target == 0) & ~torch.eye(len(target), dtype=torch.bool))
     room = max(len(positive), most - len(positive))
     rarer = 0.0
     if len(others) > room:
         rarer = math.log(len(others) / max(1, room))
-        others = others[torch.randperm(len(others))[:room].to(others.device)]
+        others = others[torch.randperm(len(others))[:room]]
     return torch.cat([positive, others]), rarer
 
 
 def _one_predicate_a_pair(triples: Tensor, count: int) -> Tensor:
     """(N, N) predicate of each ordered pair, drawn at random where several are annotated; -1 elsewhere."""
-    names = torch.full((count, count), -1, dtype=torch.int64, device=triples.device)
-    order = torch.randperm(len(triples)).to(triples.device)
-    for subject, target, predicate in triples[order].tolist():
+    names = torch.full((count, count), -1, dtype=torch.int64)
+    for subject, target, predicate in triples[torch.randperm(len(triples))].tolist():
         names[subject, target] = predicate
     return names

@@ -15,7 +15,7 @@ from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.rows import ranked
 from spade.naming import NameTable
-from spade.relations.layout import Layout, LayoutModel
+from spade.relations.layout import Layout, LayoutModel, moved
 from spade.relations.losses import Imbalance, prior_of, relation_losses
 from spade.relations.pairs import mean_selected_recall
 from spade.training import Row, grouped_batches
@@ -54,11 +54,10 @@ class LayoutTraining:
         # In the order of their sizes: a batch is padded to the pairs of its largest picture.
         self.watched = sorted(watched or learned, key=lambda record: len(record.segments))
         self.device = next(model.parameters()).device
-        self.layouts = [one.to(self.device) for one in layouts_of(self.learned, table, dataset)]
-        self._watched = [one.to(self.device) for one in layouts_of(self.watched, table, dataset)]
-        rows = [torch.tensor(record.training_triples(), dtype=torch.int64).view(-1, 3) for record in self.learned]
-        self.counts = torch.bincount(torch.cat(rows)[:, 2], minlength=len(dataset.predicates))  # (P,)
-        self.triples = [row.to(self.device) for row in rows]
+        self.layouts = layouts_of(self.learned, table, dataset)  # on the CPU, where each is varied anew every time
+        self._watched = moved(layouts_of(self.watched, table, dataset), self.device)
+        self.triples = [torch.tensor(record.training_triples(), dtype=torch.int64).view(-1, 3) for record in self.learned]
+        self.counts = torch.bincount(torch.cat(self.triples)[:, 2], minlength=len(dataset.predicates))  # (P,)
         self.weights = {"rel": config.relation_weight, "pair": config.pair_weight, "rqc": config.rqc_weight}
         self.imbalance = Imbalance.of(config.imbalance, self.counts.to(self.device), config.imbalance_strength)
 
@@ -70,7 +69,7 @@ class LayoutTraining:
         """The terms of relations for a batch of pictures, each seen a little differently every time."""
         self.model.train()
         seen = [_varied(self.layouts[i], self.triples[i]) for i in batch]
-        nodes, words = self.model.nodes([layout for layout, _ in seen]), self.model.words
+        nodes, words = self.model.nodes(moved([layout for layout, _ in seen], self.device)), self.model.words
         triples = [own for _, own in seen]
         return relation_losses(self.model.heads, nodes, triples, None, words.predicates, self.weights, self.imbalance, PAIRS)
 
@@ -111,7 +110,7 @@ def _varied(layout: Layout, triples: Tensor) -> tuple[Layout, Tensor]:
     """A layout as another segmenter may find it, half of the time in a mirror, and its triples (R, 3) in its own numbering."""
     if torch.rand(()) < 0.5:
         layout = layout.mirrored()
-    kept = torch.rand(len(layout.boxes), device=layout.boxes.device) >= MISSED
+    kept = torch.rand(len(layout.boxes)) >= MISSED
     kept[triples[:, :2].flatten()] = True
     place = kept.cumsum(0) - 1
     return layout.only(kept).jittered(JITTER), torch.cat([place[triples[:, :2]], triples[:, 2:]], dim=1)

@@ -87,21 +87,14 @@ class Relater:
     ) -> Scores:
         """Of ONE picture of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
         columns, prior = self.columns(predicates)
-        width, height = size
-        category = torch.tensor([own.category for own in named], dtype=torch.int64)
+        category = [own.category for own in named]
         if isinstance(self.model.words, TextWords):
             assert self.clip is not None
             names = list(dict.fromkeys(labels))
             self.model.words.objects, self.model.words.predicates = self._texts(names), self._predicate_texts(tuple(predicates))
-            category = torch.tensor([names.index(label) for label in labels], dtype=torch.int64)
-        layout = Layout(
-            category,
-            torch.tensor([own.group for own in named], dtype=torch.int64),
-            torch.tensor([own.is_thing for own in named], dtype=torch.bool),
-            boxes / torch.tensor([width, height, width, height]),
-            area / (width * height),
-            width / height,
-        )
+            category = [names.index(label) for label in labels]
+        told = [(number, own.group, own.is_thing) for number, own in zip(category, named, strict=True)]
+        layout = Layout.of(told, boxes, area, size)
         (result,) = self.model.relate([layout.to(self.device)])
         logits = result.predicate_logits[:, columns].cpu() - self.balance * prior.log()
         related = result.pair_logits.sigmoid().cpu()

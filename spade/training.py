@@ -20,6 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, safe_open
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from spade.errors import SpadeError
 from spade.files import canonical_hash, write_bytes
@@ -74,9 +75,7 @@ class _State:
     def update_average(self, decay: float) -> None:
         if self.average is not None:
             warm = min(decay, (1 + self.step) / (10 + self.step))
-            with torch.no_grad():
-                for name, p in self.parameters.items():
-                    self.average[name].lerp_(p, 1 - warm)
+            get_ema_multi_avg_fn(warm)(list(self.average.values()), [self.parameters[name] for name in self.average], self.step)
 
     def save(self, path: Path, signature: str) -> None:
         tensors: dict[str, Tensor] = {}

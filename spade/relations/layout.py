@@ -14,9 +14,9 @@ from spade.relations.nodes import BORDER
 
 @dataclass(frozen=True)
 class Layout:
-    """The segments of ONE image: category (N,), group (N,) its supercategory, both -1 where unknown; thing (N,) bool.
+    """Segments of one image, or of several: category (N,), group (N,) its supercategory, both -1 where unknown; thing (N,) bool.
 
-    boxes (N, 4) xyxy and area (N,) in shares of the picture; aspect: its width over its height.
+    boxes (N, 4) xyxy and area (N,) in shares of the picture; aspect (N,): the picture's width over its height.
     """
 
     category: Tensor
@@ -24,16 +24,37 @@ class Layout:
     thing: Tensor
     boxes: Tensor
     area: Tensor
-    aspect: float
+    aspect: Tensor
+
+    @classmethod
+    def of(cls, named: Sequence[tuple[int, int, bool]], boxes: Tensor, area: Tensor, size: tuple[int, int]) -> Layout:
+        """Of ONE picture of ``size`` (width, height): category, group, thing of each segment; boxes (N, 4) and areas (N,) in pixels."""
+        width, height = size
+        columns = torch.tensor(named, dtype=torch.int64).view(-1, 3)
+        shares, share, aspect = (
+            boxes / torch.tensor([width, height] * 2),
+            area / (width * height),
+            torch.full((len(boxes),), width / height),
+        )
+        return cls(columns[:, 0], columns[:, 1], columns[:, 2].bool(), shares, share, aspect)
+
+    @classmethod
+    def joined(cls, layouts: Sequence[Layout]) -> Layout:
+        """Several images' segments, one image after the other."""
+        return cls(*(torch.cat(column) for column in zip(*(one._columns() for one in layouts), strict=True)))
+
+    def split(self, counts: Sequence[int]) -> list[Layout]:
+        """The inverse, by how many segments each image has."""
+        return [Layout(*own) for own in zip(*(column.split(counts) for column in self._columns()), strict=True)]  # type: ignore[call-arg]
 
     def to(self, device: torch.device) -> Layout:
         """On a device."""
         return self._each(lambda values: values.to(device))
 
-    def mirrored(self) -> Layout:
-        """Left and right exchanged."""
+    def mirrored(self, where: Tensor) -> Layout:
+        """Left and right exchanged, ``where`` (N,) bool says so."""
         x1, y1, x2, y2 = self.boxes.unbind(1)
-        return replace(self, boxes=torch.stack([1 - x2, y1, 1 - x1, y2], dim=1))
+        return replace(self, boxes=torch.where(where[:, None], torch.stack([1 - x2, y1, 1 - x1, y2], dim=1), self.boxes))
 
     def jittered(self, share: float) -> Layout:
         """Edges moved by about so large a share of their box, as other eyes draw it; those on the picture's border stay there."""
@@ -48,22 +69,16 @@ class Layout:
         """The segments that are kept (N,) bool."""
         return self._each(lambda values: values[kept])
 
+    def _columns(self) -> tuple[Tensor, ...]:
+        return self.category, self.group, self.thing, self.boxes, self.area, self.aspect
+
     def _each(self, change: Callable[[Tensor], Tensor]) -> Layout:
-        category, group, thing, boxes, area = map(change, (self.category, self.group, self.thing, self.boxes, self.area))
-        return Layout(category, group, thing, boxes, area, self.aspect)
+        return Layout(*map(change, self._columns()))
 
 
 def moved(layouts: Sequence[Layout], device: torch.device) -> list[Layout]:
-    """On a device, the tensors of all images in one copy."""
-    if all(one.boxes.device == device for one in layouts):
-        return list(layouts)
-    counts = [len(one.boxes) for one in layouts]
-
-    def column(name: str) -> Sequence[Tensor]:
-        return torch.cat([getattr(one, name) for one in layouts]).to(device).split(counts)
-
-    columns = zip(column("category"), column("group"), column("thing"), column("boxes"), column("area"), strict=True)
-    return [Layout(*own, one.aspect) for own, one in zip(columns, layouts, strict=True)]
+    """Several images' segments on a device, all in one copy."""
+    return Layout.joined(layouts).to(device).split([len(one.boxes) for one in layouts])
 
 
 class LearnedWords(nn.Module):

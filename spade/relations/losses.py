@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, interpolate, mse_loss
 
+from spade.relations.drawing import DrawnPairs, draw_pairs
 from spade.relations.model import Heads, Nodes, RelationConfig, RelationHeads, RelationScores
 from spade.relations.nodes import mask_boxes
 from spade.segmentation.mask_generator import MaskLoss, Proposals, match_queries, shrink_masks
@@ -148,55 +148,29 @@ def relation_losses(
     One predicate a pair counts, drawn at random where several are annotated. most: ordered pairs an image that are decoded.
     places: of the memory (1, T, D).
     """
-    triples = [own.cpu() for own in triples]  # small steps, one image after the other: a GPU would wait for each
-    related = [_related(own, len(nodes)) for nodes, own in zip(images, triples, strict=True)]
-    asked, rarer = zip(*(_training_pairs(own, most) for own in related), strict=True)
-    pairs = torch.cat(asked).to(predicates.device).split([len(own) for own in asked])
-    scored = heads.relate(images, memory, predicates, pairs, places)
-    names = [_one_predicate_a_pair(own, len(every))[_rows(p)] for own, every, p in zip(triples, related, asked, strict=True)]
-    wanted = [every[_rows(own)] for every, own in zip(related, asked, strict=True)]
-    return _weighted(scored, related, wanted, rarer, names, weights, imbalance)
+    drawn = draw_pairs([own.cpu() for own in triples], [len(nodes) for nodes in images], most).to(predicates.device)
+    scored = heads.relate(images, memory, predicates, drawn.pairs.split(drawn.counts), places)
+    return _weighted(scored, drawn, weights, imbalance)
 
 
-def _weighted(
-    scored: Sequence[RelationScores],
-    related: Sequence[Tensor],
-    wanted: Sequence[Tensor],
-    rarer: Sequence[float],
-    names: Sequence[Tensor],
-    weights: Mapping[str, float],
-    imbalance: Imbalance,
-) -> dict[str, Tensor]:
-    """The terms, from related (N_i, N_i), 1 where a pair is annotated; of scored pairs wanted (R_i,), likewise, and names (R_i,), or -1.
-
-    rarer: by how much (log odds) annotated pairs are rarer among all than among the scored ones. P(pair) learns its odds among all
-    (King and Zeng, 2001): else it is near 1 in pictures of many segments, and ranks nothing beside P(predicate | pair).
+def _weighted(scored: Sequence[RelationScores], drawn: DrawnPairs, weights: Mapping[str, float], imbalance: Imbalance) -> dict[str, Tensor]:
+    """The terms. P(pair) learns its odds among all of a picture's pairs (King and Zeng, 2001), not among the drawn ones: else it is near 1
+    in pictures of many segments, and ranks nothing beside P(predicate | pair).
     """
-    logits = torch.cat([scores.predicate_logits for scores in scored])
-    device = logits.device
-    apart = [~torch.eye(len(every), dtype=torch.bool) for every in related]
-    alike = torch.cat([scores.similarity.flatten() for scores in scored])[_where(apart).to(device)]
-    similar = mse_loss(alike, torch.cat([every[own] for every, own in zip(related, apart, strict=True)]).to(device), reduction="none")
-    counts = [len(own) for own in wanted]
-    shift = torch.tensor(rarer, device=device).repeat_interleave(torch.tensor(counts, device=device), output_size=sum(counts))
-    drawn = torch.cat([scores.pair_logits for scores in scored]) + shift
-    paired = binary_cross_entropy_with_logits(drawn, torch.cat(list(wanted)).to(device), reduction="none")
-    told = [own >= 0 for own in names]
-    logits, right = logits[_where(told).to(device)], torch.cat([own[some] for own, some in zip(names, told, strict=True)]).to(device)
+    alike = torch.cat([scores.similarity.flatten() for scores in scored])[drawn.apart]
+    similar = mse_loss(alike, drawn.wanted, reduction="none")
+    likely = torch.cat([scores.pair_logits for scores in scored]) + drawn.rarer
+    paired = binary_cross_entropy_with_logits(likely, (drawn.names >= 0).to(likely.dtype), reduction="none")
+    logits, right = torch.cat([scores.predicate_logits for scores in scored])[drawn.told], drawn.names[drawn.told]
     if imbalance.log_prior is not None:
         logits = logits + imbalance.log_prior
     weight = None if imbalance.weight is None else imbalance.weight[right]
     terms = {
-        "rel": _mean(cross_entropy(logits, right, reduction="none"), [int(own.sum()) for own in told], weight),
-        "pair": _mean(paired, counts),
-        "rqc": _mean(similar, [int(own.sum()) for own in apart]),
+        "rel": _mean(cross_entropy(logits, right, reduction="none"), drawn.told_counts, weight),
+        "pair": _mean(paired, drawn.counts),
+        "rqc": _mean(similar, drawn.apart_counts),
     }
     return {name: weights[name] * value for name, value in terms.items()}
-
-
-def _where(chosen: Sequence[Tensor]) -> Tensor:
-    """Numbers of what is chosen (bool, any shape), in one numbering of all entries."""
-    return torch.nonzero(torch.cat([own.flatten() for own in chosen])).flatten()
 
 
 def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -> Tensor:
@@ -209,44 +183,9 @@ def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -
     return (total[some] / mass[some]).mean() if bool(some.any()) else values.sum() * 0
 
 
-def _related(triples: Tensor, count: int) -> Tensor:
-    """(N, N): 1 where an ordered pair is annotated, 0 elsewhere."""
-    target = torch.zeros((count, count))
-    target[_rows(triples)] = 1
-    return target
-
-
-def _rows(pairs: Tensor) -> tuple[Tensor, Tensor]:
-    """Subjects and objects of pairs (R, 2 or more), to index a matrix with."""
-    return pairs[:, 0], pairs[:, 1]
-
-
 def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:
     """Triples in the numbering of the held segments; those that lost a segment are dropped."""
     place = torch.full((count,), -1, dtype=torch.int64, device=triples.device)
     place[held] = torch.arange(len(held), device=triples.device)
     moved = torch.stack([place[triples[:, 0]], place[triples[:, 1]], triples[:, 2]], dim=1)
     return moved[(moved[:, :2] >= 0).all(1)]
-
-
-def _training_pairs(target: Tensor, most: int) -> tuple[Tensor, float]:
-    """All annotated pairs and others drawn at random: ``most`` in all, or twice the annotated ones where these are more than half.
-
-    Also the log of how many others each of the drawn ones stands for.
-    """
-    positive = torch.nonzero(target)
-    others = torch.nonzero((target == 0) & ~torch.eye(len(target), dtype=torch.bool))
-    room = max(len(positive), most - len(positive))
-    rarer = 0.0
-    if len(others) > room:
-        rarer = math.log(len(others) / max(1, room))
-        others = others[torch.randperm(len(others))[:room]]
-    return torch.cat([positive, others]), rarer
-
-
-def _one_predicate_a_pair(triples: Tensor, count: int) -> Tensor:
-    """(N, N) predicate of each ordered pair, drawn at random where several are annotated; -1 elsewhere."""
-    names = torch.full((count, count), -1, dtype=torch.int64)
-    for subject, target, predicate in triples[torch.randperm(len(triples))].tolist():
-        names[subject, target] = predicate
-    return names

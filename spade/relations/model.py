@@ -69,7 +69,7 @@ class Nodes:
     area: Tensor
     unions: Tensor | None = None
     looked: Tensor | None = None
-    aspect: float = 1.0  # width of the picture over its height
+    aspect: Tensor | None = None  # (N,) width of the picture over its height; None: square
 
     @classmethod
     def of(
@@ -167,7 +167,7 @@ class RelationHeads(nn.Module):
         boxes, label = torch.cat([nodes.boxes for nodes in images]), torch.cat([nodes.label for nodes in images])
         geometry = node_geometry(boxes, torch.cat([nodes.area for nodes in images]))
         if self.query_norm is None:
-            aspect = torch.cat([nodes.area.new_full((len(nodes),), nodes.aspect) for nodes in images])
+            aspect = torch.cat([torch.ones_like(nodes.area) if nodes.aspect is None else nodes.aspect for nodes in images])
             return self.nodes(label, boxes, geometry, aspect), label
         query = self.query_norm(torch.cat([nodes.query for nodes in images if nodes.query is not None]))
         pooled = torch.cat([nodes.pooled for nodes in images if nodes.pooled is not None])
@@ -239,8 +239,10 @@ class RelationHeads(nn.Module):
 
 def _together(pairs: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     """Pairs (R_i, 2) of several images in one numbering of all their segments, ``counts`` of each: (R, 2)."""
-    starts = accumulate(counts, initial=0)
-    return torch.cat([own + start for own, start in zip(pairs, starts, strict=False)])
+    every = torch.cat(list(pairs))
+    starts = torch.tensor(list(accumulate(counts, initial=0))[:-1], device=every.device)
+    number = torch.tensor([len(own) for own in pairs], device=every.device)
+    return every + starts.repeat_interleave(number, output_size=len(every))[:, None]
 
 
 def _padded(rows: Tensor, counts: Sequence[int]) -> Tensor:

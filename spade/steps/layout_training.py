@@ -30,18 +30,15 @@ Answer = tuple[np.ndarray, Tensor, Tensor]  # of one record: pairs (R, 2), P(pai
 
 def layouts_of(records: Sequence[Record], table: NameTable, dataset: Dataset) -> list[Layout]:
     """Records as labels and boxes."""
-    named = [table.find(label) for label in dataset.vocabulary.objects]
-    category, group = (torch.tensor([getattr(own, name) for own in named]) for name in ("category", "group"))
-    thing = torch.tensor([own.is_thing for own in named])
-    found = []
+    found = [table.find(label) for label in dataset.vocabulary.objects]
+    told = [(own.category, own.group, own.is_thing) for own in found]
+    layouts = []
     for record in records:
-        number = torch.tensor([segment.category for segment in record.segments], dtype=torch.int64)
         boxes = torch.tensor([segment.bbox for segment in record.segments], dtype=torch.float32).view(-1, 4)
         area = torch.tensor([segment.area for segment in record.segments], dtype=torch.float32)
-        scale = torch.tensor([record.width, record.height] * 2)
-        share = area / (record.width * record.height)
-        found.append(Layout(category[number], group[number], thing[number], boxes / scale, share, record.width / record.height))
-    return found
+        named = [told[segment.category] for segment in record.segments]
+        layouts.append(Layout.of(named, boxes, area, (record.width, record.height)))
+    return layouts
 
 
 class LayoutTraining:
@@ -68,9 +65,8 @@ class LayoutTraining:
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """The terms of relations for a batch of pictures, each seen a little differently every time."""
         self.model.train()
-        seen = [_varied(self.layouts[i], self.triples[i]) for i in batch]
-        nodes, words = self.model.nodes(moved([layout for layout, _ in seen], self.device)), self.model.words
-        triples = [own for _, own in seen]
+        layouts, triples = varied([self.layouts[i] for i in batch], [self.triples[i] for i in batch])
+        nodes, words = self.model.nodes(moved(layouts, self.device)), self.model.words
         return relation_losses(self.model.heads, nodes, triples, None, words.predicates, self.weights, self.imbalance, PAIRS)
 
     def watch(self) -> Row:
@@ -106,14 +102,19 @@ class LayoutTraining:
         return rows
 
 
-def _varied(layout: Layout, triples: Tensor) -> tuple[Layout, Tensor]:
-    """A layout as another segmenter may find it, half of the time in a mirror, and its triples (R, 3) in its own numbering."""
-    if torch.rand(()) < 0.5:
-        layout = layout.mirrored()
-    kept = torch.rand(len(layout.boxes)) >= MISSED
-    kept[triples[:, :2].flatten()] = True
-    place = kept.cumsum(0) - 1
-    return layout.only(kept).jittered(JITTER), torch.cat([place[triples[:, :2]], triples[:, 2:]], dim=1)
+def varied(layouts: Sequence[Layout], triples: Sequence[Tensor]) -> tuple[list[Layout], list[Tensor]]:
+    """Layouts as another segmenter may find them, half of them in a mirror, and triples (R_i, 3) in each one's new numbering."""
+    counts = torch.tensor([len(one.boxes) for one in layouts])
+    starts, image = counts.cumsum(0) - counts, torch.arange(len(counts)).repeat_interleave(counts)
+    every = Layout.joined(layouts).mirrored(torch.rand(len(counts))[image] < 0.5).jittered(JITTER)
+    of, rows = torch.arange(len(triples)).repeat_interleave(torch.tensor([len(own) for own in triples])), torch.cat(list(triples))
+    ends = rows[:, :2] + starts[of, None]
+    kept = torch.rand(len(image)) >= MISSED
+    kept[ends.flatten()] = True
+    left = torch.zeros_like(counts).index_add(0, image, kept.long())
+    place = (kept.cumsum(0) - 1)[ends] - (left.cumsum(0) - left)[of, None]
+    own = torch.cat([place, rows[:, 2:]], dim=1)
+    return every.only(kept).split(left.tolist()), list(own.split([len(one) for one in triples]))
 
 
 def predicted(record: Record, pairs: np.ndarray, scores: np.ndarray) -> PredictedImage:

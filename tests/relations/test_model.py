@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from spade.open_vocabulary import TextClassifier
-from spade.relations.losses import WEIGHTS, Imbalance, Truth, _fitting, _one_predicate_a_pair, _renumber, relation_losses, stage2_losses
+from spade.relations.losses import WEIGHTS, Imbalance, Truth, _fitting, _renumber, relation_losses, stage2_losses
 from spade.relations.model import Heads, HeadsConfig, Nodes, RelationConfig, RelationHeads, likest_mean
 from spade.relations.nodes import mask_boxes
 from spade.relations.pairs import DETAILED
@@ -96,12 +96,9 @@ def test_more_segments_than_queries(heads):
     assert all(torch.isfinite(term) for term in terms.values())
 
 
-def test_renumbering_and_one_predicate_a_pair():
+def test_renumbering():
     triples = torch.tensor([[0, 2, 1], [2, 3, 0], [1, 0, 2]])
     assert _renumber(triples, torch.tensor([0, 2, 3]), 4).tolist() == [[0, 1, 1], [1, 2, 0]]
-    torch.manual_seed(0)
-    drawn = {int(_one_predicate_a_pair(torch.tensor([[0, 1, 4], [0, 1, 7]]), 2)[0, 1]) for _ in range(30)}
-    assert drawn == {4, 7}
 
 
 def some_nodes(count, seed, config=CONFIG.relations):

@@ -20,8 +20,8 @@ class Scorer(Protocol):
     counts: np.ndarray
     watched: list[Record]
 
-    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs (R, 2) and P(pair) x P(predicate | pair), (R, P)."""
+    def __call__(self, records: Sequence[Record]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Of each record: pairs (R, 2) and P(pair) x P(predicate | pair), (R, P)."""
 
 
 def all_pairs(count: int) -> np.ndarray:
@@ -57,10 +57,13 @@ class Frequency:
         related = (told.sum(-1) + told.sum() / both.sum()) / (both + 1)
         self.table = related[..., None].clip(max=1) * (told + prior) / (told.sum(-1, keepdims=True) + 1)
 
-    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs (R, 2) and scores (R, P)."""
-        pairs, own = all_pairs(len(record.segments)), classes(record)
-        return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
+    def __call__(self, records: Sequence[Record]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs (R, 2) and scores (R, P) of each record."""
+        found = []
+        for record in records:
+            pairs, own = all_pairs(len(record.segments)), classes(record)
+            found.append((pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)))
+        return found
 
 
 class Boosting:
@@ -89,14 +92,13 @@ class Boosting:
         known = (right >= 0) & np.isin(right, said)
         self.named.fit(facts[said >= 0], said[said >= 0], X_val=other[known], y_val=right[known])
 
-    def __call__(self, record: Record) -> tuple[np.ndarray, np.ndarray]:
-        """Pairs (R, 2) and scores (R, P)."""
-        pairs = all_pairs(len(record.segments))
-        scores = np.zeros((len(pairs), self.names), np.float32)
-        if len(pairs):
-            facts = _facts(record, pairs)
-            scores[:, self.named.classes_] = self.related.predict_proba(facts)[:, 1:] * self.named.predict_proba(facts)
-        return pairs, scores
+    def __call__(self, records: Sequence[Record]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Pairs (R, 2) and scores (R, P) of each record; asked of all at once, since every question passes thousands of trees."""
+        asked = [all_pairs(len(record.segments)) for record in records]
+        facts = np.concatenate([_facts(record, pairs) for record, pairs in zip(records, asked, strict=True)])
+        scores = np.zeros((len(facts), self.names), np.float32)
+        scores[:, self.named.classes_] = self.related.predict_proba(facts)[:, 1:] * self.named.predict_proba(facts)
+        return list(zip(asked, np.split(scores, np.cumsum([len(pairs) for pairs in asked])[:-1]), strict=True))
 
 
 def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

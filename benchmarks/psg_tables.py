@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from tabling import cell, origin, results, table
+from tabling import ROOT, cell, origin, results, table
 
 MODELS = {
     "frequency": "frequency of label pairs",
@@ -27,8 +28,10 @@ def annotations() -> str:
         for model, words in MODELS.items():
             metrics = _metrics(data, model, point)
             if metrics:
-                body.append([words, point, cell(metrics.get("balance")), *(cell(metrics[name]) for name in columns)])
-    return table(["model", "point", "balance", *columns], body) + _note(data)
+                size = metrics.get("parameters")
+                parameters = f"{size['mean'] / 1e6:.2f} M" if size else ""
+                body.append([words, point, cell(metrics["balance"]), *(cell(metrics[name]) for name in columns), parameters])
+    return table(["model", "point", "balance", *columns, "parameters"], body) + _note(data)
 
 
 def annotation_parts() -> str:
@@ -44,17 +47,21 @@ def annotation_parts() -> str:
     return table(["model", "point", *columns], body) + "\n\nR@20 of these relations alone." + _note(data).replace("\n\n", " ")
 
 
-def annotation_costs() -> str:
-    """Parameters and time."""
-    data = results("psg_annotations")
-    columns = ["parameters", "minutes", "milliseconds a picture"]
-    body = []
-    for model, words in MODELS.items():
-        metrics = _metrics(data, model, "recall")
-        if metrics and metrics.get("parameters"):
-            figures = [f"{metrics['parameters']['mean']:,.0f}", *(cell(metrics[name]) for name in columns[1:])]
-            body.append([words, *figures])
-    return table(["model", "parameters", "minutes of training", "milliseconds a picture"], body) + f"\n\n{data['machine']}, one core each."
+def packaged_relations() -> str:
+    """The packaged model, in half precision, and what it costs."""
+    manifest = json.loads((ROOT / "spade" / "assets" / "psg-relations" / "manifest.json").read_text("utf-8"))
+    names = list(manifest["figures"]["recall"])
+    body = [
+        [point, f"{balance:g}", *(cell(manifest["figures"][key][name]) for name in names)]
+        for point, key, balance in (("recall", "recall", 0), ("as packaged", "packaged", manifest["balance"]))
+    ]
+    cost = next(row["metrics"] for row in results("psg_annotations")["rows"] if row["setting"]["model"] == "packaged")
+    size = sum(own["bytes"] for own in manifest["files"].values()) / 1e6
+    note = (
+        f"Percent, of the same records. {manifest['parameters'] / 1e6:.2f} million parameters, {size:.1f} MB. On one core of two: "
+        f"{manifest['minutes']:.0f} minutes of training, {cell(cost['milliseconds a picture'])} ms a picture."
+    )
+    return table(["point", "balance", *names], body) + "\n\n" + note
 
 
 def hidden_labels() -> str:

@@ -10,11 +10,20 @@ import re
 import sys
 from collections.abc import Callable
 
+import psg_tables as psg
 import stage2_tables as stage2
 from stage1_tables import alignments, choices, inversion_speed, inversion_steps, students
 from tabling import ROOT, cell, origin, results, table
 
-DOCUMENTS = ("README.md", "docs/tiny-model.md", "docs/evaluation.md", "docs/world.md", "docs/stage-1.md", "docs/stage-2.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/tiny-model.md",
+    "docs/evaluation.md",
+    "docs/world.md",
+    "docs/stage-1.md",
+    "docs/stage-2.md",
+    "docs/photographs.md",
+)
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -187,6 +196,10 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_novel": stage2.novel,
     "novel_names": stage2.hidden,
     "stage2_additions": stage2.additions,
+    "psg_annotations": psg.annotations,
+    "psg_parts": psg.annotation_parts,
+    "psg_hidden": psg.hidden_labels,
+    "psg_packaged": psg.packaged_relations,
     "alignments": alignments,
     "inversion_speed": inversion_speed,
     "inversion_steps": inversion_steps,

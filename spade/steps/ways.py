@@ -89,11 +89,6 @@ def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusio
     if newest is not None:
         run.report.say(f"model: train-relations/{newest.key} of this workspace")
         return newest.path
-    if not (packaged(nodes[0]) / "model.json").is_file():
-        raise SpadeError(
-            "no model of labels and boxes: none is packaged yet and none was trained in this workspace; "
-            "run first: spade train-relations DATA --nodes layout"
-        )
     what = "tiny one" if nodes[0] == "diffusion" else "relations of labels and boxes, learned from PSG's annotation"
     run.report.say(f"model: the packaged {what} (no other of its kind was trained in this workspace)")
     return packaged(nodes[0])

@@ -58,7 +58,7 @@ def packaged_relations() -> str:
     cost = next(row["metrics"] for row in results("psg_annotations")["rows"] if row["setting"]["model"] == "packaged")
     size = sum(own["bytes"] for own in manifest["files"].values()) / 1e6
     note = (
-        f"Percent, of the same records. {manifest['parameters'] / 1e6:.2f} million parameters, {size:.1f} MB. On one core of two: "
+        f"Percent, of the same records. {manifest['parameters'] / 1e6:.2f} million parameters, {size:.1f} MB. On one core, beside another job: "
         f"{manifest['minutes']:.0f} minutes of training, {cell(cost['milliseconds a picture'])} ms a picture."
     )
     return table(["point", "balance", *names], body) + "\n\n" + note
@@ -74,7 +74,8 @@ def hidden_labels() -> str:
             figures = [cell(metrics[f"R@{k}"]) for k in (20, 50, 100)] + [cell(metrics["triplets"], 0)]
             body.append([setting["labels"], setting["told"], *figures])
     head = ["triplets with labels that were", "hidden ones are told as", "R@20", "R@50", "R@100", "triplets"]
-    return table(head, body) + _note(data)
+    seeds = max(row["metrics"]["R@20"]["n"] for row in data["rows"] if row["setting"]["model"] == HIDDEN)
+    return table(head, body) + _note(data | {"seeds": range(seeds)})
 
 
 def _metrics(data: dict[str, Any], model: str, point: str) -> dict[str, Any]:
@@ -83,4 +84,4 @@ def _metrics(data: dict[str, Any], model: str, point: str) -> dict[str, Any]:
 
 
 def _note(data: dict[str, Any]) -> str:
-    return f"\n\nPercent, mean ± sd over {len(data['seeds'])} seeds; 1,200 dev records of PSG's training set ({origin(data)})."
+    return f"\n\nPercent, mean ± sd over {len(data['seeds'])} seed(s); 1,200 dev records of PSG's training set ({origin(data)})."

@@ -34,7 +34,7 @@ from spade.vocabulary import Vocabulary
 from spade.weights import load_weights, to_bytes
 from spade.workspace import Artifact, keyed, verify
 
-STEP, VERSION = "train-relations", 3
+STEP, VERSION = "train-relations", 4
 SWITCHES = (
     "context",
     "attention",

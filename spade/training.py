@@ -2,7 +2,7 @@
 
 One resumable state (weights, optimiser, moving average, best so far, curves) lives in ONE safetensors file, written
 whole or not at all. Randomness is seeded anew for each step from (seed, step), so a resumed run needs no generator
-state and ends in the same bytes as an undisturbed one (same machine, same number of threads).
+state and ends in the same bytes as an undisturbed one (CPU, same machine, same number of threads).
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -160,6 +161,18 @@ def fit(
     return state.curves
 
 
+@contextmanager
+def _repeatable(device: torch.device) -> Iterator[None]:
+    """On the CPU, gradients are summed in one order: torch's threads add rows that are gathered more than once in any."""
+    before = torch.get_deterministic_debug_mode()
+    if device.type == "cpu":
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.set_deterministic_debug_mode(before)
+
+
 def _optimise(
     state: _State, options: Optimisation, micro: Sequence[Batch], losses: Callable[[Batch], Mapping[str, Tensor]], total: int
 ) -> None:
@@ -171,7 +184,8 @@ def _optimise(
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(loss):
             raise SpadeError(f"The loss is {loss.item()} at step {state.step}; lower the learning rate or use --dtype float32.")
-        (loss / len(micro)).backward()
+        with _repeatable(loss.device):
+            (loss / len(micro)).backward()
         for name, term in terms.items():
             state.sums[name] = state.sums.get(name, 0.0) + term.item() / len(micro)
     torch.nn.utils.clip_grad_norm_(state.parameters.values(), options.clip_norm)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from itertools import pairwise
 
@@ -59,6 +60,30 @@ def test_a_killed_training_ends_in_the_same_bits(tmp_path, monkeypatch, stop_at,
     assert torch.equal(whole, resumed)
     assert curves == again
     assert (tmp_path / "whole").read_bytes() == (tmp_path / "state").read_bytes()
+
+
+def test_rows_gathered_many_times_end_in_the_same_bits():
+    """Threads add the gradients of such rows in any order, unless told not to."""
+
+    def once():
+        looks = itertools.count()
+        table = torch.nn.Parameter(torch.ones(9, 64))
+        fit(
+            {"table": table},
+            Optimisation(epochs=2, learning_rate=0.1),
+            lambda epoch: range(5),
+            lambda batch: {"loss": (table[torch.randint(9, (4096,))] * torch.randn(4096, 64)).sum()},
+            lambda: {"last": next(looks)},
+            "last",
+            None,
+            "s",
+            lambda steps, done, total: steps,
+        )
+        return table.detach()
+
+    first, *others = (once() for _ in range(8))
+    assert all(torch.equal(first, other) for other in others)
+    assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_it_learns_and_ends_with_the_best(tmp_path):

@@ -174,13 +174,15 @@ def _weighted(scored: Sequence[RelationScores], drawn: DrawnPairs, weights: Mapp
 
 
 def _mean(values: Tensor, counts: Sequence[int], weight: Tensor | None = None) -> Tensor:
-    """Mean over images of each image's (weighted) mean; ``values`` (M,) holds ``counts`` of each. Images without any do not count."""
-    weight = torch.ones_like(values) if weight is None else weight
+    """Mean over images of each image's mean; ``values`` (M,) holds ``counts`` of each. Images without any do not count.
+
+    Weights scale the values and no more: divided by their own sum they would cancel in an image whose relations are of one predicate.
+    """
+    values = values if weight is None else weight * values
     number = torch.tensor(counts, device=values.device)
     image = torch.arange(len(counts), device=values.device).repeat_interleave(number, output_size=len(values))
-    total, mass = (values.new_zeros(len(counts)).index_add(0, image, own) for own in (weight * values, weight))
-    some = mass > 0
-    return (total[some] / mass[some]).mean() if bool(some.any()) else values.sum() * 0
+    total, some = values.new_zeros(len(counts)).index_add(0, image, values), number > 0
+    return (total[some] / number[some]).mean() if bool(some.any()) else values.sum() * 0
 
 
 def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:

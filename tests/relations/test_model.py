@@ -267,6 +267,19 @@ def test_imbalance_by_hand():
     assert Imbalance.of("none", counts, 1.0) == Imbalance()
 
 
+def test_a_rare_predicate_weighs_more_where_it_stands_alone(heads):
+    """One relation a picture: the loss is its cross entropy times its weight, and the picture's own weights do not cancel."""
+
+    def told(predicate, imbalance):
+        torch.manual_seed(7)
+        triples = [torch.tensor([[0, 1, predicate]])]
+        return relation_losses(heads.relations, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5), WEIGHTS, imbalance)["rel"]
+
+    imbalance = Imbalance.of("reweight", torch.tensor([60, 20, 8, 2]), 0.5)
+    for predicate in range(4):
+        assert torch.isclose(told(predicate, imbalance), imbalance.weight[predicate] * told(predicate, Imbalance()))
+
+
 def test_weights_scale_their_terms(heads):
     terms = []
     for weights in (WEIGHTS, {"rel": 2.0, "pair": 0.0, "rqc": 0.6}):

@@ -109,12 +109,13 @@ class RelationsConfig:
     clip: str | None = _execution(None)  # of nodes from labels: its text embeddings instead of learned vectors
     mode: str = "sgdet"  # what is watched
     width: int = 0
-    layers: int = 0  # of the relation graph transformer
+    layers: int | None = None  # of the relation graph transformer; nothing: the default, 0: no such
     context: tuple[str, ...] = ("near", "far", "convolution")
     attention: str = "values"
     neighbours: str = "hard"
     selector: str = "roles"
     geometry: bool = True
+    octaves: int | None = None  # at which geometry is told in waves; nothing: as fresh heads have it
     gate: bool = False
     unions: bool = False
     maps: bool = False
@@ -167,7 +168,10 @@ class RelationsConfig:
                 raise SpadeError(f"--{name} {getattr(self, name)}: use a number from 0 to 1.")
         _fusion(self.fusion)
         _at_least_one("--accumulate", self.accumulate)
-        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, layers=self.layers, width=self.width)
+        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, width=self.width)
+        for option, value, most in (("--layers", self.layers, 64), ("--octaves", self.octaves, 16)):
+            if value is not None and not 0 <= value <= most:
+                raise SpadeError(f"{option} {value}: use a number from 0 to {most}.")
         _one_of("--init", self.init, "embedded", "scratch")
 
     def _only_for_nodes(self) -> None:

@@ -40,15 +40,19 @@ def packaged(nodes: str) -> Path:
 
 
 def find_model(source: str | Path | None, nodes: Sequence[str] = ("diffusion",)) -> Path:
-    """The folder of a model: the packaged one of the first of these kinds, a model folder of any, or a workspace's newest of them."""
+    """The folder of a model: the packaged one of the first of these kinds, a model folder, or a workspace's newest of these kinds.
+
+    A workspace that has none of them gives its newest of any; whoever has no use for that says so.
+    """
     if source is None:
         return packaged(nodes[0])
     folder = Path(source)
     if (folder / "model.json").is_file():
         return folder
     if (folder / "train-relations").is_dir():
-        newest = Workspace(folder).newest("train-relations", fits=lambda artifact: nodes_of(artifact) in nodes)
-        if newest is not None:
+        workspace = Workspace(folder)
+        fitting = workspace.newest("train-relations", fits=lambda artifact: nodes_of(artifact) in nodes)
+        if (newest := fitting or workspace.newest("train-relations")) is not None:
             return newest.path
     raise SpadeError(
         f"{folder}: holds no trained model (model.json); name a workspace where spade train-relations ran, or none for the packaged model."

@@ -24,7 +24,7 @@ from spade.weights import load_weights, to_bytes
 
 ADAPTER_FORMAT = 2
 UNET = "unet.safetensors"  # of a student whose UNet was trained as a whole
-LABEL_CONTEXT_TOKENS, MATCHED_TOKENS = 4, 32
+LABEL_CONTEXT_TOKENS, MATCHED_TOKENS, MOST_TOKENS = 4, 32, 4096
 
 
 @dataclass(frozen=True)
@@ -179,18 +179,25 @@ def new_student(backbone: Backbone, clip: OpenClip, kind: Kind, tokens: int = 0)
 def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
     """Load a saved adapter onto a backbone. Raises SpadeError where it was made for other models."""
     facts = read_json(folder / "adapter.json", "adapter", "make one with: spade calibrate")
-    if facts.get("format") != ADAPTER_FORMAT:
-        raise SpadeError(f"{folder}: adapter format {facts.get('format')!r} is unknown; calibrate anew with: spade calibrate")
-    if facts["backbone"] != fingerprint(backbone.folder):
+    try:
+        if facts["format"] != ADAPTER_FORMAT:
+            raise SpadeError(f"{folder}: adapter format {facts['format']!r} is unknown; calibrate anew with: spade calibrate")
+        made_on, made_with = facts["backbone"], facts["clip"]
+        kind = Kind(int(facts["timestep"]), tuple(map(int, facts["strides"])), str(facts["train"]), str(facts["alignment"]))
+        if not 0 < (tokens := int(facts["tokens"])) <= MOST_TOKENS:
+            raise ValueError(f"{tokens} tokens")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SpadeError(f"{folder / 'adapter.json'}: describes no adapter ({reason}); calibrate anew with: spade calibrate") from None
+    if made_on != fingerprint(backbone.folder):
         raise SpadeError(
             f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: spade calibrate"
         )
-    if facts["clip"] != fingerprint(resolve_clip(clip.source)):
+    if made_with != fingerprint(resolve_clip(clip.source)):
         raise SpadeError(f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with --clip.")
-    adapter = ImageAdapter(facts["clip_dim"], facts["context_dim"], facts["tokens"])
+    adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens)
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")
     adapter.requires_grad_(False)
-    kind = Kind(int(facts["timestep"]), tuple(facts["strides"]), facts["train"], facts["alignment"])
     if kind.train == "lora":
         lora.load(backbone.unet, folder)
     elif kind.train == "full":

@@ -41,6 +41,7 @@ SWITCHES = (
     "neighbours",
     "selector",
     "geometry",
+    "octaves",
     "gate",
     "unions",
     "maps",
@@ -161,11 +162,10 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
         RelationConfig(
             clip_dim=student.clip.dim,
             width=width,
-            layers=config.layers or (3 if tiny else 8),
+            layers=(3 if tiny else 8) if config.layers is None else config.layers,
             facts=DETAILED,
-            octaves=OCTAVES,
             dropout=config.dropout or 0.0,
-            **({"places": True} | {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}),
+            **({"places": True, "octaves": OCTAVES} | {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}),
         ),
         untrained=student.clip.sees_regions,
     )

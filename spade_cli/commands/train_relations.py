@@ -30,7 +30,9 @@ def train_relations(
         str, typer.Option(help="Which relations choose the best epoch: sgdet, of found segments, or predcls, of given ones.")
     ] = "sgdet",
     width: Annotated[int, typer.Option(min=0, help="Channels of a node (0: the default).")] = 0,
-    layers: Annotated[int, typer.Option(min=0, help="Layers of the relation graph transformer (0: the backbone's default).")] = 0,
+    layers: Annotated[
+        int | None, typer.Option(min=0, max=64, help="Layers of the relation graph transformer; 0 for none (default: the backbone's).")
+    ] = None,
     context: Annotated[
         str, typer.Option(help="Parts of these layers: near, far, convolution, with commas; none for no context.")
     ] = "near,far,convolution",
@@ -40,6 +42,10 @@ def train_relations(
     neighbours: Annotated[str, typer.Option(help="hard, as in SPADE, or soft, learned weights.")] = "hard",
     selector: Annotated[str, typer.Option(help="roles: directed pairs; cosine: SPADE's symmetric matrix.")] = "roles",
     geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
+    octaves: Annotated[
+        int | None,
+        typer.Option(min=0, max=16, help="Tell geometry in waves of so many octaves, too; 0 for none (default: 5, in fresh heads)."),
+    ] = None,
     gate: Annotated[bool, typer.Option(help="Let that geometry gate what a pair is made of, too (SPADE++).")] = False,
     unions: Annotated[bool, typer.Option(help="Show pairs the box around both (SPADE++).")] = False,
     maps: Annotated[bool, typer.Option(help="Let the UNet's attention to a predicate add to its score.")] = False,
@@ -101,6 +107,7 @@ def train_relations(
         neighbours=neighbours,
         selector=selector,
         geometry=geometry,
+        octaves=octaves,
         places=places,
         gate=gate,
         unions=unions,

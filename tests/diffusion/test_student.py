@@ -70,12 +70,22 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
         ({"backbone": "x"}, "calibrated on another backbone"),
         ({"clip": "x"}, "calibrated with another CLIP model"),
         ({"format": 9}, "adapter format 9 is unknown"),
+        ({"timestep": []}, r"adapter\.json: describes no adapter \(TypeError"),
+        ({"strides": 2}, r"adapter\.json: describes no adapter \(TypeError"),
+        ({"tokens": 10**12}, r"adapter\.json: describes no adapter \(ValueError: 1000000000000 tokens"),
     ],
 )
 def test_an_adapter_of_another_model_is_refused(backbone, clip, tmp_path, change, message):
     facts = json.loads((embedded_model() / "adapter" / "adapter.json").read_text())
     (tmp_path / "adapter.json").write_text(json.dumps(facts | change))
     with pytest.raises(SpadeError, match=message):
+        load_student(backbone, clip, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null"])
+def test_what_is_no_description_of_an_adapter_is_one_sentence(backbone, clip, tmp_path, content):
+    (tmp_path / "adapter.json").write_text(content)
+    with pytest.raises(SpadeError, match=r"adapter\.json: describes no adapter"):
         load_student(backbone, clip, tmp_path)
 
 

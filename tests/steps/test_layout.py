@@ -163,6 +163,7 @@ def test_refusals(trained, world, tmp_path):
         predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt"), run)
     with pytest.raises(SpadeError, match=r"needs segments; use it with --segments or --segmenter"):
         predict.run(PredictConfig(images=(scene,), model=done.path), Run(run.workspace))
+    assert spade.loading.find_model(run.workspace.root) == done.path, "a workspace that is named gives what it has"
     with pytest.raises(SpadeError, match="is a model that looks at pictures"):
         spade.load_relater(spade.loading.packaged("diffusion"))
     with pytest.raises(SpadeError, match="is a model of labels and boxes"):

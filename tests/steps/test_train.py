@@ -87,7 +87,7 @@ def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
     own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "look": False}
-    own |= {"layers": 1, "width": 32}
+    own |= {"layers": 1, "width": 32, "octaves": 0}
     config = RelationsConfig(epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, **own)
     result = train_relations.run(config, run)
     assert (result.path / "curves.png").read_bytes().startswith(b"\x89PNG")

@@ -70,7 +70,7 @@ def open_names() -> str:
         for mode in MODES:
             for model in MODELS:
                 whole = _metrics(data, model, mode, setting)
-                quality = [cell(whole.get(name)) for name in ("PQ base", "PQ novel")] if setting == "ovdr" else ["", ""]
+                quality = [cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))]
                 parts = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
                 figures = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
                 body.append([setting, MODELS[model], MODES[mode], *quality, *figures])
@@ -129,8 +129,11 @@ def graph() -> str:
     body = []
     for model, (words, paper) in RGT.items():
         own = [_metrics(data, model, mode, "closed") for mode in MODES]
-        body.append([words, paper, *(cell(metrics.get(name)) for metrics in own for name in ("R@20", "mR@20"))])
+        needed = [_metrics(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")]
+        figures = [metrics.get(name) for metrics in own for name in ("R@20", "mR@20")] + needed + [own[1].get("PS@10")]
+        body.append([words, paper, *map(cell, figures)])
     head = ["", "paper, R / mR@50", *(f"{name}@20, {words}" for words in MODES.values() for name in ("R", "mR"))]
+    head += ["R@20, given, context needed", "not needed", "PS@10"]
     return table(head, body) + _note(data)
 
 
@@ -151,13 +154,14 @@ def calibrations() -> str:
 def fusion() -> str:
     """The diffusion branch, OpenCLIP's, and both."""
     data = results("stage2")
+    places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("all", "novel")]
     body = []
     for model, (words, paper) in FUSIONS.items():
-        own = [_metrics(data, model, "sgdet", s, names=n).get("R@20") for s in ("ovr", "ovdr") for n in ("all", "novel")]
+        own = [_metrics(data, model, mode, s, names=n).get("R@20") for s, mode, n in places]
         quality = _metrics(data, model, "sgdet", "ovdr")
         body.append([words, paper, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
-    head = ["", "paper, R@50 ovr", "R@20 ovr", "novel", "R@20 ovdr", "novel", "PQ base", "PQ novel"]
-    return table(head, body) + _note(data)
+    head = ["", "paper, R@50 ovr", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places), "PQ base", "PQ novel"]
+    return table(head, body) + _note(data, "R@20, percent")
 
 
 def novel() -> str:

@@ -16,11 +16,13 @@ def results(name: str) -> dict[str, Any]:
 
 
 def cell(value: Any, digits: int = 1) -> str:
-    """A figure with its spread, or a dash where there is none."""
+    """A figure with its spread, if several were measured, or a dash where there is none."""
     if value is None:
         return "-"
     if not isinstance(value, dict):
         return f"{value:.{digits}f}"
+    if value.get("n") == 1:
+        return f"{value['mean']:.{digits}f}"
     return f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}"
 
 

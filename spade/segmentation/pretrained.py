@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -116,11 +115,15 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
             ]
             extra = {"class_info_file": None}
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **extra)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+    except Exception as error:  # what a foreign config.json makes transformers raise is of any kind
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another --segmenter.") from None
     finally:
         told.set_verbosity(level)
+    if not hasattr(processor, "post_process_panoptic_segmentation"):
+        raise SpadeError(
+            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose another --segmenter."
+        )
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
         raise SpadeError(f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another --segmenter.")

@@ -198,3 +198,21 @@ def test_another_kind_of_model_is_refused(tmp_path, kind):
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"model_type": kind}), "utf-8")
     with pytest.raises(SpadeError, match=f"is a model of type '{kind}'; --segmenter takes mask2former"):
         PretrainedSegmenter(str(folder), CPU)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "told"),
+    [
+        ("config.json", {"backbone_config": "x"}, "cannot be loaded"),
+        ("config.json", {"num_attention_heads": 0}, "cannot be loaded"),
+        ("config.json", {"id2label": ["a"]}, "cannot be loaded"),
+        ("preprocessor_config.json", None, "cannot be loaded"),
+        ("preprocessor_config.json", {"image_processor_type": "CLIPImageProcessor"}, "is of CLIPImageProcessor.*, which no segmenter has"),
+    ],
+)
+def test_hostile_configurations_are_one_sentence(tmp_path, file, change, told):
+    path = mask2former(tmp_path) / file
+    facts = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps([] if change is None else facts | change), "utf-8")
+    with pytest.raises(SpadeError, match=told):
+        PretrainedSegmenter(str(tmp_path), CPU)

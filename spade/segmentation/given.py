@@ -47,7 +47,7 @@ class GivenSegments:
         picture = Path(picture)
         found = self._graphs.get(picture.name)
         if found is None:
-            told = ", ".join(list(self._graphs)[:3])
+            told = ", ".join(list(self._graphs)[:3]) or "none"
             raise SpadeError(f"{self.path}: has no segments of {picture.name}; its pictures are {told}{' ...' * (len(self._graphs) > 3)}.")
         graph = found if isinstance(found, SceneGraph) else self._painted(picture.name, *found)
         if (graph.width, graph.height) != size:

@@ -60,7 +60,7 @@ def packaged_relations() -> str:
     each = cell(cost["milliseconds a picture"])
     note = (
         f"Percent, of the same records. {manifest['parameters'] / 1e6:.2f} million parameters, {size:.1f} MB. "
-        f"On one core, beside another job: {manifest['minutes']:.0f} minutes of training, {each} ms a picture."
+        f"On one core: {manifest['minutes']:.0f} minutes of training (beside another job), {each} ms a picture."
     )
     return table(["point", "balance", *names], body) + "\n\n" + note
 

@@ -102,6 +102,7 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
 
     level = told.get_verbosity()
     told.set_verbosity(logging.ERROR)
+    told.disable_progress_bar()
     try:
         model, loading = AutoModelForUniversalSegmentation.from_pretrained(
             folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True

@@ -63,13 +63,19 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
             known_predicates(words.predicates, own.vocabulary.predicates)
         prints, segments, labels = _segments(config, paths, words.objects)
         # The user's word on a label goes before that of the file; both before the model's list.
-        said = words if config.vocab is not None else replace(words, objects=())
-        names = {name.casefold() for label in said.objects for name in (label.name, *label.synonyms)}
-        said = replace(said, objects=(*said.objects, *(label for label in labels if label.name.casefold() not in names)))
+        said = replace(words, objects=_joined(words.objects if config.vocab is not None else (), labels))
         return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, said, segments(), run))
     words = _vocabulary(config, describe(folder).vocabulary)
     prints, segments, _ = _segments(config, paths, words.objects)
     return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))
+
+
+def _joined(users: Sequence[Label], files: Sequence[Label]) -> tuple[Label, ...]:
+    """The user's labels, with the supercategories that the file gives where the user's say none, and the file's others."""
+    given = {label.name.casefold(): label.supercategory for label in files}
+    names = {name.casefold() for label in users for name in (label.name, *label.synonyms)}
+    told = (replace(own, supercategory=own.supercategory or given.get(own.name.casefold())) for own in users)
+    return (*told, *(label for label in files if label.name.casefold() not in names))
 
 
 def refuse_the_others(nodes: str, balance: float | None, fusion: float | None) -> None:

@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import spade
 from spade.config import EvalConfig, PredictConfig, RelationsConfig
@@ -97,6 +99,30 @@ def test_segments_of_one_prediction_are_taken_by_the_next_and_by_a_model_that_lo
     after = read_scene_graph(predict.run(config, run).path / "000004.json")
     assert after.segments == before.segments
     assert (after.panoptic == before.panoptic).all()
+
+
+def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path):
+    """Through the packaged model: a label it does not know stands for the file's supercategory, with and without the user's line."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    ids = np.zeros((30, 40, 3), np.uint8)
+    ids[5:20, 5:15, 0], ids[20:, :, 0] = 1, 2
+    (tmp_path / "pan").mkdir()
+    Image.fromarray(ids).save(tmp_path / "pan" / "a.png")
+    names = (("corgi", 1, "animal"), ("grass-merged", 0, "plant"))
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 40, "height": 30}],
+        "categories": [{"id": i, "name": n, "isthing": t, "supercategory": g} for i, (n, t, g) in enumerate(names, 1)],
+        "annotations": [
+            {"image_id": 1, "file_name": "a.png", "segments_info": [{"id": i, "category_id": i, "iscrowd": 0} for i in (1, 2)]}
+        ],
+    }
+    (tmp_path / "pan.json").write_text(json.dumps(document))
+    (tmp_path / "v.txt").write_text("corgi, pup\nstuff: grass-merged\n")
+    run = Run(Workspace(tmp_path / "w"))
+    for vocab in (None, tmp_path / "v.txt"):
+        config = PredictConfig(images=(str(tmp_path / "a.png"),), segments=tmp_path / "pan.json", vocab=vocab)
+        graph = read_scene_graph(predict.run(config, run).path / "a.json")
+        assert graph.model["labels"] == {"corgi": 'its supercategory "animal"'}
 
 
 def test_predict_with_a_segmenter(trained, world, tmp_path):

@@ -148,6 +148,7 @@ def trained(config: RelationsConfig, dataset: Dataset, training: Sequence[Record
         what[:1],
         lambda steps, done, total: steps,
         lambda line: None,
+        random_start=True,
     )
     if place is not None:
         write_bytes(place, to_bytes(model.state_dict()))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +62,6 @@ class _State:
         self.step = 0
         self.sums: Row = {}
         self.curves: list[Row] = []
-        self.best_value = -math.inf
         self.best = self.copy()
         self.average = self.copy() if options.ema_decay is not None else None
 
@@ -86,7 +86,7 @@ class _State:
                 tensors[f"average.{name}"] = self.average[name]
             for key, value in self.optimiser.state.get(p, {}).items():
                 tensors[f"{key}.{name}"] = value
-        facts = {"signature": signature, "step": self.step, "sums": self.sums, "curves": self.curves, "best_value": self.best_value}
+        facts = {"signature": signature, "step": self.step, "sums": self.sums, "curves": self.curves}
         write_bytes(path, to_bytes(tensors, {"training": json.dumps(facts)}))
 
     def load(self, path: Path, signature: str) -> bool:
@@ -99,7 +99,7 @@ class _State:
             return False
         if facts["signature"] != signature:
             return False
-        self.step, self.sums, self.curves, self.best_value = facts["step"], facts["sums"], facts["curves"], facts["best_value"]
+        self.step, self.sums, self.curves = facts["step"], facts["sums"], facts["curves"]
         self.assign({name: tensors[f"weight.{name}"] for name in self.parameters})
         for name, p in self.parameters.items():
             self.best[name] = tensors[f"best.{name}"].to(p.device)
@@ -122,10 +122,11 @@ def fit(
     signature: Any,
     progress: Callable[[Iterable[int], int, int], Iterable[int]],
     say: Callable[[str], None] = print,
+    random_start: bool = False,
 ) -> list[Row]:
-    """Train ``parameters`` in place, ending with the best watched weights; returns the curves, one row an epoch.
+    """Train ``parameters`` in place, ending with the best watched weights (``kept``); returns the curves, one row an epoch.
 
-    Row 0 is the start, before any step: where no epoch betters it, it is what stays.
+    Row 0 is the start, before any step: where no epoch betters it, it is what stays, unless it is random.
 
     batches(epoch): the epoch's batches, the same number each epoch and the same for the same epoch.
     losses(batch): weighted terms; their sum is minimised, each is averaged into the curves.
@@ -137,10 +138,11 @@ def fit(
     """
     state = _State(parameters, options)
     mark = canonical_hash({"signature": signature, "options": vars(options), "names": sorted(parameters)})
+    look = partial(_look, state, watch, lambda curves: kept(curves, better, random_start))
     if state_file is not None and state_file.exists() and not state.load(state_file, mark):
         say(f"{state_file}: this training state is damaged or of another training; beginning anew")
     if not state.curves:
-        _look(state, 0, watch, better, {})
+        look(0, {})
     per_epoch = len(batches(0)) // options.accumulate
     if per_epoch < 1:
         raise SpadeError("There are fewer batches than are accumulated for one step; add images or lower --batch-size.")
@@ -153,7 +155,7 @@ def fit(
             plan = (epoch, batches(epoch))
         _optimise(state, options, plan[1][position * options.accumulate :][: options.accumulate], losses, total)
         if position + 1 == per_epoch:
-            _end_epoch(state, options, epoch, per_epoch, watch, better)
+            _end_epoch(state, options, epoch, per_epoch, look)
         if state_file is not None and (position + 1 == per_epoch or time.monotonic() - saved_at > CHECKPOINT_SECONDS):
             state.save(state_file, mark)
             saved_at = time.monotonic()
@@ -196,16 +198,28 @@ def _optimise(
         state.update_average(options.ema_decay)
 
 
-def _end_epoch(state: _State, options: Optimisation, epoch: int, per_epoch: int, watch: Callable[[], Row], better: str) -> None:
+def _end_epoch(state: _State, options: Optimisation, epoch: int, per_epoch: int, look: Callable[[int, Row], None]) -> None:
     row: Row = {name: value / per_epoch for name, value in state.sums.items()}
     state.sums = {}
     if (epoch + 1) % options.watch_every == 0 or epoch + 1 == options.epochs:
-        _look(state, epoch + 1, watch, better, row)
+        look(epoch + 1, row)
     else:
         state.curves.append({"epoch": epoch + 1} | row)
 
 
-def _look(state: _State, epoch: int, watch: Callable[[], Row], better: str, losses: Row) -> None:
+def kept(curves: Sequence[Row], better: str, random_start: bool) -> Row:
+    """The row whose weights are kept: the first of the best; of a random start the last of them, and never row 0 if there is another.
+
+    On a set so small that no epoch finds anything, the one that was trained longest is still better than chance.
+    """
+    looks = [row for row in curves if not math.isnan(row.get(better, math.nan))] or [curves[0]]
+    if not random_start:
+        return max(looks, key=lambda row: row[better])
+    trained = [row for row in looks if row["epoch"]]
+    return max(trained or looks, key=lambda row: (row[better], row["epoch"]))
+
+
+def _look(state: _State, watch: Callable[[], Row], best: Callable[[Sequence[Row]], Row], epoch: int, losses: Row) -> None:
     """Measure the watched images, with the averaged weights where there are any, and keep the weights if they are the best."""
     raw = None
     if state.average is not None:
@@ -213,11 +227,11 @@ def _look(state: _State, epoch: int, watch: Callable[[], Row], better: str, loss
         state.assign(state.average)
     with torch.no_grad():
         figures = watch()
-    if figures[better] > state.best_value:
-        state.best_value, state.best = figures[better], state.copy()
+    state.curves.append({"epoch": epoch} | losses | figures)
+    if best(state.curves) is state.curves[-1]:
+        state.best = state.copy()
     if raw is not None:
         state.assign(raw)
-    state.curves.append({"epoch": epoch} | losses | figures)
 
 
 def _schedule(step: int, total: int, warmup: int) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade.errors import SpadeError
-from spade.training import Optimisation, _schedule, fit, grouped_batches
+from spade.training import Optimisation, _schedule, fit, grouped_batches, kept
 
 
 class Killed(Exception):
@@ -125,3 +125,28 @@ def test_batches_hold_each_index_once_and_one_group(groups, size, epoch):
     assert all(len(batch) <= size and len({groups[i] for i in batch}) == 1 for batch in batches)
     assert len(batches) == len(grouped_batches(groups, size, 0, epoch + 1))
     assert batches == grouped_batches(groups, size, 0, epoch)
+
+
+@pytest.mark.parametrize(
+    ("watched", "chosen", "learned"),
+    [([0, 0, 0, 0], 0, 3), ([0.5, 0.2, 0.4, 0.4], 0, 3), ([0.1, 0.3, 0.3, 0.2], 1, 2), ([0.1, math.nan, 0.3, 0.2], 2, 2)],
+)
+def test_a_random_start_never_stays(watched, chosen, learned):
+    """``chosen``: the epoch whose weights stay where the start is somebody's work; ``learned``: where it is random."""
+    for random_start, wanted in ((False, chosen), (True, learned)):
+        count = torch.nn.Parameter(torch.zeros(1))
+        looks = iter(watched)
+        curves = fit(
+            {"count": count},
+            Optimisation(epochs=3, learning_rate=0.1, weight_decay=0.0),
+            lambda epoch: range(2),
+            lambda batch: {"loss": -count.sum()},
+            lambda: {"score": next(looks), "count": count.item()},
+            "score",
+            None,
+            "s",
+            lambda steps, done, total: steps,
+            random_start=random_start,
+        )
+        best = kept(curves, "score", random_start)
+        assert (best["epoch"], best["count"]) == (wanted, count.item())

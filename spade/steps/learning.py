@@ -10,7 +10,7 @@ from torch import Tensor
 from spade.data.psg import Record, watched_part
 from spade.diffusion.student import Student
 from spade.steps.common import Run
-from spade.training import Optimisation, Row, fit, grouped_batches
+from spade.training import Optimisation, Row, fit, grouped_batches, kept
 from spade.workspace import STATE, Draft
 
 
@@ -45,6 +45,7 @@ def train(
     losses: Callable[[Sequence[int]], Mapping[str, Tensor]],
     watch: Callable[[], Row],
     better: str,
+    random_start: bool = False,
 ) -> tuple[list[Row], Row]:
     """Fit with the state in the draft, on the ``batches`` of each epoch; returns the curves and the row that was kept."""
     curves = fit(
@@ -58,8 +59,11 @@ def train(
         {"key": draft.key},
         lambda steps, done, total: run.report.track(steps, draft.step, total=total, done=done),
         run.report.say,
+        random_start,
     )
-    best = max((row for row in curves if better in row), key=lambda row: row[better])
+    best = kept(curves, better, random_start)
     if best is curves[0]:
         run.report.say("no epoch bettered the start on the watched images, so the start is kept")
+    elif best[better] <= curves[0][better]:
+        run.report.say("no epoch bettered the random start on the watched images: this training has learned nothing that they show")
     return curves, best

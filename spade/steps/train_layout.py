@@ -56,7 +56,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     draft.begin()
     try:
         batches, parameters = partial(job.batches, config.batch_size, config.seed), dict(model.named_parameters())
-        curves, best = train(draft, run, batches, parameters, optimisation(config), job.losses, job.watch, "score")
+        curves, best = train(draft, run, batches, parameters, optimisation(config), job.losses, job.watch, "score", random_start=True)
         points = job.curve()
         balance = balanced(points)
         save_layout(draft.path, job, table, None if config.clip is None else portable(config.clip), balance)

@@ -110,7 +110,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
             epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
         )
         batches = partial(job.images.batches, config.batch_size, config.seed)
-        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score")
+        fresh = config.init == "scratch"
+        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score", random_start=fresh)
         before = curves[0]
         job.fit_untrained()
         save_model(draft.path, job.model, source["backbone"], source["clip"])

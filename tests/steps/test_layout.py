@@ -43,6 +43,19 @@ def test_what_is_written(trained):
     assert curves[-1]["rel"] < curves[1]["rel"], "it learns"
 
 
+def test_where_no_watched_relation_is_found_the_random_start_is_not_kept(world, tmp_path, monkeypatch):
+    """As on a set of a few pictures, whose watched part is too small to show anything."""
+    from spade.steps.layout_training import LayoutTraining
+
+    monkeypatch.setattr(LayoutTraining, "watch", lambda self: {"score": 0.0})
+    said = []
+    run = Run(Workspace(tmp_path / "w"))
+    monkeypatch.setattr(run.report, "say", said.append)
+    done = train_relations.run(RelationsConfig(data=world, epochs=2, **SMALL), run)
+    assert done.result["best_epoch"] == 2
+    assert "no epoch bettered the random start" in said[-1]
+
+
 def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(trained, world, tmp_path, monkeypatch):
     _, done = trained
     config = RelationsConfig(data=world, epochs=3, **SMALL)

@@ -276,7 +276,8 @@ def _graph(seen: Seen, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, A
     for number, item in enumerate(found):
         label = vocabulary.objects[item.category]
         box, area = segment_geometry(panoptic, number + 1)
-        segments.append(Segment(int(identities[number + 1]), label.name, item.category, label.is_thing, item.score, box, area))
+        identity = int(identities[number + 1])
+        segments.append(Segment(identity, label.name, item.category, label.is_thing, item.score, box, area, label.supercategory))
     relations = best_relations(segments, pairs, scores, vocabulary.predicates, top, min_score)
     height, width = panoptic.shape
     return SceneGraph(seen.name, width, height, tuple(segments), relations, vocabulary.names, vocabulary.predicates, ids, facts)

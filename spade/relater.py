@@ -20,7 +20,7 @@ from spade.naming import NameTable, Naming
 from spade.open_vocabulary import OpenClip
 from spade.relations.layout import Layout, LayoutModel, TextWords
 from spade.scene_graph import Prediction, SceneGraph, best_relations
-from spade.vocabulary import Label, Vocabulary, named_label
+from spade.vocabulary import Label, Vocabulary
 
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,)
 
@@ -55,8 +55,9 @@ class Relater:
     def predict(self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.0) -> Prediction:
         """The scene graph and the score vectors of all pairs that were looked at.
 
-        vocabulary: what is known of the segments' labels (synonyms, supercategories), and the predicates to choose from. The graph's
-        ``model["labels"]`` says what each label that the model does not know by name was taken for.
+        vocabulary: what is known of the segments' labels (synonyms, supercategories; this goes before what segments say of their own),
+        and the predicates to choose from. The segments keep the supercategories that were taken; the graph's ``model["labels"]`` says
+        what each label that the model does not know by name was taken for.
         Raises SpadeError for a predicate that the model was not trained on, unless it reads text.
         """
         predicates = self.vocabulary.predicates if vocabulary is None else vocabulary.predicates
@@ -67,7 +68,10 @@ class Relater:
         pairs, scores, unrelated = self.scores(labels, named, boxes, area, (segments.width, segments.height), predicates)
         relations = best_relations(segments.segments, pairs, scores, predicates, top, min_score)
         facts = self.facts | {"labels": self.taken_for(labels, named)}
-        return Prediction(replace(segments, relations=relations, predicates=predicates, model=facts), pairs, scores, unrelated)
+        known = tuple(replace(s, supercategory=label.supercategory) for s, label in zip(segments.segments, labels, strict=True))
+        return Prediction(
+            replace(segments, segments=known, relations=relations, predicates=predicates, model=facts), pairs, scores, unrelated
+        )
 
     def taken_for(self, labels: Sequence[Label], named: Sequence[Naming]) -> dict[str, str]:
         """What the labels that are not known by name stand for; a model that reads text knows every name."""
@@ -128,7 +132,7 @@ class Relater:
         return self._said[1]
 
     def _labels(self, segments: SceneGraph, vocabulary: Vocabulary | None) -> list[Label]:
-        """What is known of each segment's label: from the vocabulary, where it has it as a name or as a synonym."""
+        """What is known of each segment's label: from the vocabulary, where it has it as a name or as a synonym, and from the segment."""
         known: dict[str, Label] = {}
         objects = () if vocabulary is None else vocabulary.objects
         for label in objects:
@@ -137,8 +141,11 @@ class Relater:
             for synonym in label.synonyms:
                 others = (label.name, *(name for name in label.synonyms if name != synonym))
                 known.setdefault(synonym.casefold(), replace(label, name=synonym, synonyms=others))
-        own = [(segment.label.casefold(), replace(named_label(segment.label), is_thing=segment.is_thing)) for segment in segments.segments]
-        return [known.get(name, alone) for name, alone in own]
+        labels = []
+        for segment in segments.segments:
+            label = known.get(segment.label.casefold(), Label(segment.label, segment.is_thing))
+            labels.append(replace(label, supercategory=label.supercategory or segment.supercategory))
+        return labels
 
 
 def known_predicates(wanted: Sequence[str], learned: Sequence[str]) -> None:

@@ -18,7 +18,10 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Segment:
-    """One mask. ``id`` is its value in the panoptic map; ``bbox`` xyxy in image pixels, x2 and y2 exclusive."""
+    """One mask. ``id`` is its value in the panoptic map; ``bbox`` xyxy in image pixels, x2 and y2 exclusive.
+
+    ``supercategory`` of the label, where whoever found the segment has said one ("animal").
+    """
 
     id: int
     label: str
@@ -27,6 +30,12 @@ class Segment:
     score: float
     bbox: tuple[int, int, int, int]
     area: int
+    supercategory: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in a scene graph; the supercategory only where there is one."""
+        data = vars(self) | {"score": round(self.score, 6), "bbox": list(self.bbox)}
+        return {name: value for name, value in data.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,7 @@ class SceneGraph:
             "model": self.model,
             "vocabulary": {"objects": list(self.objects), "predicates": list(self.predicates)},
             "panoptic": panoptic_name,
-            "segments": [{**vars(s), "score": round(s.score, 6), "bbox": list(s.bbox)} for s in self.segments],
+            "segments": [segment.to_json() for segment in self.segments],
             "relations": [{**vars(r), "score": round(r.score, 6)} for r in self.relations],
         }
 
@@ -115,16 +124,19 @@ def read_scene_graph(path: Path) -> SceneGraph:
         segments = tuple(
             Segment(
                 int(s["id"]),
-                str(s["label"]),
+                _text(s["label"], "label"),
                 int(s["category_id"]),
                 bool(s["is_thing"]),
                 float(s["score"]),
                 _box(s["bbox"]),
                 int(s["area"]),
+                None if s.get("supercategory") is None else _text(s["supercategory"], "supercategory"),
             )
             for s in data["segments"]
         )
-        relations = tuple(Relation(int(r["subject"]), int(r["object"]), str(r["predicate"]), float(r["score"])) for r in data["relations"])
+        relations = tuple(
+            Relation(int(r["subject"]), int(r["object"]), _text(r["predicate"], "predicate"), float(r["score"])) for r in data["relations"]
+        )
         known = {segment.id for segment in segments}
         if len(known) != len(segments):
             raise ValueError("id, which two segments share")
@@ -132,14 +144,12 @@ def read_scene_graph(path: Path) -> SceneGraph:
             if not {relation.subject, relation.object} <= known:
                 raise SpadeError(f"{path}: a relation names segment {relation.subject} or {relation.object}, which is not in segments.")
         words = data["vocabulary"]
-        objects, predicates = tuple(map(str, words["objects"])), tuple(map(str, words["predicates"]))
-        ids = read_panoptic(inside(path.parent, str(data["panoptic"]), path))
+        objects, predicates = (tuple(_text(name, kind) for name in words[kind]) for kind in ("objects", "predicates"))
         size = (int(image["width"]), int(image["height"]))
-        if ids.shape != (size[1], size[0]):
-            raise SpadeError(f"{path}: the panoptic png is {ids.shape[1]} x {ids.shape[0]}, the graph says {size[0]} x {size[1]}.")
+        ids = read_panoptic(inside(path.parent, _text(data["panoptic"], "panoptic"), path), size)
         for segment in segments:
             _check(segment, size)
-        return SceneGraph(str(image["file_name"]), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
+        return SceneGraph(_text(image["file_name"], "file_name"), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
 
@@ -155,6 +165,12 @@ def _check(segment: Segment, size: tuple[int, int]) -> None:
         raise ValueError(f"bbox {list(segment.bbox)}")
     if not 0 <= segment.area <= size[0] * size[1]:
         raise ValueError(f"area {segment.area}")
+
+
+def _text(value: Any, field: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{field} {value!r}")
+    return value
 
 
 def _box(values: list[float]) -> tuple[int, int, int, int]:

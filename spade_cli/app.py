@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -16,6 +17,8 @@ from spade_cli.console import printable
 # Threads that wait sleep instead of spinning: no slower alone, much faster where other work shares the cores.
 # torch's OpenMP reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Pillow warns of pictures of 90 megapixels; what is too large is refused in a sentence of ours.
+warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
 
 
 class SpadeGroup(TyperGroup):

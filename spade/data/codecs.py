@@ -31,21 +31,24 @@ def ids_to_rgb(ids: np.ndarray) -> np.ndarray:
     return np.stack([wide & 255, (wide >> 8) & 255, (wide >> 16) & 255], axis=-1).astype(np.uint8)
 
 
-def read_panoptic(path: Path) -> np.ndarray:
-    """Read a panoptic png as (H, W) uint32 ids. Raises SpadeError naming the file."""
-    return planes_to_ids(read_planes(path))
+def read_panoptic(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
+    """Read a panoptic png as (H, W) uint32 ids; see ``read_planes``."""
+    return planes_to_ids(read_planes(path, size=size))
 
 
-def read_planes(path: Path, data: bytes | None = None) -> Planes:
+def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | None = None) -> Planes:
     """Read a panoptic png as its three planes (H, W) uint8: id = R + 256 G + 65536 B; from ``data`` if its bytes are at hand.
 
     Evaluation compares neighbouring pixels and needs few ids: putting together 300,000 of them costs a third of decoding.
-    Raises SpadeError naming the file.
+    Raises SpadeError naming the file; where it has not the ``size`` (width, height) that its picture has, before decoding it.
     """
     try:
         with Image.open(path if data is None else io.BytesIO(data)) as image:
             if image.mode not in ("RGB", "RGBA"):
                 raise SpadeError(f"{path}: a panoptic png holds ids in RGB, this one is {image.mode}; convert it with panopticapi's ids.")
+            if size is not None and image.size != size:
+                told = f"is {image.width} x {image.height}, its picture {size[0]} x {size[1]}"
+                raise SpadeError(f"{path}: this panoptic png {told}; give the picture its own png.")
             red, green, blue = (np.asarray(plane) for plane in image.split()[:3])
             return red, green, blue
     except FileNotFoundError:

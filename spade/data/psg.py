@@ -20,7 +20,7 @@ import msgspec
 
 from spade.errors import SpadeError
 from spade.files import canonical_hash, inside, sha256_file
-from spade.vocabulary import Vocabulary, all_different
+from spade.vocabulary import Vocabulary, all_different, psg_lists
 
 FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
@@ -172,12 +172,12 @@ def is_dataset(path: Path) -> bool:
 
 
 def load_psg(data: Path, images: Path | None = None) -> Dataset:
-    """Load a PSG data set from a folder or an annotation file; ``images`` is where the pictures lie elsewhere.
+    """Load a PSG data set from a folder, an annotation file or a single record; ``images`` is where the pictures lie elsewhere.
 
     A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
     """
     source = find_annotations(data)
-    document = _parse(source)
+    document = _whole(_parse(source))
     if "data" not in document and "annotations" in document and "images" in document:
         raise SpadeError(f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images instead.")
     lists = {}
@@ -266,6 +266,14 @@ def _parse(source: Path) -> dict[str, msgspec.Raw]:
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
+
+
+def _whole(document: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """A record that stands alone, as a file with the official class lists, which its numbers refer to; any other as it is."""
+    if not {"segments_info", "annotations", "pan_seg_file_name"} <= document.keys():
+        return document
+    lists = {key: psg_lists()[key] for key in ("thing_classes", "stuff_classes", "predicate_classes")}
+    return {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in ({"data": [document]} | lists).items()}
 
 
 def _value(source: Path, document: dict[str, msgspec.Raw], key: str) -> Any:

@@ -30,7 +30,6 @@ from spade.evaluation.predictions import (
     checked,
     checked_boxes,
     checked_count,
-    fits,
     known_images,
     same_names,
     told_of,
@@ -260,7 +259,8 @@ class Exchange:
         keys = layer << 24 | ids
         if len(np.unique(keys)) < len(keys):
             raise ImageError("segments_info: one id of one layer occurs twice")
-        maps = tuple(fits(read_planes(inside(self.path.parent, name, self.path)), record, "pan_seg_file_names", name) for name in names)
+        size = record.width, record.height
+        maps = tuple(read_planes(inside(self.path.parent, name, self.path), size=size) for name in names)
         return Layers(maps, layer, ids)
 
 

@@ -30,7 +30,6 @@ from spade.evaluation.predictions import (
     checked,
     checked_boxes,
     checked_count,
-    fits,
     known_images,
     shortened,
     told_of,
@@ -243,7 +242,7 @@ class Submission(Imported):
         layers = None
         if not self.predcls:
             name = self._png(found.pan_seg_file_name)
-            planes = fits(read_planes(Path(name), self.files.read(name)), record, "pan_seg_file_name", name)
+            planes = read_planes(Path(name), self.files.read(name), (record.width, record.height))
             ids = checked([s.id for s in found.segments_info], (1 << 24) - 1, "segments_info[{}].id", "ids", first=1) + 1
             if len(np.unique(ids)) < count:
                 raise ImageError("segments_info: one id occurs twice")

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from spade.data.codecs import Planes
 from spade.data.psg import Dataset, Record
 from spade.errors import SpadeError
 from spade.evaluation.masks import Layers
@@ -132,14 +131,6 @@ def as_annotated(record: Record, categories: np.ndarray) -> None:
             raise ImageError(
                 f"segments_info[{index}].category_id {category}: the annotation says {segment.category}; predcls takes segments as given"
             )
-
-
-def fits(planes: Planes, record: Record, field: str, name: str) -> Planes:
-    """A png that has the picture's size. Raises ImageError if it has not."""
-    height, width = planes[0].shape
-    if (height, width) != (record.height, record.width):
-        raise ImageError(f'{field}: "{name}" is {width} x {height}, the picture {record.width} x {record.height}')
-    return planes
 
 
 def known_images(path: Path, dataset: Dataset, names: Sequence[str], lenient: bool) -> list[str]:

@@ -17,24 +17,22 @@ from spade.files import inside, read_json
 from spade.scene_graph import SceneGraph, Segment, read_scene_graph, segment_geometry
 from spade.vocabulary import Label
 
-KINDS = "a scene graph (from spade predict), a PSG file or a COCO-panoptic file"
+KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO-panoptic file"
 
 
 class GivenSegments:
-    """The pictures of a segments file: scene graph json, PSG annotation (also .gz), or COCO-panoptic json with its pngs.
+    """The pictures of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic json with pngs.
 
-    ``labels`` are all that the file knows of. Raises SpadeError where the file is none of these.
+    Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of these.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = path = Path(path)
-        self.labels: tuple[Label, ...] = ()
+        self._labels: tuple[Label, ...] = ()
         self._graphs: dict[str, Any] = {}
         kind = _kind(path)
         if kind == "graph":
             graph = read_scene_graph(path)
-            labels = {segment.label: Label(segment.label, segment.is_thing) for segment in graph.segments}
-            self.labels = tuple(labels.values())
             self._graphs[Path(graph.file_name).name] = graph
             self._png_of_graph = inside(path.parent, str(read_json(path, "scene graph", "")["panoptic"]), path)
         elif kind == "psg":
@@ -49,10 +47,11 @@ class GivenSegments:
         if found is None:
             told = ", ".join(list(self._graphs)[:3]) or "none"
             raise SpadeError(f"{self.path}: has no segments of {picture.name}; its pictures are {told}{' ...' * (len(self._graphs) > 3)}.")
-        graph = found if isinstance(found, SceneGraph) else self._painted(picture.name, *found)
-        if (graph.width, graph.height) != size:
-            raise SpadeError(f"{self.path}: {picture.name} is {size[0]} x {size[1]}, its segments are {graph.width} x {graph.height}.")
-        return replace(graph, relations=(), file_name=picture.name)
+        if not isinstance(found, SceneGraph):
+            return self._painted(picture.name, size, *found)
+        if (found.width, found.height) != size:
+            raise SpadeError(f"{self.path}: {picture.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}.")
+        return _masks(replace(found, relations=(), file_name=picture.name))
 
     def png_of(self, picture: Path) -> Path | None:
         """The panoptic png that holds this picture's masks; nothing for a picture without segments here."""
@@ -61,7 +60,7 @@ class GivenSegments:
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
-        self.labels = dataset.vocabulary.objects
+        self._labels = dataset.vocabulary.objects
         known = set()
         for record in dataset.records:
             if record.file_name not in known:  # PSG has annotated a few pictures twice; the first counts
@@ -73,7 +72,7 @@ class GivenSegments:
         document = read_json(self.path, "COCO-panoptic file", f"name {KINDS}.")
         try:
             categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
-            self.labels = tuple(
+            self._labels = tuple(
                 Label(str(c["name"]), bool(c.get("isthing", 1)), (), str(c["supercategory"]) if c.get("supercategory") else None)
                 for c in document["categories"]
             )
@@ -101,17 +100,22 @@ class GivenSegments:
             raise SpadeError(f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215.")
         self._graphs[name] = (png, rows)
 
-    def _painted(self, name: str, png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
-        ids = read_panoptic(png)
-        segments = []
-        for identity, category in rows:
-            box, area = segment_geometry(ids, identity)
-            label = self.labels[category]
-            if area:  # an annotated segment without a pixel is none
-                segments.append(Segment(identity, label.name, category, label.is_thing, 1.0, box, area))
-        kept = np.where(np.isin(ids, [segment.id for segment in segments]), ids, 0).astype(np.uint32)
-        names = tuple(label.name for label in self.labels)
-        return SceneGraph(name, ids.shape[1], ids.shape[0], tuple(segments), (), names, (), kept)
+    def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
+        ids = read_panoptic(png, size)
+        own = [(identity, category, self._labels[category]) for identity, category in rows]
+        segments = (Segment(i, label.name, c, label.is_thing, 1.0, (0, 0, 0, 0), 0, label.supercategory) for i, c, label in own)
+        return _masks(SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids))
+
+
+def _masks(graph: SceneGraph) -> SceneGraph:
+    """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no segment."""
+    segments = []
+    for segment in graph.segments:
+        box, area = segment_geometry(graph.panoptic, segment.id)
+        if area:
+            segments.append(replace(segment, bbox=box, area=area))
+    kept = np.isin(graph.panoptic, np.array([segment.id for segment in segments], np.uint32))
+    return replace(graph, segments=tuple(segments), panoptic=np.where(kept, graph.panoptic, 0).astype(np.uint32))
 
 
 def _kind(path: Path) -> str:
@@ -126,7 +130,7 @@ def _kind(path: Path) -> str:
         raise SpadeError(f"{path}: is no json object; name {KINDS}.") from None
     if {"image", "segments"} <= keys:
         return "graph"
-    if "data" in keys:
+    if "data" in keys or {"segments_info", "pan_seg_file_name"} <= keys:
         return "psg"
     if {"images", "annotations", "categories"} <= keys:
         return "coco"

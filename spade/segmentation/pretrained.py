@@ -42,6 +42,9 @@ def resolve_segmenter(source: str) -> Path:
         kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
         if kind not in KINDS:
             raise SpadeError(f"{folder}: is a model of type {kind!r}; --segmenter takes {', '.join(KINDS)}, whose outputs are known.")
+        if isinstance(facts, dict) and facts.get("backbone") is not None and not facts.get("backbone_config"):
+            told = f"names its backbone ({str(facts['backbone'])[:60]}) without a backbone_config, which would be looked up on a hub"
+            raise SpadeError(f"{folder / name}: {told}; choose another --segmenter.")
     if not list(folder.glob("*.safetensors")):
         raise SpadeError(f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter.")
     return folder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -31,7 +30,8 @@ def sized_picture(dataset: Dataset, record: Record) -> Image.Image:
     """A record's picture. Raises SpadeError if it cannot be read or has another size than annotated."""
     path = dataset.image_path(record)
     picture = read_image(path)
-    _fits(path, picture.size, record)
+    if picture.size != (record.width, record.height):
+        raise SpadeError(f"{path}: is {picture.width} x {picture.height}, the annotation says {record.width} x {record.height}.")
     return picture
 
 
@@ -43,9 +43,7 @@ def true_map(dataset: Dataset, record: Record) -> np.ndarray:
 def true_planes(dataset: Dataset, record: Record) -> Planes:
     """The same as the png's three planes."""
     path = dataset.panoptic_path(record)
-    planes = read_planes(path)
-    _fits(path, (planes[0].shape[1], planes[0].shape[0]), record)
-    return planes
+    return read_planes(path, size=(record.width, record.height))
 
 
 def true_numbers(dataset: Dataset, record: Record) -> np.ndarray:
@@ -55,8 +53,3 @@ def true_numbers(dataset: Dataset, record: Record) -> np.ndarray:
     for number, segment in enumerate(record.segments, 1):
         numbers[ids == segment.id] = number
     return numbers
-
-
-def _fits(path: Path, size: tuple[int, int], record: Record) -> None:
-    if size != (record.width, record.height):
-        raise SpadeError(f"{path}: is {size[0]} x {size[1]}, the annotation says {record.width} x {record.height}.")

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from spade.config import PredictConfig
 from spade.data.codecs import write_panoptic
@@ -16,14 +17,14 @@ from spade.device import pick_device, pick_dtype
 from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
 from spade.export.figure import figure_png
-from spade.files import canonical_hash, sha256_file, write_bytes, write_json
+from spade.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
 from spade.steps.common import Run, StepResult, already_there, just_made, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture
 from spade.steps.ways import Way, choose_way
 from spade.workspace import Draft, keyed
 
-STEP, VERSION = "predict", 2
+STEP, VERSION = "predict", 3
 
 
 def run(config: PredictConfig, run: Run) -> StepResult:
@@ -40,28 +41,31 @@ def run(config: PredictConfig, run: Run) -> StepResult:
         done = already_there(draft, config.strict)
     else:
         try:
-            pictures, problems = _predict(config, draft, way, paths, dataset, run)
-            result = {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "model": str(way.model)}
+            result = _predict(config, draft, way, paths, dataset, run) | {"model": str(way.model)}
             result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
             done = just_made(draft.finish(result))
         finally:
             draft.release()
     if config.output is not None:
         _copy(draft.path, config.output)
+    for label, taken in done.result["labels"].items():
+        run.report.say(f'label "{label}": not known by name, stands for {taken}')
     if way.note:
         run.report.say(way.note)
     return done
 
 
-def _predict(
-    config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path], dataset: Dataset | None, run: Run
-) -> tuple[list[str], list[str]]:
-    """Write each picture's files, unless a killed run wrote them; the names of the pictures, and what was wrong with others."""
+def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path], dataset: Dataset | None, run: Run) -> dict[str, Any]:
+    """Write each picture's files, unless a killed run wrote them.
+
+    Says which graphs there are, what was wrong with other pictures, and what labels stand for that the model does not know by name.
+    """
     by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
     answer, facts = way.start()
     exchange = None if dataset is None else ExchangeWriter(draft, dataset, facts)
     pictures: list[str] = []
     problems: list[str] = []
+    labels: dict[str, str] = {}
     for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
         try:
             picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
@@ -73,8 +77,11 @@ def _predict(
             draft.begin()
         pictures.append(name)
         if prediction is None:
+            written = read_json(draft.file(f"{name}.json"), "scene graph", "run it again with --force.")
+            labels |= written["model"].get("labels", {})
             continue
         graph = replace(prediction.graph, file_name=path.name)
+        labels |= graph.model.get("labels", {})
         write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
         write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
         if exchange is not None:
@@ -85,7 +92,7 @@ def _predict(
     tell_skipped(problems, "pictures", run.report, config.strict)
     if exchange is not None:
         exchange.finish()
-    return pictures, problems
+    return {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "labels": labels}
 
 
 def _finished(draft: Draft, name: str, exchange: ExchangeWriter | None) -> bool:

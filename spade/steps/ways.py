@@ -61,21 +61,13 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
         words = _vocabulary(config, own.vocabulary)
         if own.clip is None:
             known_predicates(words.predicates, own.vocabulary.predicates)
-        prints, segments, labels = _segments(config, paths, words.objects)
-        # The user's word on a label goes before that of the file; both before the model's list.
-        said = replace(words, objects=_joined(words.objects if config.vocab is not None else (), labels))
-        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, said, segments(), run))
+        prints, segments = _segments(config, paths, words.objects)
+        # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one name.
+        said = words if config.vocab is not None else replace(words, objects=())
+        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, said, segments()))
     words = _vocabulary(config, describe(folder).vocabulary)
-    prints, segments, _ = _segments(config, paths, words.objects)
+    prints, segments = _segments(config, paths, words.objects)
     return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))
-
-
-def _joined(users: Sequence[Label], files: Sequence[Label]) -> tuple[Label, ...]:
-    """The user's labels, with the supercategories that the file gives where the user's say none, and the file's others."""
-    given = {label.name.casefold(): label.supercategory for label in files}
-    names = {name.casefold() for label in users for name in (label.name, *label.synonyms)}
-    told = (replace(own, supercategory=own.supercategory or given.get(own.name.casefold())) for own in users)
-    return (*told, *(label for label in files if label.name.casefold() not in names))
 
 
 def refuse_the_others(nodes: str, balance: float | None, fusion: float | None) -> None:
@@ -112,31 +104,19 @@ def _looking(config: PredictConfig, folder: Path, words: Vocabulary, segments: S
     return answer, model.facts
 
 
-def _relating(config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments, run: Run) -> tuple[Answer, dict[str, Any]]:
-    """A model of labels and boxes; says once what each label that it does not know stands for."""
+def _relating(config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments) -> tuple[Answer, dict[str, Any]]:
+    """A model of labels and boxes."""
     relater = load_relater(folder, config.device, config.balance)
-    told: set[str] = set()
-
-    def answer(path: Path, picture: Image.Image) -> Prediction:
-        found = relater.predict(segments(path, picture), words, config.top, config.min_score)
-        for label, taken in found.graph.model["labels"].items():
-            if label not in told:
-                run.report.say(f'label "{label}": not known by name, stands for {taken}')
-        told.update(found.graph.model["labels"])
-        return found
-
-    return answer, relater.facts
+    return lambda path, picture: relater.predict(segments(path, picture), words, config.top, config.min_score), relater.facts
 
 
-def _segments(
-    config: PredictConfig, paths: Sequence[Path], known: Sequence[Label]
-) -> tuple[dict[str, str], Callable[[], Segments], Sequence[Label]]:
-    """What the segments depend on, a function that opens their source, and what that says of labels."""
+def _segments(config: PredictConfig, paths: Sequence[Path], known: Sequence[Label]) -> tuple[dict[str, str], Callable[[], Segments]]:
+    """What the segments depend on, and a function that opens their source."""
     if config.segments is not None:
         given = GivenSegments(config.segments)
         pngs = [png for path in paths if (png := given.png_of(path)) is not None and png.is_file()]
         print_ = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
-        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size), given.labels
+        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size)
     assert config.segmenter is not None
     source = config.segmenter
 
@@ -144,7 +124,7 @@ def _segments(
         segmenter = PretrainedSegmenter(source, pick_device(config.device), known)
         return lambda path, picture: segmenter(picture, path.name)
 
-    return {"segmenter": fingerprint(resolve_segmenter(source))}, start, ()
+    return {"segmenter": fingerprint(resolve_segmenter(source))}, start
 
 
 def _prints(folder: Path, words: Vocabulary) -> dict[str, str]:

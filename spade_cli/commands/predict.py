@@ -28,7 +28,8 @@ def predict(
         Path | None, typer.Option(help="Model folder or workspace (default: the newest trained one, else the packaged).")
     ] = None,
     segments: Annotated[
-        Path | None, typer.Option(help="Masks and labels that are given: scene graph json, PSG or COCO-panoptic file. Relations are added.")
+        Path | None,
+        typer.Option(help="Masks and labels that are given: scene graph, PSG or COCO-panoptic json. Relations are added."),
     ] = None,
     segmenter: Annotated[
         str | None,

@@ -105,7 +105,7 @@ def test_the_schema_refuses_what_the_reader_refuses():
         ({"pan_seg_file_names": ["/etc/passwd"]}, "leaves its folder"),
         ({"pan_seg_file_names": ["none.png"]}, "image 1: pan_seg_file_names: .*none.png: no such panoptic png"),
         ({"pan_seg_file_names": ["p.jsonl"]}, "image 1: pan_seg_file_names: .*cannot be decoded"),
-        ({"pan_seg_file_names": ["small.png"]}, 'image 1: pan_seg_file_names: "small.png" is 2 x 2, the picture 8 x 4'),
+        ({"pan_seg_file_names": ["small.png"]}, "image 1: pan_seg_file_names: .*small.png: this panoptic png is 2 x 2, its picture 8 x 4"),
         ({"height": 5}, "image 1: height is 5, that of the picture 4"),
         (
             {"segments_info": [{"id": 1, "category_id": 2}]},

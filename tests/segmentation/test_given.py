@@ -60,14 +60,43 @@ def test_coco_panoptic_with_its_pngs_in_the_usual_places(tmp_path, place):
     write_panoptic(tmp_path / place / "a.png", IDS)
     given = GivenSegments(path)
     found = given.of(tmp_path / "a.jpg", (8, 6))
-    assert [(s.label, s.category_id, s.is_thing, s.bbox, s.area) for s in found.segments] == [
-        ("sky-other-merged", 1, False, (0, 0, 8, 3), 24),
-        ("dog", 0, True, (0, 3, 4, 6), 12),
+    assert [(s.label, s.category_id, s.is_thing, s.bbox, s.area, s.supercategory) for s in found.segments] == [
+        ("sky-other-merged", 1, False, (0, 0, 8, 3), 24, "sky"),
+        ("dog", 0, True, (0, 3, 4, 6), 12, "animal"),
     ]
-    assert given.labels[0].supercategory == "animal"
     assert given.png_of(tmp_path / "a.jpg") == (tmp_path / place / "a.png").resolve() or given.png_of(tmp_path / "a.jpg").samefile(
         tmp_path / place / "a.png"
     )
+
+
+def test_boxes_and_areas_are_those_of_the_masks(tmp_path):
+    """Whatever a scene graph says: somebody may have repainted its png."""
+    ids = IDS.copy()
+    ids[0], ids[ids == 9] = 5, 0  # the sky is lower, the dog is gone, and there is something that no segment tells of
+    write_panoptic(tmp_path / "a.png", ids)
+    write_json(tmp_path / "a.json", graph().to_json("a.png"))
+    found = GivenSegments(tmp_path / "a.json").of("a.jpg", (8, 6))
+    assert [(s.label, s.bbox, s.area) for s in found.segments] == [("sky", (0, 1, 8, 3), 16)]
+    assert np.array_equal(found.panoptic, np.where(ids == 70_000, ids, 0))
+
+
+def test_a_record_that_stands_alone_has_the_official_names(shared, tmp_path):
+    folder = shared / "data" / "psg_mini"
+    record = json.loads((folder / "psg.json").read_text())["data"][0]
+    alone = tmp_path / "record.json"
+    alone.write_text(json.dumps(record))
+    (tmp_path / record["pan_seg_file_name"]).parent.mkdir(parents=True)
+    shutil.copy(folder / record["pan_seg_file_name"], tmp_path / record["pan_seg_file_name"])
+    name, size = record["file_name"], (record["width"], record["height"])
+    assert GivenSegments(alone).of(name, size).segments == GivenSegments(folder / "psg.json").of(name, size).segments
+
+
+def test_a_png_of_another_size_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
+    path = coco(tmp_path)
+    write_panoptic(tmp_path / "a.png", np.zeros((60, 80), np.uint32))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
+    with pytest.raises(SpadeError, match="this panoptic png is 80 x 60, its picture 8 x 6"):
+        GivenSegments(path).of("a.jpg", (8, 6))
 
 
 def test_a_repainted_map_is_another_source(tmp_path):
@@ -137,7 +166,7 @@ def test_refusals(tmp_path):
     with pytest.raises(SpadeError, match="no such panoptic png"):
         given.of(tmp_path / "a.jpg", (8, 6))
     write_panoptic(tmp_path / "a.png", IDS)
-    with pytest.raises(SpadeError, match="is 9 x 6, its segments are 8 x 6"):
+    with pytest.raises(SpadeError, match=r"a\.png: this panoptic png is 8 x 6, its picture 9 x 6"):
         GivenSegments(path).of(tmp_path / "a.jpg", (9, 6))
     for content, told in (
         ("rubbish", "is no json object"),

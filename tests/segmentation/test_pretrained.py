@@ -159,6 +159,15 @@ def test_an_unsure_model_finds_nothing(segmenter, monkeypatch):
     assert not graph.panoptic.any()
 
 
+def test_a_backbone_that_only_a_hub_could_describe_is_refused(tmp_path, monkeypatch):
+    path = mask2former(tmp_path) / "config.json"
+    facts = json.loads(path.read_text("utf-8")) | {"backbone": "microsoft/resnet-50", "backbone_config": None}
+    path.write_text(json.dumps(facts), "utf-8")
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
+    with pytest.raises(SpadeError, match=r"config\.json: names its backbone \(microsoft/resnet-50\) without a backbone_config"):
+        PretrainedSegmenter(str(tmp_path), CPU)
+
+
 def test_refusals_name_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(SpadeError, match=re.escape("hf download facebook/mask2former-swin-tiny-coco-panoptic")):

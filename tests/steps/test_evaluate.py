@@ -218,7 +218,7 @@ def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
     assert result["images"] == 1
     text = " ".join(result["skipped_pictures"])
     assert "panoptic/000004.png: this panoptic png cannot be decoded" in text
-    assert "panoptic/000009.png: is 64 x 64, the annotation says 128 x 128" in text
+    assert "panoptic/000009.png: this panoptic png is 64 x 64, its picture 128 x 128" in text
     assert "images/000014.png: is 64 x 64, the annotation says 128 x 128" in text
     with pytest.raises(SpadeError, match="--strict"):
         evaluate.run(EvalConfig(data=data, strict=True), Run(Workspace(tmp_path / "w")))

@@ -12,6 +12,7 @@ import spade
 from spade.config import EvalConfig, PredictConfig, RelationsConfig
 from spade.errors import SpadeError
 from spade.scene_graph import read_scene_graph
+from spade.segmentation.given import GivenSegments
 from spade.steps import evaluate, predict, train_relations
 from spade.steps.common import Run
 from spade.workspace import Workspace
@@ -114,7 +115,7 @@ def test_segments_of_one_prediction_are_taken_by_the_next_and_by_a_model_that_lo
     assert (after.panoptic == before.panoptic).all()
 
 
-def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path):
+def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path, monkeypatch):
     """Through the packaged model: a label it does not know stands for the file's supercategory, with and without the user's line."""
     Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
     ids = np.zeros((30, 40, 3), np.uint8)
@@ -134,8 +135,19 @@ def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path):
     run = Run(Workspace(tmp_path / "w"))
     for vocab in (None, tmp_path / "v.txt"):
         config = PredictConfig(images=(str(tmp_path / "a.png"),), segments=tmp_path / "pan.json", vocab=vocab)
-        graph = read_scene_graph(predict.run(config, run).path / "a.json")
-        assert graph.model["labels"] == {"corgi": 'its supercategory "animal"'}
+        done = predict.run(config, run)
+        graph = read_scene_graph(done.path / "a.json")
+        assert graph.model["labels"] == done.result["labels"] == {"corgi": 'its supercategory "animal"'}
+        said = []
+        monkeypatch.setattr(run.report, "say", said.append)
+        assert predict.run(config, run).cached
+        assert said[-1] == 'label "corgi": not known by name, stands for its supercategory "animal"', "also where nothing is done anew"
+        # A prediction's own segments keep what is known of their labels.
+        again = predict.run(PredictConfig(images=(str(tmp_path / "a.png"),), segments=done.path / "a.json"), run)
+        assert read_scene_graph(again.path / "a.json").to_json("a.png") == graph.to_json("a.png")
+    # From Python, too.
+    given = GivenSegments(tmp_path / "pan.json").of("a.png", (40, 30))
+    assert spade.load_relater()(given).model["labels"] == graph.model["labels"]
 
 
 def test_predict_with_a_segmenter(trained, world, tmp_path):

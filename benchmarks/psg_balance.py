@@ -1,0 +1,47 @@
+"""The packaged relations on watched training records: recall against mean recall, by how much of the prior is taken off.
+
+Also writes docs/images/psg_balance.png. The packaged balance is the point at which R@20 + mR@20 is highest.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from common import Results, arguments
+from psg_annotations import FULL, PSG, data
+
+from spade.errors import SpadeError
+from spade.export.plots import balance_png
+from spade.files import sha256_file, write_bytes
+from spade.loading import LAYOUT_WEIGHTS, load_relater, packaged
+from spade.steps.layout_training import LayoutTraining
+
+OUT = Path(__file__).parents[1] / "docs" / "images" / "psg_balance.png"
+
+
+def main() -> None:
+    """One answer to the watched records, a row a balance."""
+    options = arguments(__doc__ or "")
+    if not PSG.is_file():
+        raise SystemExit(f"{PSG}: the records are not there; SPADE_SHARED names the folder that holds data/psg_train_subset")
+    torch.set_num_threads(1)
+    dataset, training, _ = data(options.quick)
+    relater = load_relater(device="cpu")
+    job = LayoutTraining(relater.model, relater.table, dataset, training, FULL)
+    results = Results("psg_balance", options, [0], sha256_file(packaged("layout") / LAYOUT_WEIGHTS)[:16])
+    if not results.data["rows"]:
+        curve = job.curve()
+        for row in curve:
+            figures = {name: round(100 * value, 2) for name, value in row.items() if name != "balance"}
+            results.add({"balance": row["balance"], "records": len(job.watched)}, figures)
+        if not options.quick:
+            write_bytes(OUT, balance_png(curve, relater.balance))
+    results.show(options)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except SpadeError as error:
+        raise SystemExit(str(error)) from None

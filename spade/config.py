@@ -99,6 +99,9 @@ class MapsConfig:
     dtype: str = "auto"
 
 
+_PIXELS = ("places", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion", "fine", "name_attention")
+
+
 @dataclass(frozen=True)
 class RelationsConfig:
     """``spade train-relations``. 0 means: the backbone's preset."""
@@ -124,6 +127,9 @@ class RelationsConfig:
     dropout: float | None = None  # nothing: 0.3 with nodes from layout, 0.1 elsewhere
     look: bool = True  # pairs attend to the picture, or to all segments
     places: bool | None = None  # and know where in the picture they look; nothing: fresh heads do
+    pairs: int = 0  # that are decoded of a picture at most; 0: 100, or all of layout
+    fine: bool = True  # masks are found on the autoencoder's finer blocks, too
+    name_attention: bool = True  # the UNet's attention to a name adds to its score
     withheld: float = 0.2  # share of the labels that a model of layout does not get to see
     void: str = "segments"  # or ignored
     masks: str = "both"  # of segments whose relations are learned: annotated, or in every second picture those that were found
@@ -168,7 +174,7 @@ class RelationsConfig:
                 raise SpadeError(f"--{name} {getattr(self, name)}: use a number from 0 to 1.")
         _fusion(self.fusion)
         _at_least_one("--accumulate", self.accumulate)
-        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, width=self.width)
+        _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, width=self.width, pairs=self.pairs)
         for option, value, most in (("--layers", self.layers, 64), ("--octaves", self.octaves, 16)):
             if value is not None and not 0 <= value <= most:
                 raise SpadeError(f"{option} {value}: use a number from 0 to {most}.")
@@ -179,11 +185,14 @@ class RelationsConfig:
         if self.width % 32:
             raise SpadeError(f"--width {self.width}: use a multiple of 32.")
         if self.nodes == "layout":
-            for name in ("places", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion"):
-                if getattr(self, name) != _default(RelationsConfig, name):
-                    raise SpadeError(f"--{name.replace('_', '-')}: needs pixels, and --nodes layout has none; leave one of the two out.")
+            for name in _PIXELS:
+                if (value := getattr(self, name)) != _default(RelationsConfig, name):
+                    option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
+                    raise SpadeError(f"{option}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:
             raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
+        if self.masks_from is not None and not (self.fine and self.name_attention):
+            raise SpadeError("--masks-from: takes a mask generator as it is; leave --no-fine and --no-name-attention out.")
         if self.attention == "literal" and self.edges:
             raise SpadeError("--edges: only --attention values weighs pairs' geometry; leave one of the two out.")
         if (self.nodes == "diffusion" or self.clip is not None) and self.withheld != _default(RelationsConfig, "withheld"):

@@ -20,6 +20,7 @@ from spade.relations.transformer import PARTS, RelationGraphTransformer
 from spade.segmentation.proposer import Proposer, ProposerConfig, looked_for
 
 OCTAVES = 5  # wavelengths from two pictures down to an eighth of one
+PAIRS = 100  # that are decoded of a picture
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RelationConfig:
     unions: bool = False  # pairs see the box around both, SPADE++'s union region
     maps: bool = False  # the UNet's attention to a predicate adds to its score
     contrast: float = 0.0  # what is taken off a predicate's score for its likest others', SPADE++'s decision contrast
-    pairs: int = 100  # that go to the relation decoder at test time
+    pairs: int = PAIRS  # that go to the relation decoder at test time
 
     @classmethod
     def from_json(cls, data: dict) -> RelationConfig:

@@ -17,7 +17,7 @@ from spade.segmentation.mask_generator import MaskGenerator, Proposals, decoder_
 class ProposerConfig:
     """Everything that is needed to build it again."""
 
-    strides: tuple[int, ...]  # of the features, fine to coarse, in pixels
+    strides: tuple[int, ...]  # of the features, fine to coarse, in pixels; finer ones that are offered are left out
     channels: tuple[int, ...]
     clip_dim: int
     classes: int  # of the training vocabulary; only the loss needs it
@@ -46,7 +46,7 @@ class Proposer(nn.Module):
 
         features fine to coarse, each (B, C_i, H_i, W_i); attention (B, C or more, h, w), the same names first.
         """
-        proposals = self.mask_generator(features)
+        proposals = self.mask_generator(features[-len(self.config.strides) :])
         classes = [self.classifier(queries, objects) for queries in proposals.queries]
         if self.trust is not None and attention is not None:
             own = attention[:, : len(objects)]

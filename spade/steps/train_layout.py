@@ -132,7 +132,7 @@ def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> Layout
         gate=config.gate,
         contrast=config.contrast,
         look=config.look,
-        pairs=PAIRS,
+        pairs=config.pairs or PAIRS,
     )
     return LayoutModel(RelationHeads(heads), words)
 

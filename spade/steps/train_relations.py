@@ -12,7 +12,7 @@ import torch
 from spade.config import RelationsConfig
 from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
-from spade.diffusion.features import feature_channels, feature_strides
+from spade.diffusion.features import COARSE, feature_channels, feature_strides
 from spade.diffusion.student import Student, load_student
 from spade.distributed import refuse_several
 from spade.errors import SpadeError
@@ -21,7 +21,7 @@ from spade.files import read_json, sha256_file, write_bytes, write_json, write_j
 from spade.loading import MODEL_FORMAT, find_model, load_heads
 from spade.model import Model
 from spade.open_vocabulary import load_clip
-from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig
+from spade.relations.model import OCTAVES, PAIRS, Heads, HeadsConfig, RelationConfig
 from spade.relations.pairs import DETAILED
 from spade.segmentation.proposer import Proposer, ProposerConfig
 from spade.steps import train_layout
@@ -150,15 +150,17 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
     backbone = student.backbone
     tiny = backbone.image_size <= 128
     width = config.width or (proposer.config.width if proposer else 64 if tiny else 256)
+    levels = 0 if config.fine else -COARSE
     built = HeadsConfig(
         ProposerConfig(
-            strides=feature_strides(backbone),
-            channels=feature_channels(backbone),
+            strides=feature_strides(backbone)[levels:],
+            channels=feature_channels(backbone)[levels:],
             clip_dim=student.clip.dim,
             classes=len(vocabulary.objects),
             width=width,
             queries=24 if tiny else 100,
             layers=3 if tiny else 9,
+            attention=config.name_attention,
         ),
         RelationConfig(
             clip_dim=student.clip.dim,
@@ -166,6 +168,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             layers=(3 if tiny else 8) if config.layers is None else config.layers,
             facts=DETAILED,
             dropout=config.dropout or 0.0,
+            pairs=config.pairs or PAIRS,
             **({"places": True, "octaves": OCTAVES} | {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}),
         ),
         untrained=student.clip.sees_regions,
@@ -180,7 +183,14 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             raise SpadeError(
                 f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."
             )
-    relations = packaged.relations if config.dropout is None else replace(packaged.relations, dropout=config.dropout)
+    for option, same in (
+        ("--no-fine", packaged.proposer.strides == built.proposer.strides),
+        ("--no-name-attention", packaged.proposer.attention == built.proposer.attention),
+    ):
+        if not same:
+            raise SpadeError(f"{option}: the packaged heads, from which training starts here, are others; add --init scratch.")
+    own = packaged.relations
+    relations = replace(own, dropout=own.dropout if config.dropout is None else config.dropout, pairs=config.pairs or own.pairs)
     heads = Heads(replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes), relations=relations))
     load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
     run.report.say("starting from the packaged heads (--init scratch for fresh ones)")

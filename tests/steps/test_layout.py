@@ -188,6 +188,7 @@ def test_refusals(trained, world, tmp_path):
     run, done = trained
     for options, told in (
         ({"unions": True}, "--unions: needs pixels"),
+        ({"fine": False}, "--no-fine: needs pixels"),
         ({"maps": True}, "--maps: needs pixels"),
         ({"masks_from": tmp_path}, "--masks-from: needs pixels"),
         ({"mode": "predcls"}, "--mode: needs pixels"),

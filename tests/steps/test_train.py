@@ -82,19 +82,29 @@ def given_segments(world, name):
     return true_numbers(dataset, record), [segment.category for segment in record.segments]
 
 
-def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path):
+def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
     own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "look": False}
-    own |= {"layers": 1, "width": 32, "octaves": 0}
-    config = RelationsConfig(epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, **own)
+    own |= {"layers": 1, "width": 32, "octaves": 0, "pairs": 3}
+    config = RelationsConfig(
+        epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, fine=False, name_attention=False, **own
+    )
     result = train_relations.run(config, run)
     assert (result.path / "curves.png").read_bytes().startswith(b"\x89PNG")
     facts = json.loads((result.path / "model.json").read_text())["heads"]["relations"]
     assert {name: tuple(facts[name]) if name == "context" else facts[name] for name in own} == own
     loaded = spade.load(result.path)
     assert loaded.heads.relations.config.neighbours == "soft"
+    assert (loaded.heads.proposer.config.strides, loaded.heads.proposer.trust) == ((8, 16, 32), None), "the UNet's alone"
+    assert len(loaded.predict(next((world / "images").iterdir())).pairs) <= 3
+    for option in ({"fine": False}, {"name_attention": False}):
+        told = next(iter(option)).replace("_", "-")
+        with pytest.raises(SpadeError, match=f"^--no-{told}: the packaged heads"):
+            train_relations.run(RelationsConfig(epochs=1, **option), run)
+        with pytest.raises(SpadeError, match=r"^--masks-from: takes a mask generator as it is"):
+            RelationsConfig(masks_from=result.path, **option)
     with pytest.raises(
         SpadeError, match=r"^--neighbours soft: the packaged heads, from which training starts here, are others; add --init scratch"
     ):
@@ -110,13 +120,14 @@ def test_options_of_the_relation_part_are_kept_with_the_model(pipeline, tmp_path
     assert spade.load(train_relations.run(RelationsConfig(**frozen), run).path).heads.relations.config.width == 32
 
 
-def test_dropout_may_be_changed_where_training_starts_from_the_packaged_heads(pipeline, tmp_path):
+def test_dropout_and_pairs_may_be_changed_where_training_starts_from_the_packaged_heads(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    done = train_relations.run(RelationsConfig(epochs=1, dropout=0.4), run)
+    done = train_relations.run(RelationsConfig(epochs=1, dropout=0.4, pairs=7), run)
     assert done.result["init"] == "embedded"
-    assert spade.load(done.path).heads.relations.config.dropout == 0.4
+    made = spade.load(done.path).heads.relations.config
+    assert (made.dropout, made.pairs) == (0.4, 7)
 
 
 def test_a_killed_training_on_a_frozen_mask_generator_ends_in_the_same_bytes(pipeline, tmp_path, monkeypatch):

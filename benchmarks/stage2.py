@@ -106,7 +106,6 @@ ROWS = (
     Relations("attention to predicates", options=(("maps", True),), seeds=(0,)),
     Relations("decision contrast 0.3", options=(("contrast", 0.3),), seeds=(0,)),
     Relations("logits adjusted by 0.5", imbalance="adjust", seeds=(0,)),
-    Relations("re-weighted by 0.5", imbalance="reweight", seeds=(0,)),
 )
 CALIBRATIONS: tuple[tuple[str, Variant | None], ...] = (
     ("raw UNet", None),
@@ -149,7 +148,7 @@ def main() -> None:
             jobs += [(_counted, (place, name, setting)) for name in counted]
             own = [row for row in asked if row.setting == setting and not _has(results, row.model, setting, "predcls")]
             # What the full model is compared with comes first; rows of one encoder follow each other: a process keeps its segments.
-            jobs += [(_learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: (row.model not in COMPARED, row.encoder))]
+            jobs += [(learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: (row.model not in COMPARED, row.encoder))]
             encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in counted}
         for setting in ("ovr", "ovdr"):
             for name, variant in calibrations:
@@ -177,7 +176,7 @@ def _has(results: Results, model: str, setting: str, mode: str) -> bool:
 Rows = list[tuple[dict[str, Any], dict[str, Any]]]
 
 
-def _learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
+def learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
     """Train a row's heads for each seed; figures of the held-out scenes in both modes, and with OpenCLIP's view where asked for."""
     place, row, seeds = job
     heads = [_trained(place, row, seed) for seed in seeds]

@@ -18,7 +18,7 @@ from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.images import to_array
 from spade.data.psg import Dataset, load_psg
 from spade.diffusion.backbone import TINY, load_backbone
-from spade.diffusion.features import feature_channels, feature_strides
+from spade.diffusion.features import COARSE, feature_channels, feature_strides
 from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
 from spade.files import canonical_hash, write_bytes
 from spade.open_vocabulary import load_clip
@@ -36,6 +36,7 @@ from spade.workspace import Workspace
 
 WORLD_SEED, WATCH_AT, WIDTH = 5_000, 10, 64  # stage 1's scenes, annotated for each setting
 ENCODERS = ("calibrated", "raw", "plain")
+WITHOUT = ("unscored", "coarse")  # a calibrated generator without the attention score of names, or the autoencoder's finer blocks
 GENERATORS = tuple((encoder, setting) for setting in ("closed", "ovdr") for encoder in ENCODERS)
 BATCH = 8
 
@@ -167,12 +168,12 @@ def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
 
 def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: frozenset[str] = frozenset()) -> RelationTraining:
     """A training on one encoder's features; its mask generator is loaded where it is to be frozen. hidden: predicates it is not shown."""
-    base = raw_student() if encoder != "calibrated" else student(place, Variant())
+    base = student(place, Variant()) if encoder in ("calibrated", *WITHOUT) else raw_student()
     seer = PixelStudent(base.backbone, base.clip, None, base.kind) if encoder == "plain" else base
     dataset = replace(place.dataset(setting).for_training(), novel_predicates=hidden).for_training()
-    config = ProposerConfig(
-        feature_strides(base.backbone), feature_channels(base.backbone), base.clip.dim, len(dataset.classes), attention=encoder != "plain"
-    )
+    levels = -COARSE if encoder == "coarse" else 0
+    strides, channels = feature_strides(base.backbone)[levels:], feature_channels(base.backbone)[levels:]
+    config = ProposerConfig(strides, channels, base.clip.dim, len(dataset.classes), attention=encoder not in ("plain", "unscored"))
     torch.manual_seed(0)
     heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True), untrained=frozen))
     if encoder == "plain":

@@ -209,6 +209,19 @@ def additions() -> str:
     return table(head, body) + _note(data)
 
 
+def again() -> str:
+    """Some of them with three seeds, on one generator of their own."""
+    data = results("stage2_additions")
+    body = []
+    for model in dict.fromkeys(row["setting"]["model"] for row in data["rows"]):
+        found, given = (_metrics(data, model, mode, "closed") for mode in MODES)
+        figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [given.get(name) for name in ("R@10", "R@20", "mR@20")]
+        seeds = str((found.get("R@20") or {"n": 0})["n"])
+        body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
+    head = ["", "seeds", "PQ", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
+    return table(head, body) + _note(data)
+
+
 def _metrics(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:
     """A row's figures; none where it was not measured."""
     wanted = {"model": model, "mode": mode, "setting": setting} | ALL | part

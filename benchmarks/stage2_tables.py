@@ -78,6 +78,30 @@ def open_names() -> str:
     return table(head, body) + _note(data)
 
 
+def open_recalls() -> str:
+    """The same at other K."""
+    return _open_at("R")
+
+
+def open_mean_recalls() -> str:
+    """The same, means over predicates."""
+    return _open_at("mR")
+
+
+def _open_at(metric: str) -> str:
+    data, columns = results("stage2"), [(k, part) for k in (5, 10, 50) for part in ("base", "novel", "all")]
+    body = [
+        [
+            *(setting, MODELS[model], MODES[mode]),
+            *(cell(_metrics(data, model, mode, setting, names=part).get(f"{metric}@{k}")) for k, part in columns),
+        ]
+        for setting in ("ovr", "ovdr")
+        for mode in MODES
+        for model in MODELS
+    ]
+    return table(["setting", "model", "of", *(f"{metric}@{k} {part}" for k, part in columns)], body) + _note(data)
+
+
 def parts() -> str:
     """Near and far, positional and other, with context and without."""
     data = results("stage2")

@@ -188,6 +188,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "choices": choices,
     "stage2_closed": stage2.closed,
     "stage2_open": stage2.open_names,
+    "stage2_open_recalls": stage2.open_recalls,
+    "stage2_open_means": stage2.open_mean_recalls,
     "stage2_parts": stage2.parts,
     "stage2_led": stage2.led,
     "stage2_graph": stage2.graph,

@@ -30,13 +30,13 @@ def main() -> None:
     relater = load_relater(device="cpu")
     job = LayoutTraining(relater.model, relater.table, dataset, training, FULL)
     results = Results("psg_balance", options, [0], sha256_file(packaged("layout") / LAYOUT_WEIGHTS)[:16])
-    if not results.data["rows"]:
-        curve = job.curve()
-        for row in curve:
-            figures = {name: round(100 * value, 2) for name, value in row.items() if name != "balance"}
-            results.add({"balance": row["balance"], "records": len(job.watched)}, figures)
-        if not options.quick:
-            write_bytes(OUT, balance_png(curve, relater.balance))
+    for row in job.curve():
+        setting = {"balance": row["balance"], "records": len(job.watched)}
+        if not results.has(setting):
+            results.add(setting, {name: round(100 * value, 2) for name, value in row.items() if name != "balance"})
+    if not options.quick:
+        curve = [row["setting"] | {name: value / 100 for name, value in row["metrics"].items()} for row in results.data["rows"]]
+        write_bytes(OUT, balance_png(curve, relater.balance))
     results.show(options)
 
 

@@ -127,7 +127,7 @@ class RelationsConfig:
     dropout: float | None = None  # nothing: 0.3 with nodes from layout, 0.1 elsewhere
     look: bool = True  # pairs attend to the picture, or to all segments
     places: bool | None = None  # and know where in the picture they look; nothing: fresh heads do
-    pairs: int = 0  # that are decoded of a picture at most; 0: 100, or all of layout
+    pairs: int = 0  # that are decoded of a picture at most; 0: 100, of layout 10,000
     fine: bool = True  # masks are found on the autoencoder's finer blocks, too
     name_attention: bool = True  # the UNet's attention to a name adds to its score
     withheld: float = 0.2  # share of the labels that a model of layout does not get to see

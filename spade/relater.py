@@ -22,6 +22,7 @@ from spade.relations.layout import Layout, LayoutModel, TextWords
 from spade.scene_graph import Prediction, SceneGraph, best_relations
 from spade.vocabulary import Label, Vocabulary
 
+OR = "; or "  # between the things that one label stands for
 Scores = tuple[np.ndarray, np.ndarray, np.ndarray]  # pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,)
 
 
@@ -74,10 +75,17 @@ class Relater:
         )
 
     def taken_for(self, labels: Sequence[Label], named: Sequence[Naming]) -> dict[str, str]:
-        """What the labels that are not known by name stand for; a model that reads text knows every name."""
+        """What the labels that are not known by name stand for; a model that reads text knows every name.
+
+        Of one name several things, where its segments say different supercategories.
+        """
         if self.clip is not None:
             return {}
-        return {label.name: own.stands_for for label, own in zip(labels, named, strict=True) if own.stands_for is not None}
+        told: dict[str, dict[str, None]] = {}
+        for label, own in zip(labels, named, strict=True):
+            if own.stands_for is not None:
+                told.setdefault(label.name, {})[own.stands_for] = None
+        return {name: OR.join(taken) for name, taken in told.items()}
 
     @torch.no_grad()
     def scores(
@@ -144,7 +152,9 @@ class Relater:
         labels = []
         for segment in segments.segments:
             label = known.get(segment.label.casefold(), Label(segment.label, segment.is_thing))
-            labels.append(replace(label, supercategory=label.supercategory or segment.supercategory))
+            # A line of a vocabulary says nothing of things or stuff unless it says stuff.
+            is_thing = label.is_thing and segment.is_thing
+            labels.append(replace(label, is_thing=is_thing, supercategory=label.supercategory or segment.supercategory))
         return labels
 
 

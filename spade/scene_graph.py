@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,19 +123,19 @@ def read_scene_graph(path: Path) -> SceneGraph:
         image = data["image"]
         segments = tuple(
             Segment(
-                int(s["id"]),
-                _text(s["label"], "label"),
-                int(s["category_id"]),
-                bool(s["is_thing"]),
+                _whole(s, "id"),
+                text_of(s, "label"),
+                _whole(s, "category_id"),
+                _flag(s, "is_thing"),
                 float(s["score"]),
                 _box(s["bbox"]),
-                int(s["area"]),
-                None if s.get("supercategory") is None else _text(s["supercategory"], "supercategory"),
+                _whole(s, "area"),
+                None if s.get("supercategory") is None else text_of(s, "supercategory"),
             )
             for s in data["segments"]
         )
         relations = tuple(
-            Relation(int(r["subject"]), int(r["object"]), _text(r["predicate"], "predicate"), float(r["score"])) for r in data["relations"]
+            Relation(_whole(r, "subject"), _whole(r, "object"), text_of(r, "predicate"), float(r["score"])) for r in data["relations"]
         )
         known = {segment.id for segment in segments}
         if len(known) != len(segments):
@@ -144,12 +144,14 @@ def read_scene_graph(path: Path) -> SceneGraph:
             if not {relation.subject, relation.object} <= known:
                 raise SpadeError(f"{path}: a relation names segment {relation.subject} or {relation.object}, which is not in segments.")
         words = data["vocabulary"]
-        objects, predicates = (tuple(_text(name, kind) for name in words[kind]) for kind in ("objects", "predicates"))
-        size = (int(image["width"]), int(image["height"]))
-        ids = read_panoptic(inside(path.parent, _text(data["panoptic"], "panoptic"), path), size)
+        objects, predicates = _names(words, "objects"), _names(words, "predicates")
+        size = (_whole(image, "width"), _whole(image, "height"))
+        if min(size) < 1:
+            raise ValueError(f"image of {size[0]} x {size[1]}")
+        ids = read_panoptic(inside(path.parent, text_of(data, "panoptic"), path), size)
         for segment in segments:
             _check(segment, size)
-        return SceneGraph(_text(image["file_name"], "file_name"), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
+        return SceneGraph(text_of(image, "file_name"), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
 
@@ -159,6 +161,8 @@ def _check(segment: Segment, size: tuple[int, int]) -> None:
     x1, y1, x2, y2 = segment.bbox
     if not 0 < segment.id < 1 << 24:
         raise ValueError(f"id {segment.id}")
+    if segment.category_id < 0:
+        raise ValueError(f"category_id {segment.category_id}")
     if not 0 <= segment.score <= 1:
         raise ValueError(f"score {segment.score}")
     if not (0 <= x1 <= x2 <= size[0] and 0 <= y1 <= y2 <= size[1]):
@@ -167,10 +171,33 @@ def _check(segment: Segment, size: tuple[int, int]) -> None:
         raise ValueError(f"area {segment.area}")
 
 
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{field} {value!r}")
+def text_of(data: Mapping[str, Any], field: str) -> str:
+    """A field's text. Raises ValueError naming the field where it is none, or blank."""
+    value = data[field]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{field} {str(value)[:60]!r}")
     return value
+
+
+def _whole(data: Mapping[str, Any], field: str) -> int:
+    value = data[field]
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{field} {str(value)[:60]!r}")
+    return value
+
+
+def _flag(data: Mapping[str, Any], field: str) -> bool:
+    value = data[field]
+    if not isinstance(value, bool):
+        raise ValueError(f"{field} {str(value)[:60]!r}")
+    return value
+
+
+def _names(data: Mapping[str, Any], field: str) -> tuple[str, ...]:
+    value = data[field]
+    if not isinstance(value, list):
+        raise ValueError(f"{field} {str(value)[:60]!r}")
+    return tuple(text_of({field: name}, field) for name in value)
 
 
 def _box(values: list[float]) -> tuple[int, int, int, int]:

@@ -47,8 +47,8 @@ def test_geometry_is_exclusive(graph):
         ({"relations": [{"subject": 1, "object": 9, "predicate": "x", "score": 1}]}, "names segment 1 or 9"),
         ({"segments": 3}, "not a scene graph"),
         ({"image": {"file_name": "a", "width": 5, "height": 4}}, "this panoptic png is 6 x 4, its picture 5 x 4"),
-        ({"segments": [{"id": 5, "label": None}]}, "label None"),
-        ({"vocabulary": {"objects": ["dog", None], "predicates": []}}, "objects None"),
+        ({"segments": [{"id": 5, "label": None}]}, "label 'None'"),
+        ({"vocabulary": {"objects": ["dog", None], "predicates": []}}, "objects 'None'"),
     ],
 )
 def test_bad_graphs_are_one_sentence(graph, tmp_path, change, message):

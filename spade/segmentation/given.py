@@ -14,9 +14,10 @@ from spade.data.codecs import read_panoptic
 from spade.data.psg import load_psg
 from spade.errors import SpadeError
 from spade.files import inside, read_json
-from spade.scene_graph import SceneGraph, Segment, read_scene_graph, segment_geometry
+from spade.scene_graph import SceneGraph, Segment, read_scene_graph, segment_geometry, text_of
 from spade.vocabulary import Label
 
+MOST = 1000  # segments of a picture; every ordered pair of them is looked at
 KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO-panoptic file"
 
 
@@ -30,6 +31,7 @@ class GivenSegments:
         self.path = path = Path(path)
         self._labels: tuple[Label, ...] = ()
         self._graphs: dict[str, Any] = {}
+        self._problems: tuple[str, ...] = ()
         kind = _kind(path)
         if kind == "graph":
             graph = read_scene_graph(path)
@@ -46,12 +48,17 @@ class GivenSegments:
         found = self._graphs.get(picture.name)
         if found is None:
             told = ", ".join(list(self._graphs)[:3]) or "none"
-            raise SpadeError(f"{self.path}: has no segments of {picture.name}; its pictures are {told}{' ...' * (len(self._graphs) > 3)}.")
+            why = f" ({len(self._problems)} of its records cannot be used; {self._problems[0]})" if self._problems else ""
+            more = " ..." * (len(self._graphs) > 3)
+            raise SpadeError(
+                f"{self.path}: has no segments of {picture.name}{why}; its pictures are {told}{more}; name a file that has them."
+            )
         if not isinstance(found, SceneGraph):
             return self._painted(picture.name, size, *found)
         if (found.width, found.height) != size:
-            raise SpadeError(f"{self.path}: {picture.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}.")
-        return _masks(replace(found, relations=(), file_name=picture.name))
+            told = f"{picture.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}"
+            raise SpadeError(f"{self.path}: {told}; give the picture for which they were made.")
+        return self._masks(replace(found, relations=(), file_name=picture.name))
 
     def png_of(self, picture: Path) -> Path | None:
         """The panoptic png that holds this picture's masks; nothing for a picture without segments here."""
@@ -60,7 +67,7 @@ class GivenSegments:
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
-        self._labels = dataset.vocabulary.objects
+        self._labels, self._problems = dataset.vocabulary.objects, dataset.problems
         known = set()
         for record in dataset.records:
             if record.file_name not in known:  # PSG has annotated a few pictures twice; the first counts
@@ -72,8 +79,10 @@ class GivenSegments:
         document = read_json(self.path, "COCO-panoptic file", f"name {KINDS}.")
         try:
             categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
+            if len(categories) < len(document["categories"]):
+                raise ValueError("two categories of one id")
             self._labels = tuple(
-                Label(str(c["name"]), bool(c.get("isthing", 1)), (), str(c["supercategory"]) if c.get("supercategory") else None)
+                Label(text_of(c, "name"), bool(c.get("isthing", 1)), (), text_of(c, "supercategory") if c.get("supercategory") else None)
                 for c in document["categories"]
             )
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
@@ -104,18 +113,23 @@ class GivenSegments:
         ids = read_panoptic(png, size)
         own = [(identity, category, self._labels[category]) for identity, category in rows]
         segments = (Segment(i, label.name, c, label.is_thing, 1.0, (0, 0, 0, 0), 0, label.supercategory) for i, c, label in own)
-        return _masks(SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids))
+        return self._masks(SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids))
 
-
-def _masks(graph: SceneGraph) -> SceneGraph:
-    """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no segment."""
-    segments = []
-    for segment in graph.segments:
-        box, area = segment_geometry(graph.panoptic, segment.id)
-        if area:
-            segments.append(replace(segment, bbox=box, area=area))
-    kept = np.isin(graph.panoptic, np.array([segment.id for segment in segments], np.uint32))
-    return replace(graph, segments=tuple(segments), panoptic=np.where(kept, graph.panoptic, 0).astype(np.uint32))
+    def _masks(self, graph: SceneGraph) -> SceneGraph:
+        """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no segment."""
+        if len(graph.segments) > MOST:
+            told = f"{graph.file_name} has {len(graph.segments)} segments"
+            raise SpadeError(f"{self.path}: {told}; at most {MOST} of a picture can be related, so leave the smallest out.")
+        segments = []
+        for segment in graph.segments:
+            box, area = segment_geometry(graph.panoptic, segment.id)
+            if area:
+                segments.append(replace(segment, bbox=box, area=area))
+        if graph.segments and not segments:
+            png, first = self.png_of(Path(graph.file_name)), graph.segments[0].id
+            raise SpadeError(f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the picture its own png.")
+        kept = np.isin(graph.panoptic, np.array([segment.id for segment in segments], np.uint32))
+        return replace(graph, segments=tuple(segments), panoptic=np.where(kept, graph.panoptic, 0).astype(np.uint32))
 
 
 def _kind(path: Path) -> str:

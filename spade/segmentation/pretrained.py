@@ -42,12 +42,21 @@ def resolve_segmenter(source: str) -> Path:
         kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
         if kind not in KINDS:
             raise SpadeError(f"{folder}: is a model of type {kind!r}; --segmenter takes {', '.join(KINDS)}, whose outputs are known.")
-        if isinstance(facts, dict) and facts.get("backbone") is not None and not facts.get("backbone_config"):
-            told = f"names its backbone ({str(facts['backbone'])[:60]}) without a backbone_config, which would be looked up on a hub"
-            raise SpadeError(f"{folder / name}: {told}; choose another --segmenter.")
+        if isinstance(facts, dict) and name == "config.json":
+            _refuse_foreign_backbone(folder / name, facts)
     if not list(folder.glob("*.safetensors")):
         raise SpadeError(f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter.")
     return folder
+
+
+def _refuse_foreign_backbone(path: Path, facts: dict[str, Any]) -> None:
+    """Raise SpadeError for a backbone that transformers or timm would look up on a hub, whatever it was told of local files."""
+    own = facts.get("backbone_config")
+    if facts.get("backbone") is not None and not own:
+        told = f"names its backbone ({str(facts['backbone'])[:60]}) without a backbone_config, which would be looked up on a hub"
+        raise SpadeError(f"{path}: {told}; choose another --segmenter.")
+    if isinstance(own, dict) and str(own.get("model_type", "")).startswith("timm"):
+        raise SpadeError(f"{path}: its backbone is of timm, which could look it up on a hub; choose another --segmenter.")
 
 
 class PretrainedSegmenter:

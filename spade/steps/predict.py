@@ -16,8 +16,9 @@ from spade.data.psg import Dataset, is_dataset, load_psg
 from spade.device import pick_device, pick_dtype
 from spade.errors import SpadeError
 from spade.evaluation.sources import OWN
-from spade.export.figure import figure_png
+from spade.export.figure import figure_png, one_line
 from spade.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
+from spade.relater import OR
 from spade.steps.common import Run, StepResult, already_there, just_made, tell_skipped
 from spade.steps.exchange import ExchangeWriter
 from spade.steps.pictures import sized_picture
@@ -49,7 +50,7 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     if config.output is not None:
         _copy(draft.path, config.output)
     for label, taken in done.result["labels"].items():
-        run.report.say(f'label "{label}": not known by name, stands for {taken}')
+        run.report.say(f'label "{one_line(label, 80)}": not known by name, stands for {one_line(taken, 200)}')
     if way.note:
         run.report.say(way.note)
     return done
@@ -65,11 +66,12 @@ def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path
     exchange = None if dataset is None else ExchangeWriter(draft, dataset, facts)
     pictures: list[str] = []
     problems: list[str] = []
-    labels: dict[str, str] = {}
+    labels: dict[str, list[str]] = {}
     for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
         try:
             picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
-            prediction = None if _finished(draft, name, exchange) else answer(path, picture)
+            done = not run.force and _finished(draft, name, exchange)
+            prediction = None if done else answer(path, picture)
         except SpadeError as error:
             problems.append(str(error))
             continue
@@ -78,10 +80,10 @@ def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path
         pictures.append(name)
         if prediction is None:
             written = read_json(draft.file(f"{name}.json"), "scene graph", "run it again with --force.")
-            labels |= written["model"].get("labels", {})
+            _tell(labels, written["model"])
             continue
         graph = replace(prediction.graph, file_name=path.name)
-        labels |= graph.model.get("labels", {})
+        _tell(labels, graph.model)
         write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
         write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
         if exchange is not None:
@@ -92,7 +94,18 @@ def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path
     tell_skipped(problems, "pictures", run.report, config.strict)
     if exchange is not None:
         exchange.finish()
-    return {"graphs": [f"{name}.json" for name in pictures], "skipped": problems, "labels": labels}
+    return {
+        "graphs": [f"{name}.json" for name in pictures],
+        "skipped": problems,
+        "labels": {label: OR.join(taken) for label, taken in labels.items()},
+    }
+
+
+def _tell(labels: dict[str, list[str]], model: dict[str, Any]) -> None:
+    """Add what a picture's labels stand for, each answer once."""
+    for label, taken in model.get("labels", {}).items():
+        own = labels.setdefault(label, [])
+        own += [answer for answer in taken.split(OR) if answer not in own]
 
 
 def _finished(draft: Draft, name: str, exchange: ExchangeWriter | None) -> bool:

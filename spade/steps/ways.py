@@ -63,8 +63,9 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
             known_predicates(words.predicates, own.vocabulary.predicates)
         prints, segments = _segments(config, paths, words.objects)
         # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one name.
-        said = words if config.vocab is not None else replace(words, objects=())
-        return Way(folder, _prints(folder, words) | prints, lambda: _relating(config, folder, said, segments()))
+        users = () if config.vocab is None else read_vocabulary(config.vocab, ()).objects
+        said = replace(words, objects=users)
+        return Way(folder, _prints(folder, said) | prints, lambda: _relating(config, folder, said, segments()))
     words = _vocabulary(config, describe(folder).vocabulary)
     prints, segments = _segments(config, paths, words.objects)
     return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))

@@ -63,7 +63,9 @@ def train_relations(
     ] = None,
     look: Annotated[bool, typer.Option(help="Let pairs attend to the picture or, with --nodes layout, to all segments.")] = True,
     places: Annotated[bool | None, typer.Option(help="Tell pairs where in the picture they look (default: in fresh heads).")] = None,
-    pairs: Annotated[int, typer.Option(min=0, help="Pairs of a picture that are decoded, at most (0: 100; with --nodes layout all).")] = 0,
+    pairs: Annotated[
+        int, typer.Option(min=0, help="Pairs of a picture that are decoded, at most (0: 100, with --nodes layout 10,000).")
+    ] = 0,
     fine: Annotated[bool, typer.Option(help="Find masks on the autoencoder's finer blocks, too.")] = True,
     name_attention: Annotated[bool, typer.Option(help="Let the UNet's attention to a name add to a segment's score for it.")] = True,
     withheld: Annotated[

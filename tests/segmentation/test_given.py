@@ -80,6 +80,31 @@ def test_boxes_and_areas_are_those_of_the_masks(tmp_path):
     assert np.array_equal(found.panoptic, np.where(ids == 70_000, ids, 0))
 
 
+def test_segments_of_another_png_are_refused(tmp_path):
+    write_panoptic(tmp_path / "a.png", IDS + 1)
+    write_json(tmp_path / "a.json", graph().to_json("a.png"))
+    for path in (tmp_path / "a.json", coco(tmp_path)):
+        with pytest.raises(SpadeError, match=rf"a\.png: has no pixel of any segment that .*{path.name} names, such as 70000"):
+            GivenSegments(path).of("a.jpg", (8, 6))
+
+
+def test_more_segments_than_can_be_related(tmp_path):
+    write_panoptic(tmp_path / "a.png", IDS)
+    info = [{"id": number + 1, "category_id": 18} for number in range(1001)]
+    path = coco(tmp_path, annotations=[{"image_id": 5, "file_name": "a.png", "segments_info": info}])
+    with pytest.raises(SpadeError, match=r"a\.jpg has 1001 segments; at most 1000 of a picture can be related"):
+        GivenSegments(path).of("a.jpg", (8, 6))
+
+
+def test_a_record_that_cannot_be_used_is_told(world, tmp_path):
+    document = json.loads((world / "psg.json").read_text())
+    document["data"][0]["relations"] = [[0, 99, 0]]
+    (tmp_path / "psg.json").write_text(json.dumps(document))
+    name = document["data"][0]["file_name"].split("/")[-1]
+    with pytest.raises(SpadeError, match=rf"has no segments of {name} \(1 of its records cannot be used; .*relation \[0, 99, 0\]"):
+        GivenSegments(tmp_path / "psg.json").of(name, (128, 128))
+
+
 def test_a_record_that_stands_alone_has_the_official_names(shared, tmp_path):
     folder = shared / "data" / "psg_mini"
     record = json.loads((folder / "psg.json").read_text())["data"][0]
@@ -122,7 +147,20 @@ def test_two_pictures_of_one_name_are_refused(world, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "value", [{"id": 0}, {"id": 1 << 24}, {"score": 2.0}, {"score": -1}, {"area": -5}, {"area": 10**400}, {"bbox": [0, 0, 9, 6]}]
+    "value",
+    [
+        {"id": 0},
+        {"id": 1 << 24},
+        {"id": 7.9},
+        {"label": " "},
+        {"is_thing": "no"},
+        {"category_id": -1},
+        {"score": 2.0},
+        {"score": -1},
+        {"area": -5},
+        {"area": 10**400},
+        {"bbox": [0, 0, 9, 6]},
+    ],
 )
 def test_numbers_that_no_segment_has(tmp_path, value):
     write_panoptic(tmp_path / "a.png", IDS)
@@ -161,7 +199,7 @@ def test_real_coco_panoptic(shared):
 def test_refusals(tmp_path):
     path = coco(tmp_path)
     given = GivenSegments(path)
-    with pytest.raises(SpadeError, match=r"no segments of b\.jpg; its pictures are a\.jpg\."):
+    with pytest.raises(SpadeError, match=r"no segments of b\.jpg; its pictures are a\.jpg; name a file that has them"):
         given.of(tmp_path / "b.jpg", (8, 6))
     with pytest.raises(SpadeError, match="no such panoptic png"):
         given.of(tmp_path / "a.jpg", (8, 6))
@@ -180,7 +218,15 @@ def test_refusals(tmp_path):
     for missing in (tmp_path / "nowhere.json", tmp_path):
         with pytest.raises(SpadeError, match=re.escape(f"{missing}: cannot be read")):
             GivenSegments(missing)
-    for changes in ({"annotations": [{}]}, {"annotations": [{"image_id": 7, "file_name": "a.png", "segments_info": []}]}, {"images": 3}):
+    categories = [{"id": 18, "name": "dog"}, {"id": 187, "name": "sky"}]
+    for changes in (
+        {"categories": [{"id": 18, "name": None}, categories[1]]},
+        {"categories": [categories[0] | {"supercategory": ["a"]}, categories[1]]},
+        {"categories": [*categories, categories[0]]},
+        {"annotations": [{}]},
+        {"annotations": [{"image_id": 7, "file_name": "a.png", "segments_info": []}]},
+        {"images": 3},
+    ):
         with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
             GivenSegments(coco(tmp_path, **changes))
     for segments in ([{"id": 3, "category_id": 18}] * 2, [{"id": 0, "category_id": 18}]):

@@ -161,11 +161,17 @@ def test_an_unsure_model_finds_nothing(segmenter, monkeypatch):
 
 def test_a_backbone_that_only_a_hub_could_describe_is_refused(tmp_path, monkeypatch):
     path = mask2former(tmp_path) / "config.json"
-    facts = json.loads(path.read_text("utf-8")) | {"backbone": "microsoft/resnet-50", "backbone_config": None}
-    path.write_text(json.dumps(facts), "utf-8")
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("asked the network"))
-    with pytest.raises(SpadeError, match=r"config\.json: names its backbone \(microsoft/resnet-50\) without a backbone_config"):
-        PretrainedSegmenter(str(tmp_path), CPU)
+    for changes, told in (
+        (
+            {"backbone": "microsoft/resnet-50", "backbone_config": None},
+            r"names its backbone \(microsoft/resnet-50\) without a backbone_config",
+        ),
+        ({"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:timm/resnet18.a1_in1k"}}, "its backbone is of timm"),
+    ):
+        path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
+        with pytest.raises(SpadeError, match=rf"config\.json: {told}"):
+            PretrainedSegmenter(str(tmp_path), CPU)
 
 
 def test_refusals_name_the_remedy(tmp_path, monkeypatch):

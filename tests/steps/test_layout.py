@@ -10,8 +10,9 @@ from PIL import Image
 
 import spade
 from spade.config import EvalConfig, PredictConfig, RelationsConfig
+from spade.data.codecs import write_panoptic
 from spade.errors import SpadeError
-from spade.scene_graph import read_scene_graph
+from spade.scene_graph import SceneGraph, Segment, read_scene_graph
 from spade.segmentation.given import GivenSegments
 from spade.steps import evaluate, predict, train_relations
 from spade.steps.common import Run
@@ -99,6 +100,9 @@ def test_predict_relates_given_segments(trained, world, tmp_path):
     assert found.model["name"] == done.path.name
     assert found.relations
     assert predict.run(config, run).cached
+    again = predict.run(config, Run(run.workspace, force=True))
+    assert not again.cached
+    assert read_scene_graph(again.path / "000004.json").relations == found.relations, "made anew, and there"
     # From Python, the same.
     graph = spade.load_relater(done.path)(found, min_score=0.0)
     assert [(r.subject, r.predicate, r.object) for r in graph.relations] == [(r.subject, r.predicate, r.object) for r in found.relations]
@@ -148,6 +152,29 @@ def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path, monk
     # From Python, too.
     given = GivenSegments(tmp_path / "pan.json").of("a.png", (40, 30))
     assert spade.load_relater()(given).model["labels"] == graph.model["labels"]
+
+
+def test_what_labels_stand_for_is_told_of_each_segment(tmp_path):
+    """Through the packaged model; stuff stays stuff where a user's line does not say, and a list of predicates says nothing of labels."""
+    ids = np.zeros((30, 40), np.uint32)
+    ids[:10], ids[10:20], ids[20:] = 1, 2, 3
+    write_panoptic(tmp_path / "a.png", ids)
+    Image.new("RGB", (40, 30)).save(tmp_path / "photo.png")
+    segments = tuple(
+        Segment(i, label, 0, thing, 1.0, (0, 10 * i - 10, 40, 10 * i), 400, group)
+        for i, label, thing, group in ((1, "thingy", True, "animal"), (2, "thingy", True, None), (3, "slime", False, None))
+    )
+    (tmp_path / "g.json").write_text(json.dumps(SceneGraph("photo.png", 40, 30, segments, (), (), (), ids).to_json("a.png")))
+    (tmp_path / "lines.txt").write_text("slime, goo\n")
+    (tmp_path / "predicates.txt").write_text("[predicates]\non\nbeside\n")
+    run, keys = Run(Workspace(tmp_path / "w")), set()
+    for vocab in (None, tmp_path / "lines.txt", tmp_path / "predicates.txt"):
+        config = PredictConfig(images=(str(tmp_path / "photo.png"),), segments=tmp_path / "g.json", vocab=vocab)
+        done = predict.run(config, run)
+        assert done.result["labels"] == {"thingy": 'its supercategory "animal"; or an unknown thing', "slime": "unknown stuff"}
+        assert [s.supercategory for s in read_scene_graph(done.path / "photo.json").segments] == ["animal", None, None]
+        keys.add(done.path)
+    assert len(keys) == 3
 
 
 def test_predict_with_a_segmenter(trained, world, tmp_path):

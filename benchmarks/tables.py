@@ -198,6 +198,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_novel": stage2.novel,
     "novel_names": stage2.hidden,
     "stage2_additions": stage2.additions,
+    "stage2_again": stage2.again,
     "psg_annotations": psg.annotations,
     "psg_parts": psg.annotation_parts,
     "psg_hidden": psg.hidden_labels,

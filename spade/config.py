@@ -115,7 +115,7 @@ class RelationsConfig:
     layers: int | None = None  # of the relation graph transformer; nothing: the default, 0: no such
     context: tuple[str, ...] = ("near", "far", "convolution")
     attention: str = "values"
-    neighbours: str = "hard"
+    neighbours: str | None = None  # hard or soft; nothing: soft in fresh heads, hard with nodes from layout
     selector: str = "roles"
     geometry: bool = True
     octaves: int | None = None  # at which geometry is told in waves; nothing: as fresh heads have it
@@ -159,7 +159,7 @@ class RelationsConfig:
         for part in self.context:
             _one_of("--context", part, "near", "far", "convolution")
         _one_of("--attention", self.attention, "values", "literal")
-        _one_of("--neighbours", self.neighbours, "hard", "soft")
+        _one_of("--neighbours", self.neighbours or "hard", "hard", "soft")
         _one_of("--selector", self.selector, "roles", "cosine")
         _one_of("--void", self.void, "segments", "ignored")
         _one_of("--masks", self.masks, "both", "annotated")

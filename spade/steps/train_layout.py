@@ -93,6 +93,7 @@ def completed(config: RelationsConfig) -> RelationsConfig:
         octaves=OCTAVES if config.octaves is None else config.octaves,
         edges=config.attention == "values" if config.edges is None else config.edges,
         dropout=0.3 if config.dropout is None else config.dropout,
+        neighbours=config.neighbours or "hard",
         init="scratch",
     )
 
@@ -122,7 +123,7 @@ def build(config: RelationsConfig, dataset: Dataset, table: NameTable) -> Layout
         layers=config.layers or 0,
         context=config.context,
         attention=config.attention,
-        neighbours=config.neighbours,
+        neighbours=config.neighbours or "hard",
         selector=config.selector,
         geometry=config.geometry,
         facts=DETAILED,

@@ -151,6 +151,8 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
     tiny = backbone.image_size <= 128
     width = config.width or (proposer.config.width if proposer else 64 if tiny else 256)
     levels = 0 if config.fine else -COARSE
+    said = {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}
+    usual: dict[str, Any] = {"places": True, "octaves": OCTAVES, "neighbours": "soft"} | said
     built = HeadsConfig(
         ProposerConfig(
             strides=feature_strides(backbone)[levels:],
@@ -169,7 +171,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             facts=DETAILED,
             dropout=config.dropout or 0.0,
             pairs=config.pairs or PAIRS,
-            **({"places": True, "octaves": OCTAVES} | {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}),
+            **usual,
         ),
         untrained=student.clip.sees_regions,
     )

@@ -39,7 +39,10 @@ def train_relations(
     attention: Annotated[
         str, typer.Option(help="values: context is taken from the set; literal: the set only scales the node, as in the paper's figure.")
     ] = "values",
-    neighbours: Annotated[str, typer.Option(help="hard, as in SPADE, or soft, learned weights.")] = "hard",
+    neighbours: Annotated[
+        str | None,
+        typer.Option(help="hard, as in SPADE, or soft, learned weights (default: soft in fresh heads, hard of layout)."),
+    ] = None,
     selector: Annotated[str, typer.Option(help="roles: directed pairs; cosine: SPADE's symmetric matrix.")] = "roles",
     geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
     octaves: Annotated[

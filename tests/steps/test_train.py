@@ -86,7 +86,7 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    own = {"context": ("near",), "attention": "literal", "neighbours": "soft", "selector": "cosine", "geometry": False, "look": False}
+    own = {"context": ("near",), "attention": "literal", "neighbours": "hard", "selector": "cosine", "geometry": False, "look": False}
     own |= {"layers": 1, "width": 32, "octaves": 0, "pairs": 3}
     config = RelationsConfig(
         epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, fine=False, name_attention=False, **own
@@ -96,7 +96,7 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
     facts = json.loads((result.path / "model.json").read_text())["heads"]["relations"]
     assert {name: tuple(facts[name]) if name == "context" else facts[name] for name in own} == own
     loaded = spade.load(result.path)
-    assert loaded.heads.relations.config.neighbours == "soft"
+    assert loaded.heads.relations.config.neighbours == "hard"
     assert (loaded.heads.proposer.config.strides, loaded.heads.proposer.trust) == ((8, 16, 32), None), "the UNet's alone"
     assert len(loaded.predict(next((world / "images").iterdir())).pairs) <= 3
     for option in ({"fine": False}, {"name_attention": False}):

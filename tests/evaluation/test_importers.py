@@ -233,7 +233,7 @@ NAMES = {"segments_info": [{"id": 5, "category_id": 1}, {"id": 6, "category_id":
         ([{"relations": [[0, 1]], **NAMES}], r"relations\[0\]: \[0, 1\] is no \[subject, object, predicate\]"),
         ([{"relations": [], **NAMES, "pan_seg_file_name": None}], "Expected `str`, got `null` - at `pan_seg_file_name`"),
         ([{"relations": [], **NAMES, "pan_seg_file_name": "../1.png"}], "leaves its folder"),
-        ([{"relations": [], **NAMES, "pan_seg_file_name": "small.png"}], '"panseg/small.png" is 2 x 2, the picture 8 x 4'),
+        ([{"relations": [], **NAMES, "pan_seg_file_name": "small.png"}], "panseg/small.png: this panoptic png is 2 x 2, its picture 8 x 4"),
     ],
 )
 def test_bad_submissions(small, tmp_path, document, message):

@@ -151,7 +151,9 @@ def read_scene_graph(path: Path) -> SceneGraph:
         ids = read_panoptic(inside(path.parent, text_of(data, "panoptic"), path), size)
         for segment in segments:
             _check(segment, size)
-        return SceneGraph(text_of(image, "file_name"), *size, segments, relations, objects, predicates, ids, dict(data["model"]))
+        return SceneGraph(
+            text_of(image, "file_name", blank=True), *size, segments, relations, objects, predicates, ids, dict(data["model"])
+        )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
 
@@ -171,10 +173,10 @@ def _check(segment: Segment, size: tuple[int, int]) -> None:
         raise ValueError(f"area {segment.area}")
 
 
-def text_of(data: Mapping[str, Any], field: str) -> str:
-    """A field's text. Raises ValueError naming the field where it is none, or blank."""
+def text_of(data: Mapping[str, Any], field: str, blank: bool = False) -> str:
+    """A field's text. Raises ValueError naming the field where it is none, or blank and may not be."""
     value = data[field]
-    if not isinstance(value, str) or not value.strip():
+    if not isinstance(value, str) or not (blank or value.strip()):
         raise ValueError(f"{field} {str(value)[:60]!r}")
     return value
 

@@ -7,13 +7,11 @@ Everything is kept in ``--work``, and rows in the results as they finish, so a r
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,11 +22,20 @@ from stage1 import Variant, invert_world
 from stage2_baselines import Boosting, Frequency, answered
 from stage2_features import calibration
 from stage2_figures import AT, measured
-from stage2_scenes import GENERATORS, Contradicted, Place, calibrated_folder, frozen_job, learn, once, relation_config, train_generator
+from stage2_scenes import (
+    GENERATORS,
+    Contradicted,
+    Place,
+    asked_for,
+    calibrated_folder,
+    frozen_job,
+    learn,
+    once,
+    relation_config,
+    train_generator,
+)
 
-from spade.diffusion.backbone import embedded_model, fingerprint
 from spade.evaluation.predictions import PredictedImage, from_prediction
-from spade.files import canonical_hash
 from spade.model import Model, Seen
 from spade.novel_names import ODDS
 from spade.relations.losses import WEIGHTS, Imbalance
@@ -122,21 +129,14 @@ CALIBRATIONS: tuple[tuple[str, Variant | None], ...] = (
 
 def main() -> None:
     """Generators, baselines, relation rows, calibrations."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
-    parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="folder of the artifacts")
-    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made")
-    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
-    options = parser.parse_args()
+    options = asked_for(__doc__ or "")
     place = Place(options.work, options.students)
     asked, calibrations = ROWS, CALIBRATIONS
     if options.quick:
         place = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1)
         asked = tuple(replace(row, seeds=SEEDS[:1], ways=()) for row in ROWS if row.model == "full" and row.setting != "ovr")
         calibrations = CALIBRATIONS[:1]
-    models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
-    results = Results("stage2", options, SEEDS, f"{canonical_hash(models)[:16]} {place.scenes} {place.generator_epochs} {place.epochs}")
+    results = Results("stage2", options, SEEDS, place.measured())
     place.make_worlds()
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         # A rerun makes what its missing rows need, and no more.

@@ -6,10 +6,8 @@ those of stage2.py, and what lies in them is found; rows are appended as they fi
 
 from __future__ import annotations
 
-import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -17,10 +15,7 @@ import torch
 from common import Results
 from stage1 import Variant
 from stage2 import SEEDS, Relations, full, learned
-from stage2_scenes import Place, calibrated_folder, train_generator
-
-from spade.diffusion.backbone import embedded_model, fingerprint
-from spade.files import canonical_hash
+from stage2_scenes import Place, asked_for, calibrated_folder, train_generator
 
 ROWS = (
     full("closed"),
@@ -37,19 +32,11 @@ ROWS = (
 
 def main() -> None:
     """Three generators, then the rows."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
-    parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="folder of the artifacts")
-    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made")
-    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
-    options = parser.parse_args()
+    options = asked_for(__doc__ or "")
     place, seeds = Place(options.work, options.students), SEEDS
     if options.quick:
         place, seeds = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1), SEEDS[:1]
-    models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
-    of = f"{canonical_hash(models)[:16]} {place.scenes} {place.generator_epochs} {place.epochs}"
-    results = Results("stage2_additions", options, seeds, of)
+    results = Results("stage2_additions", options, seeds, place.measured())
     done = {row["setting"]["model"] for row in results.data["rows"]}
     asked = [row for row in ROWS if row.model not in done]
     place.make_worlds()

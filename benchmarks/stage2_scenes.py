@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
 from spade.data.images import to_array
 from spade.data.psg import Dataset, load_psg
-from spade.diffusion.backbone import TINY, load_backbone
+from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
 from spade.diffusion.features import COARSE, feature_channels, feature_strides
 from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
 from spade.files import canonical_hash, write_bytes
@@ -41,6 +42,17 @@ GENERATORS = tuple((encoder, setting) for setting in ("closed", "ovdr") for enco
 BATCH = 8
 
 
+def asked_for(description: str) -> argparse.Namespace:
+    """The options of a benchmark that trains on these surroundings."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
+    parser.add_argument("--json", action="store_true", help="print the result as json")
+    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="folder of the artifacts")
+    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made")
+    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
+    return parser.parse_args()
+
+
 @dataclass(frozen=True)
 class Place:
     """Where artifacts lie, and how much is done."""
@@ -61,6 +73,11 @@ class Place:
         for setting in ("closed", "ovr", "ovdr"):
             if not (self._world(setting) / "psg.json").is_file():
                 world.run(self._world(setting), self.scenes, (128, 128), WORLD_SEED, Run(Workspace(self.work / "unused")), setting=setting)
+
+    def measured(self) -> str:
+        """What figures depend on, as the results keep it: the tiny model's encoders, and how much is done."""
+        models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
+        return f"{canonical_hash(models)[:16]} {self.scenes} {self.generator_epochs} {self.epochs}"
 
     def _world(self, setting: str) -> Path:
         return self.students / "world" if setting == "ovdr" else self.work / f"world-{setting}"

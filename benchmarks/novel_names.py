@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from common import Results, spread
-from stage2_scenes import Place, learn, new_job, once, relation_config
+from stage2_scenes import Place, generator_print, learn, new_job, once, relation_config
 
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
     options = parser.parse_args()
     place = Place(options.work, options.students)
-    results = Results("novel_names", options, SPLITS)
+    results = Results("novel_names", options, SPLITS, place.measured())
     if not results.data["rows"]:
         with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             splits = SPLITS[:1] if options.quick else SPLITS
@@ -59,7 +59,15 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
     job = new_job(place, "calibrated", "ovr", True, hidden)
     torch.manual_seed(seed)
     job.heads.relations = RelationHeads(relation_config(job.student.clip.dim))
-    what = ["hidden", sorted(hidden), str(job.heads.relations.config), seed, epochs, place.scenes]
+    what = [
+        "hidden",
+        generator_print(place, "calibrated", "ovr"),
+        sorted(hidden),
+        str(job.heads.relations.config),
+        seed,
+        epochs,
+        place.scenes,
+    ]
     once(place, what, job.heads.relations, lambda: learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed))
     job.fit_untrained()
     job.heads.eval()

@@ -19,7 +19,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from common import Results, spread
 from stage1 import Variant, invert_world
-from stage2_baselines import Boosting, Frequency, answered
+from stage2_baselines import Boosting, Frequency, Numbering, and_found, annotated, answered
 from stage2_features import calibration
 from stage2_figures import AT, measured
 from stage2_scenes import (
@@ -29,6 +29,7 @@ from stage2_scenes import (
     asked_for,
     calibrated_folder,
     frozen_job,
+    generator_print,
     learn,
     once,
     relation_config,
@@ -144,12 +145,12 @@ def main() -> None:
         encoders: set[tuple[str, str]] = set()
         students = {Variant()}
         for setting in sorted({row.setting for row in asked}, reverse=True):
-            counted = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
-            jobs += [(_counted, (place, name, setting)) for name in counted]
+            missing = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
+            jobs += [(counted, (place, name, setting)) for name in missing]
             own = [row for row in asked if row.setting == setting and not _has(results, row.model, setting, "predcls")]
             # What the full model is compared with comes first; rows of one encoder follow each other: a process keeps its segments.
             jobs += [(learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: (row.model not in COMPARED, row.encoder))]
-            encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in counted}
+            encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in missing}
         for setting in ("ovr", "ovdr"):
             for name, variant in calibrations:
                 if not _has(results, f"on features: {name}", setting, "predcls"):
@@ -192,7 +193,8 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     job = frozen_job(place, row.encoder, row.setting)
     torch.manual_seed(seed)
     heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
-    what = [row.encoder, row.setting, str(heads.config), row.rqc, row.imbalance, row.masks, seed, place.epochs, place.scenes]
+    what = [generator_print(place, row.encoder, row.setting), row.setting, str(heads.config)]
+    what += [row.rqc, row.imbalance, row.masks, seed, place.epochs, place.scenes]
 
     def train() -> None:
         job.settle()
@@ -242,28 +244,30 @@ def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Way) -> 
     ]
 
 
-BASELINES = ("frequency", "boosting")
+BASELINES = ("frequency", "boosting", "boosting, on found boxes, too")
 
 
-def _counted(job: tuple[Place, str, str]) -> Rows:
+def counted(job: tuple[Place, str, str]) -> Rows:
     """A baseline that does not look: on the calibrated generator's segments, and on given ones."""
     place, name, setting = job
-    dataset = place.dataset(setting)
+    dataset, job_ = place.dataset(setting), frozen_job(place, "calibrated", setting)
     training, names = dataset.for_training(), (dataset.classes, dataset.predicates)
-    seeds = SEEDS if name == "boosting" else SEEDS[:1]
-    runs: dict[str, list[list[tuple[dict, dict]]]] = {mode: [] for mode in MODES}
-    records, job_ = dataset.split("test"), frozen_job(place, "calibrated", setting)
-    for seed in seeds:
-        score = Frequency(training, *names) if name == "frequency" else Boosting(training, *names, seed)
-        for mode in MODES:
-            seen = _held_out(place, "calibrated", setting, mode, OURS)
-            OURS.set(job_.model)
+    if name == "frequency":
+        score: Any = Frequency(training, *names)
+    elif name == "boosting":
+        score = Boosting(*annotated(training, Numbering(training, *names)), len(dataset.predicates))
+    else:
+        score = Boosting(*and_found(job_, Numbering(training, *names)), len(dataset.predicates))
+    records, rows = dataset.split("test"), []
+    for mode in MODES:
+        seen = _held_out(place, "calibrated", setting, mode, OURS)
+        OURS.set(job_.model)
 
-            def predict(index: int, seen: list[Seen] = seen, score: Any = score) -> PredictedImage:
-                return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))
+        def predict(index: int, seen: list[Seen] = seen) -> PredictedImage:
+            return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))
 
-            runs[mode].append(measured(dataset, setting, mode, predict))
-    return [pair for mode in MODES for pair in _joined(name, setting, mode, runs[mode])]
+        rows += _joined(name, setting, mode, [measured(dataset, setting, mode, predict)])
+    return rows
 
 
 def _on_features(job: tuple[Place, str, Variant | None, str]) -> Rows:

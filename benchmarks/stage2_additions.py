@@ -1,7 +1,7 @@
 """Stage 2's switches that gained or set a default with one seed, again with three, beside the full model on one mask generator.
 
-That generator is trained for this, so nothing here was chosen on it; two more lack a part of their own. Closed setting. Folders are
-those of stage2.py, and what lies in them is found; rows are appended as they finish.
+The generator is stage2.py's, or trained here in the same way where there is none; two more lack a part of their own. Closed setting.
+Folders are those of stage2.py, and what lies in them is found; rows are appended as they finish.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from common import Results
 from stage1 import Variant
-from stage2 import SEEDS, Relations, full, learned
+from stage2 import BASELINES, SEEDS, Relations, counted, full, learned
 from stage2_scenes import Place, asked_for, calibrated_folder, train_generator
 
 ROWS = (
@@ -25,6 +25,11 @@ ROWS = (
     Relations("annotated masks only", masks="annotated"),
     Relations("no waves of geometry", options=(("octaves", 0),)),
     Relations("union boxes", options=(("unions", True),)),
+    Relations("role gate", options=(("gate", True),)),
+    Relations("pairs that do not look", options=(("look", False),)),
+    Relations("near by masks", options=(("nearness", "masks"),)),
+    Relations("soft neighbours, near by masks", options=(("neighbours", "soft"), ("nearness", "masks"))),
+    Relations("attention weighs geometry", options=(("edges", True),)),
     Relations("no attention to names", encoder="unscored"),
     Relations("no finer blocks", encoder="coarse"),
 )
@@ -43,7 +48,8 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(calibrated_folder, [place], [Variant()]))
         list(pool.map(train_generator, [(place, encoder, "closed") for encoder in dict.fromkeys(row.encoder for row in asked)]))
-        for made in as_completed(pool.submit(learned, (place, row, seeds)) for row in asked):
+        jobs = [pool.submit(counted, (place, name, "closed")) for name in BASELINES if name not in done]
+        for made in as_completed(jobs + [pool.submit(learned, (place, row, seeds)) for row in asked]):
             for setting, metrics in made.result():
                 results.add(setting, metrics)
     results.show(options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import permutations
 from typing import Any
@@ -14,6 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from spade.data.psg import Dataset, Record, watched_part
 from spade.relations.pairs import DETAILED, pair_geometry
 from spade.scene_graph import Prediction, Segment
+from spade.steps.relation_training import RelationTraining
 
 Scorer = Callable[[list[Segment], tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 
@@ -56,25 +57,66 @@ class Frequency:
         return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
 
 
+Pictures = list[tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]]  # labels (N,), boxes (N, 4) in shares, triples; as answered
+
+
+class Numbering:
+    """Categories and predicates of a training's lists by their places in the lists by which answers are given."""
+
+    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...]) -> None:
+        self.names = np.array([names.index(name) for name in dataset.classes], np.int64)
+        self.predicates = [predicates.index(name) for name in dataset.predicates]
+
+    def triples(self, own: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
+        """Subject, object, and the predicate by its new place."""
+        return [(s, o, self.predicates[p]) for s, o, p in own]
+
+
+def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Pictures]:
+    """Annotated segments of the learned and of the watched pictures."""
+    learned, watched = (
+        [
+            (numbering.names[[s.category for s in record.segments]], _boxes(record), numbering.triples(record.training_triples()))
+            for record in records
+        ]
+        for records in watched_part(list(dataset.split("train")))
+    )
+    return learned, watched
+
+
+def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pictures]:
+    """What a relation part learns on: segments for which the mask generator has a query, on annotated and again on found masks."""
+    parts: list[Pictures] = []
+    for indices in (job.images.learned, job.images.watched):
+        pictures: Pictures = []
+        for index in indices:
+            views, triples = job.settled(index)
+            for nodes in views:
+                labels = (nodes.label @ job.objects.T).argmax(1).numpy() if len(nodes) else np.zeros(0, np.int64)
+                pictures.append((numbering.names[labels], nodes.boxes.double().numpy(), numbering.triples(triples.tolist())))
+        parts.append(pictures)
+    return parts[0], parts[1]
+
+
 class Boosting:
     """Gradient boosting on both labels, boxes and the geometry that networks get: one learner for P(pair), one for P(predicate | pair).
 
-    The watched scenes say when to stop; rate, leaves and regularisation were chosen on them, too.
+    The watched scenes say when to stop; rate, leaves and regularisation were chosen on them, too. Nothing here is drawn at random.
     """
 
-    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...], seed: int) -> None:
-        place, self.predicates = np.array([names.index(name) for name in dataset.classes]), len(predicates)
-        said = [predicates.index(name) for name in dataset.predicates]
+    def __init__(self, learned: Pictures, watched: Pictures, predicates: int) -> None:
+        """predicates: how many there are in answers."""
+        self.predicates = predicates
         parts = []
-        for records in watched_part(list(dataset.split("train"))):
+        for pictures in (learned, watched):
             rows, wanted = [], []
-            for record in records:
-                pairs = all_pairs(len(record.segments))
-                told = {(s, o): said[p] for s, o, p in record.training_triples()}
-                rows.append(_facts(place[[s.category for s in record.segments]], _boxes(record), pairs))
+            for labels, boxes, triples in pictures:
+                pairs = all_pairs(len(labels))
+                told = {(s, o): p for s, o, p in triples}
+                rows.append(_facts(labels, boxes, pairs))
                 wanted += [told.get((s, o), -1) for s, o in pairs.tolist()]
             parts.append((np.concatenate(rows), np.array(wanted)))
-        (learned, answers), (watched, right) = parts
+        (facts, answers), (others, right) = parts
         options: dict[str, Any] = {
             "max_iter": 600,
             "learning_rate": 0.03,
@@ -84,12 +126,12 @@ class Boosting:
             "categorical_features": [0, 1],
             "early_stopping": True,
             "n_iter_no_change": 15,
-            "random_state": seed,
+            "random_state": 0,
         }
         self.related, self.named = HistGradientBoostingClassifier(**options), HistGradientBoostingClassifier(**options)
-        self.related.fit(learned, answers >= 0, X_val=watched, y_val=right >= 0)
+        self.related.fit(facts, answers >= 0, X_val=others, y_val=right >= 0)
         known = (right >= 0) & np.isin(right, answers)
-        self.named.fit(learned[answers >= 0], answers[answers >= 0], X_val=watched[known], y_val=right[known])
+        self.named.fit(facts[answers >= 0], answers[answers >= 0], X_val=others[known], y_val=right[known])
 
     def __call__(self, segments: list[Segment], size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
         """Pairs (R, 2) and scores (R, P)."""

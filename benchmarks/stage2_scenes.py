@@ -21,7 +21,7 @@ from spade.data.psg import Dataset, load_psg
 from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
 from spade.diffusion.features import COARSE, feature_channels, feature_strides
 from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
-from spade.files import canonical_hash, write_bytes
+from spade.files import canonical_hash, sha256_file, write_bytes
 from spade.open_vocabulary import load_clip
 from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig, RelationHeads
 from spade.relations.pairs import DETAILED
@@ -192,7 +192,7 @@ def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: froz
     strides, channels = feature_strides(base.backbone)[levels:], feature_channels(base.backbone)[levels:]
     config = ProposerConfig(strides, channels, base.clip.dim, len(dataset.classes), attention=encoder not in ("plain", "unscored"))
     torch.manual_seed(0)
-    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True), untrained=frozen))
+    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True, nearness="masks"), untrained=frozen))
     if encoder == "plain":
         heads.proposer = PlainProposer(config)
     if frozen:
@@ -203,8 +203,14 @@ def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: froz
 
 
 def _weights(place: Place, encoder: str, setting: str) -> Path:
-    """The mask generator's file; ovr shares closed's, since only predicates differ."""
-    return place.work / "generators" / f"{encoder}-{'ovdr' if setting == 'ovdr' else 'closed'}.safetensors"
+    """The mask generator's file; ovr shares closed's, since only predicates differ. Another tiny model has others."""
+    of = canonical_hash(place.measured())[:8]
+    return place.work / "generators" / f"{encoder}-{'ovdr' if setting == 'ovdr' else 'closed'}-{of}.safetensors"
+
+
+def generator_print(place: Place, encoder: str, setting: str) -> str:
+    """Which mask generator it is, by its bytes."""
+    return sha256_file(_weights(place, encoder, setting))
 
 
 def train_generator(job: tuple[Place, str, str]) -> None:
@@ -222,7 +228,7 @@ def train_generator(job: tuple[Place, str, str]) -> None:
         place.generator_epochs,
         better="PQ",
         watch_every=3,
-        state=(path.with_suffix(".state"), [encoder, setting, place.scenes]),
+        state=(path.with_suffix(".state"), [encoder, setting, place.measured()]),
         learning_rate=1e-3,
     )
     write_bytes(path, to_bytes(training.heads.proposer.state_dict()))

@@ -99,7 +99,7 @@ class MapsConfig:
     dtype: str = "auto"
 
 
-_PIXELS = ("places", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion", "fine", "name_attention")
+_PIXELS = ("places", "nearness", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion", "fine", "name_attention")
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,7 @@ class RelationsConfig:
     context: tuple[str, ...] = ("near", "far", "convolution")
     attention: str = "values"
     neighbours: str | None = None  # hard or soft; nothing: soft in fresh heads, hard with nodes from layout
+    nearness: str = "boxes"  # or masks
     selector: str = "roles"
     geometry: bool = True
     octaves: int | None = None  # at which geometry is told in waves; nothing: as fresh heads have it
@@ -160,6 +161,7 @@ class RelationsConfig:
             _one_of("--context", part, "near", "far", "convolution")
         _one_of("--attention", self.attention, "values", "literal")
         _one_of("--neighbours", self.neighbours or "hard", "hard", "soft")
+        _one_of("--nearness", self.nearness, "boxes", "masks")
         _one_of("--selector", self.selector, "roles", "cosine")
         _one_of("--void", self.void, "segments", "ignored")
         _one_of("--masks", self.masks, "both", "annotated")
@@ -180,6 +182,12 @@ class RelationsConfig:
                 raise SpadeError(f"{option} {value}: use a number from 0 to {most}.")
         _one_of("--init", self.init, "embedded", "scratch")
 
+    def _refuse(self, why: str, holds: bool, *names: str) -> None:
+        """Options that would change nothing where this holds are refused, not passed over."""
+        changed = [name for name in names if getattr(self, name) != _default(RelationsConfig, name)] if holds else []
+        if changed:
+            raise SpadeError(f"{why}; leave {' and '.join(_option(name, getattr(self, name)) for name in changed)} out.")
+
     def _only_for_nodes(self) -> None:
         """Options that the other kind of nodes has no use for are refused, not passed over."""
         if self.width % 32:
@@ -187,12 +195,14 @@ class RelationsConfig:
         if self.nodes == "layout":
             for name in _PIXELS:
                 if (value := getattr(self, name)) != _default(RelationsConfig, name):
-                    option = f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
-                    raise SpadeError(f"{option}: needs pixels, and --nodes layout has none; leave one of the two out.")
+                    raise SpadeError(f"{_option(name, value)}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:
             raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
-        if self.masks_from is not None and not (self.fine and self.name_attention):
-            raise SpadeError("--masks-from: takes a mask generator as it is; leave --no-fine and --no-name-attention out.")
+        self._refuse(
+            "--masks-from: takes a mask generator as it is", self.masks_from is not None, "fine", "name_attention", "mask_weight", "void"
+        )
+        self._refuse("--layers 0: builds no graph transformer", self.layers == 0, "attention", "neighbours", "nearness", "edges")
+        self._refuse("--no-look: lets pairs see nothing of the picture", not self.look, "places")
         if self.attention == "literal" and self.edges:
             raise SpadeError("--edges: only --attention values weighs pairs' geometry; leave one of the two out.")
         if (self.nodes == "diffusion" or self.clip is not None) and self.withheld != _default(RelationsConfig, "withheld"):
@@ -286,6 +296,10 @@ class ExportConfig:
 
 def _default(config: type, name: str) -> Any:
     return next(own.default for own in fields(config) if own.name == name)
+
+
+def _option(name: str, value: Any) -> str:
+    return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
 
 
 def _positive(**values: int | None) -> None:

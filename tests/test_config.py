@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, PredictConfig, RelationsConfig
@@ -14,6 +16,11 @@ from spade.errors import SpadeError
         (lambda: CalibrateConfig(rank=0), "--rank 0: a LoRA has at least rank 1"),
         (lambda: CalibrateConfig(init="random"), "--init random"),
         (lambda: RelationsConfig(epochs=-1), "--epochs -1"),
+        (lambda: RelationsConfig(nearness="far"), "--nearness far: use boxes or masks"),
+        (lambda: RelationsConfig(nodes="layout", nearness="masks"), "--nearness: needs pixels"),
+        (lambda: RelationsConfig(masks_from=Path("m"), void="ignored", mask_weight=2), "as it is; leave --mask-weight and --void out"),
+        (lambda: RelationsConfig(layers=0, neighbours="soft", edges=True), "no graph transformer; leave --neighbours and --edges out"),
+        (lambda: RelationsConfig(look=False, places=False), "nothing of the picture; leave --no-places out"),
         (lambda: PredictConfig(min_score=2), "--min-score 2"),
         (lambda: PredictConfig(top=0), "--top 0"),
         (lambda: EvalConfig(at=()), "--at"),

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from spade.novel_names import UntrainedScores
 from spade.open_vocabulary import TextClassifier
-from spade.relations.neighbours import SoftNeighbours, neighbour_graph
+from spade.relations.neighbours import SoftNeighbours, Space, mask_gaps, neighbour_graph
 from spade.relations.nodes import GeometryEncoder, LayoutEncoder, NodeEncoder, node_geometry, pool, pool_unions
 from spade.relations.pairs import BASIC, PairCosine, PairSimilarity, geometry_of, select_pairs
 from spade.relations.transformer import PARTS, RelationGraphTransformer
@@ -34,6 +34,7 @@ class RelationConfig:
     context: tuple[str, ...] = PARTS  # of its layers
     attention: str = "values"  # or literal
     neighbours: str = "hard"  # or soft
+    nearness: str = "boxes"  # or masks, between which it is measured
     selector: str = "roles"  # or cosine, SPADE's symmetric one
     geometry: bool = True  # of ordered pairs
     facts: int = BASIC  # of that geometry; DETAILED is what new heads get
@@ -60,7 +61,7 @@ class Nodes:
 
     Boxes are xyxy; they and the areas are shares of the picture. Without pixels there is neither query nor pooled.
     Where the heads ask for it: ``unions`` (N, N, D), pixels pooled in the box around each two; ``looked`` (N, P), how much more each
-    predicate is looked for under a mask than in the whole picture.
+    predicate is looked for under a mask than in the whole picture; ``gaps`` (N, N) between masks.
     """
 
     query: Tensor | None
@@ -70,6 +71,7 @@ class Nodes:
     area: Tensor
     unions: Tensor | None = None
     looked: Tensor | None = None
+    gaps: Tensor | None = None
     aspect: Tensor | None = None  # (N,) width of the picture over its height; None: square
 
     @classmethod
@@ -90,7 +92,8 @@ class Nodes:
         area = masks.float().mean(dim=(-2, -1))
         unions = pool_unions(pixels, boxes) if config.unions else None
         looked = looked_for(masks[None], attention[None])[0] if config.maps and attention is not None else None
-        return cls(query, pool(pixels, masks), label, boxes, area, unions, looked)
+        gaps = mask_gaps(masks) if config.nearness == "masks" else None
+        return cls(query, pool(pixels, masks), label, boxes, area, unions, looked, gaps)
 
     def __len__(self) -> int:
         """How many segments."""
@@ -157,7 +160,8 @@ class RelationHeads(nn.Module):
         vectors, likeness = _padded(vectors, counts), _padded(likeness.detach(), counts)
         boxes, area = (_padded(torch.cat([getattr(nodes, name) for nodes in images]), counts) for name in ("boxes", "area"))
         present = torch.arange(boxes.shape[1], device=boxes.device) < torch.tensor(counts, device=boxes.device)[:, None]
-        graph = neighbour_graph(boxes, likeness).to(vectors.dtype) if self.neighbours is None else self.neighbours(boxes, likeness)
+        space = Space.of_boxes(boxes) if self.config.nearness == "boxes" else Space.of_masks(_gaps_of(images, boxes.shape[1]), area)
+        graph = neighbour_graph(space, likeness).to(vectors.dtype) if self.neighbours is None else self.neighbours(space, likeness)
         edges = None
         if self.config.edges:
             edges = geometry_of(boxes[:, :, None], boxes[:, None], area[:, :, None], area[:, None], self.config.facts)
@@ -236,6 +240,13 @@ class RelationHeads(nn.Module):
             assert len(unions) == len(images), "nodes for these heads are made with unions"
             query = query + self.union(torch.cat(unions))
         return query
+
+
+def _gaps_of(images: Sequence[Nodes], most: int) -> Tensor:
+    """Gaps between masks of several images, padded: (B, N, N)."""
+    own = [nodes.gaps for nodes in images if nodes.gaps is not None]
+    assert len(own) == len(images), "nodes for these heads are made with gaps"
+    return torch.stack([pad(gaps, (0, most - len(gaps), 0, most - len(gaps)), value=1.0) for gaps in own])
 
 
 def _together(pairs: Sequence[Tensor], counts: Sequence[int]) -> Tensor:

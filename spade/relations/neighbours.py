@@ -2,25 +2,71 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import max_pool2d, normalize
+
+FAR = 0.1  # of the picture: gaps between masks are not followed farther
 
 
-def neighbour_graph(boxes: Tensor, vectors: Tensor, reach: float = 0.1, similarity: float = 0.65) -> Tensor:
+@dataclass(frozen=True)
+class Space:
+    """Of each two segments the gap between them and the mean of their sizes, (..., N, N), and how much their boxes overlap, or None.
+
+    Gaps and sizes are shares of the picture.
+    """
+
+    gaps: Tensor
+    sizes: Tensor
+    overlaps: Tensor | None
+
+    @classmethod
+    def of_boxes(cls, boxes: Tensor) -> Space:
+        """Of boxes (..., N, 4) xyxy in shares of the picture; what stands in the box of the grass touches the grass."""
+        return cls(_gaps(boxes), _mean(_sizes(boxes)), _overlaps(boxes))
+
+    @classmethod
+    def of_masks(cls, gaps: Tensor, area: Tensor) -> Space:
+        """Of ``mask_gaps`` (..., N, N) and areas (..., N)."""
+        return cls(gaps, _mean(area.clamp(min=0).sqrt()), None)
+
+
+def neighbour_graph(space: Space, vectors: Tensor, reach: float = 0.1, similarity: float = 0.65) -> Tensor:
     """Hard graph, (..., N, N) bool, symmetric, with each node its own neighbour.
 
-    Two segments are neighbours where the gap between their boxes is at most ``reach`` of the mean of their sizes, or
-    where the cosine of their vectors exceeds ``similarity`` (SPADE's eta). boxes (..., N, 4) in shares of the picture, vectors (..., N, D).
+    Two segments are neighbours where the gap between them is at most ``reach`` of the mean of their sizes, or
+    where the cosine of their vectors (..., N, D) exceeds ``similarity`` (SPADE's eta).
     """
-    near = _gaps(boxes) <= reach * _mean_sizes(boxes)
-    return near | (_cosines(vectors) > similarity) | torch.eye(boxes.shape[-2], dtype=torch.bool, device=boxes.device)
+    near = space.gaps <= reach * space.sizes
+    return near | (_cosines(vectors) > similarity) | torch.eye(vectors.shape[-2], dtype=torch.bool, device=vectors.device)
+
+
+def mask_gaps(masks: Tensor) -> Tensor:
+    """Gaps (N, N) between masks (N, h, w) in [0, 1], in shares of the picture, by the larger of both axes; adjacent ones have none.
+
+    Masks grow by a cell a time until they meet; beyond FAR a gap is 1.
+    """
+    hard = masks > 0.5
+    hard = torch.where(hard.flatten(1).any(1)[:, None, None], hard, masks > 0).float()
+    side = max(masks.shape[-2:])
+    gaps, grown = masks.new_ones((len(masks), len(masks)), dtype=torch.float32), hard
+    for cells in range(math.ceil(FAR * side)):
+        if not len(masks):
+            break
+        grown = max_pool2d(grown[:, None], 3, 1, 1)[:, 0]
+        met = grown.flatten(1) @ hard.flatten(1).T > 0
+        gaps = torch.where(met & (gaps == 1), cells / side, gaps)
+    return gaps
 
 
 class SoftNeighbours(nn.Module):
     """Soft graph, (..., N, N) in [0, 1]: beta sig(k_g g + b_g) + (1 - beta) sig(k_s cos + b_s), g = IoU + exp(-gap / tau).
 
-    SPADE++'s, with boxes' gaps in mean sizes, all scalars learned, and with offsets: without them no weight falls below a half.
+    SPADE++'s, with gaps in mean sizes, all scalars learned, and with offsets: without them no weight falls below a half. Masks do
+    not overlap, so between them g is the second term alone.
     """
 
     def __init__(self) -> None:
@@ -28,15 +74,16 @@ class SoftNeighbours(nn.Module):
         self.space, self.likeness = nn.Parameter(torch.tensor([8.0, -5.0])), nn.Parameter(torch.tensor([8.0, -5.0]))
         self.balance, self.reach = nn.Parameter(torch.tensor(0.0)), nn.Parameter(torch.tensor(-1.5))
 
-    def forward(self, boxes: Tensor, vectors: Tensor) -> Tensor:
-        """Boxes (..., N, 4) in shares of the picture, vectors (..., N, D)."""
-        gap = _gaps(boxes) / _mean_sizes(boxes).clamp(min=1e-4)
-        nearness = _overlaps(boxes) + (-gap / self.reach.exp()).exp()
+    def forward(self, space: Space, vectors: Tensor) -> Tensor:
+        """How the segments lie, vectors (..., N, D)."""
+        nearness = (-space.gaps / space.sizes.clamp(min=1e-4) / self.reach.exp()).exp()
+        if space.overlaps is not None:
+            nearness = space.overlaps + nearness
         share = self.balance.sigmoid()
         spatial = (self.space[0] * nearness + self.space[1]).sigmoid()
         alike = (self.likeness[0] * _cosines(vectors) + self.likeness[1]).sigmoid()
         weight: Tensor = share * spatial + (1 - share) * alike
-        itself = torch.eye(boxes.shape[-2], dtype=torch.bool, device=boxes.device)
+        itself = torch.eye(vectors.shape[-2], dtype=torch.bool, device=vectors.device)
         return weight.masked_fill(itself, 1.0)
 
 
@@ -44,8 +91,7 @@ def _sizes(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).clamp(min=0).prod(-1).sqrt()
 
 
-def _mean_sizes(boxes: Tensor) -> Tensor:
-    size = _sizes(boxes)
+def _mean(size: Tensor) -> Tensor:
     return (size[..., :, None] + size[..., None, :]) / 2
 
 

@@ -30,7 +30,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     device, given = pick_device(config.device), config.mode == "predcls"
     folder = choose_model(config.model, run, ("diffusion", "layout") if given else ("diffusion",))
     looks = model_nodes(folder) == "diffusion"
-    refuse_the_others(model_nodes(folder), config.balance, config.fusion)
+    refuse_the_others(model_nodes(folder), config.balance, config.fusion, config.novel_odds)
     if not looks and not given:
         raise SpadeError(f"--mode {config.mode}: {folder} relates segments that are given, and finds none; use --mode predcls with it.")
     prints = {"data": dataset.fingerprint(records, pictures=looks, panoptic=given and looks), "model": model_fingerprint(folder)}

@@ -110,6 +110,11 @@ class RelationTraining:
         for index in self.images.learned:
             self._settled[index]
 
+    def settled(self, index: int) -> tuple[tuple[Nodes, Nodes], Tensor]:
+        """What the frozen mask generator makes of a picture: nodes on annotated and on found masks, and their triples (R, 3)."""
+        own = self._settled[index]
+        return own.nodes, own.triples
+
     @torch.no_grad()
     def fit_untrained(self, most: int = 300) -> None:
         """Learn from at most so many pictures how far to trust what no annotation has trained, for names that this training lacks."""

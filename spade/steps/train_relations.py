@@ -39,6 +39,7 @@ SWITCHES = (
     "context",
     "attention",
     "neighbours",
+    "nearness",
     "selector",
     "geometry",
     "octaves",
@@ -179,7 +180,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
         return _with(Heads(built), proposer, config)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
     packaged = HeadsConfig.from_json(facts["heads"])
-    for name in ("layers", "width", *SWITCHES):
+    for name in ("layers", *(("width",) if config.width else ()), *SWITCHES):
         value = getattr(built.relations, name)
         if getattr(config, name) is not None and value != getattr(packaged.relations, name):
             raise SpadeError(
@@ -204,7 +205,14 @@ def _with(heads: Heads, proposer: Proposer | None, config: RelationsConfig) -> H
     if proposer is None:
         return heads
     if (wanted := proposer.config.width) != heads.relations.config.width:
-        raise SpadeError(f"--width {config.width}: queries of --masks-from {config.masks_from} have {wanted} channels; leave --width out.")
+        if config.width:
+            raise SpadeError(
+                f"--width {config.width}: queries of --masks-from {config.masks_from} have {wanted} channels; leave --width out."
+            )
+        raise SpadeError(
+            f"--masks-from {config.masks_from}: its queries have {wanted} channels, the packaged heads, from which training starts here, "
+            f"{heads.relations.config.width}; add --init scratch."
+        )
     heads.proposer, heads.config = proposer, replace(heads.config, proposer=proposer.config)
     return heads
 

@@ -51,7 +51,7 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
     """Pictures alone go through a diffusion model; given or found segments through a model of layout, or the one that is named."""
     by_segments = config.segments is not None or config.segmenter is not None
     folder = choose_model(config.model, run, ("layout",) if by_segments else ("diffusion",))
-    refuse_the_others(model_nodes(folder), config.balance, config.fusion)
+    refuse_the_others(model_nodes(folder), config.balance, config.fusion, config.novel_odds)
     if not by_segments:
         trained = describe(folder).vocabulary
         words = _vocabulary(config, trained if dataset is None else dataset.vocabulary)
@@ -71,12 +71,13 @@ def choose_way(config: PredictConfig, dataset: Dataset | None, paths: Sequence[P
     return Way(folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder))
 
 
-def refuse_the_others(nodes: str, balance: float | None, fusion: float | None) -> None:
+def refuse_the_others(nodes: str, balance: float | None, fusion: float | None, novel_odds: float | None) -> None:
     """Raise SpadeError for an option that this kind of model has no use for."""
     if nodes == "diffusion" and balance is not None:
         raise SpadeError(f"--balance {balance}: belongs to a model of labels and boxes; leave it out with one that looks at pictures.")
-    if nodes == "layout" and fusion is not None:
-        raise SpadeError(f"--fusion {fusion}: belongs to a model that looks at pictures; leave it out with one of labels and boxes.")
+    for option, value in (("--fusion", fusion), ("--novel-odds", novel_odds)):
+        if nodes == "layout" and value is not None:
+            raise SpadeError(f"{option} {value}: belongs to a model that looks at pictures; leave it out with one of labels and boxes.")
 
 
 def choose_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusion",)) -> Path:

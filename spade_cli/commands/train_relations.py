@@ -43,6 +43,7 @@ def train_relations(
         str | None,
         typer.Option(help="hard, as in SPADE, or soft, learned weights (default: soft in fresh heads, hard of layout)."),
     ] = None,
+    nearness: Annotated[str, typer.Option(help="Whether neighbours are near by their boxes or by their masks.")] = "boxes",
     selector: Annotated[str, typer.Option(help="roles: directed pairs; cosine: SPADE's symmetric matrix.")] = "roles",
     geometry: Annotated[bool, typer.Option(help="Tell pairs where they lie to each other.")] = True,
     octaves: Annotated[
@@ -113,6 +114,7 @@ def train_relations(
         context=tuple(part.strip() for part in context.split(",") if part.strip() not in ("", "none")),
         attention=attention,
         neighbours=neighbours,
+        nearness=nearness,
         selector=selector,
         geometry=geometry,
         octaves=octaves,

@@ -171,6 +171,8 @@ OPTIONS = [
     {"context": ("near", "far")},
     {"attention": "literal"},
     {"neighbours": "soft"},
+    {"nearness": "masks"},
+    {"nearness": "masks", "neighbours": "soft"},
     {"selector": "cosine"},
     {"geometry": False},
     {"layers": 0},
@@ -198,6 +200,23 @@ def test_every_option_learns_and_comes_back_from_json(options):
     silent = {name for name, p in heads.named_parameters() if p.grad is None}
     assert all(name.startswith("neighbours.") for name in silent), silent
     assert not silent or not config.relations.layers
+
+
+@pytest.mark.parametrize("neighbours", ["hard", "soft"])
+def test_images_of_a_batch_do_not_see_each_other_where_masks_say_who_is_near(neighbours):
+    torch.manual_seed(5)
+    config = replace(CONFIG.relations, nearness="masks", neighbours=neighbours)
+    heads, images = RelationHeads(config).eval(), [some_nodes(count, count, config) for count in (5, 2, 1)]
+    together = heads.relate(images, some_memory(3), words(4, 5))
+    for number, (nodes, own) in enumerate(zip(images, together, strict=True)):
+        (alone,) = heads.relate([nodes], some_memory(3)[number : number + 1], words(4, 5))
+        assert torch.allclose(alone.similarity, own.similarity, atol=1e-5)
+    order = torch.tensor([3, 1, 4, 0, 2])
+    moved = replace(images[0], **{n: getattr(images[0], n)[order] for n in ("query", "pooled", "label", "boxes", "area")})
+    assert images[0].gaps is not None
+    moved = replace(moved, gaps=images[0].gaps[order][:, order])
+    (turned,) = heads.relate([moved], some_memory(1), words(4, 5))
+    assert torch.allclose(turned.similarity, together[0].similarity[order][:, order], atol=1e-5)
 
 
 def some_layout(count, seed):

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spade.relations.neighbours import SoftNeighbours, neighbour_graph
+from spade.relations.neighbours import SoftNeighbours, Space, mask_gaps, neighbour_graph
 from spade.relations.nodes import GeometryEncoder, mask_boxes, node_geometry, pool, pool_unions
 from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, mean_selected_recall, pair_geometry, select_pairs, selected_recall
 from spade.relations.transformer import RelationGraphTransformer, _SetAttention
@@ -49,22 +49,64 @@ def test_pool_unions_is_the_mean_in_the_box_around_both():
 def test_neighbours_are_near_or_alike():
     boxes = mask_boxes(boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10)))
     apart = torch.eye(3)
-    assert neighbour_graph(boxes, apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    assert neighbour_graph(Space.of_boxes(boxes), apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
     alike = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]])
-    graph = neighbour_graph(boxes, alike)
+    graph = neighbour_graph(Space.of_boxes(boxes), alike)
     assert graph[0, 2]
     assert graph[2, 0]
     assert not graph[1, 2]
 
 
+def test_gaps_between_masks_by_hand():
+    masks = boxes_to_masks((0, 0, 10, 20), (10, 0, 20, 20), (13, 0, 20, 4), (0, 0, 0, 0), size=20)
+    masks[1, 13:, :4] = 0
+    masks = torch.cat([masks, boxes_to_masks((5, 5, 6, 6), size=20) * 0.2])
+    gaps = mask_gaps(masks)
+    assert torch.equal(gaps, gaps.T)
+    assert gaps[0, 1] == gaps[1, 2] == 0, "adjacent"
+    assert gaps[0, 2] == 1, "three cells are more than a tenth of twenty"
+    assert gaps[3].tolist() == [1] * 5, "a mask without a cell is near nothing"
+    assert (gaps[4, 0], gaps[4, 1]) == (0, 1), "one below half a cell keeps its place"
+    masks[2, 11, 0] = 1
+    assert mask_gaps(masks)[0, 2] == pytest.approx(1 / 20)
+    assert mask_gaps(masks[:0]).shape == (0, 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_gaps_between_masks_are_the_least_distance(seed):
+    masks = (torch.rand(4, 12, 30, generator=torch.Generator().manual_seed(seed)) > 0.97).float()
+    cells = [torch.nonzero(mask) for mask in masks]
+    for i, own in enumerate(cells):
+        for j, other in enumerate(cells):
+            least = (own[:, None] - other[None]).abs().amax(-1).amin().item() if len(own) and len(other) else math.inf
+            between = max(least - 1, 0) / 30
+            assert mask_gaps(masks)[i, j] == pytest.approx(between if between < 0.1 else 1.0)
+
+
+def test_what_stands_in_the_box_of_the_grass_need_not_touch_it():
+    masks = boxes_to_masks((0, 0, 20, 20), (2, 2, 5, 5), size=20)
+    masks[0, :18, :18] = 0  # grass along two edges
+    by_boxes = neighbour_graph(Space.of_boxes(mask_boxes(masks)), torch.eye(2))
+    by_masks = neighbour_graph(Space.of_masks(mask_gaps(masks), masks.mean(dim=(1, 2))), torch.eye(2))
+    assert by_boxes[0, 1]
+    assert not by_masks[0, 1]
+    soft = SoftNeighbours()
+    weights = [
+        soft(space, torch.eye(2))[0, 1]
+        for space in (Space.of_boxes(mask_boxes(masks)), Space.of_masks(mask_gaps(masks), masks.mean(dim=(1, 2))))
+    ]
+    assert weights[0] > weights[1] + 0.2
+
+
 def test_soft_neighbours():
     boxes = mask_boxes(boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10)))
     soft = SoftNeighbours()
-    weight = soft(boxes, torch.eye(3))
+    weight = soft(Space.of_boxes(boxes), torch.eye(3))
     assert torch.allclose(weight, weight.T)
     assert torch.equal(weight.diagonal(), torch.ones(3))
     assert weight[0, 1] > weight[0, 2] + 0.3, "touching boxes are nearer"
-    alike = soft(boxes, torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]]))
+    alike = soft(Space.of_boxes(boxes), torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]]))
     assert alike[0, 2] > weight[0, 2] + 0.3
     assert ((weight >= 0) & (weight <= 1)).all()
     weight[0, 2].backward()
@@ -77,7 +119,7 @@ def test_soft_neighbours_by_the_formula():
     nearness = math.exp(-(0.2 / 0.4) / math.exp(-1.5))
     sig = lambda x: 1 / (1 + math.exp(-x))  # noqa: E731
     expected = 0.5 * sig(8 * nearness - 5) + 0.5 * sig(8 * 0.6 - 5)
-    assert abs(soft(boxes, vectors)[0, 1].item() - expected) < 1e-5
+    assert abs(soft(Space.of_boxes(boxes), vectors)[0, 1].item() - expected) < 1e-5
 
 
 @pytest.fixture(scope="module", params=["values", "literal"])

@@ -235,6 +235,8 @@ def test_refusals(trained, world, tmp_path):
         predict.run(PredictConfig(images=(scene,), balance=0.5), run)
     with pytest.raises(SpadeError, match=r"--fusion 0\.5: belongs to a model that looks at pictures"):
         predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", fusion=0.5), run)
+    with pytest.raises(SpadeError, match=r"--novel-odds 2\.0: belongs to a model that looks at pictures"):
+        predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", novel_odds=2.0), run)
     with pytest.raises(SpadeError, match="takes no input artifact here"):
         train_relations.run(RelationsConfig(data=world, nodes="layout"), Run(run.workspace, source="abc"))
     (tmp_path / "p.txt").write_text("juggling\n")

@@ -87,6 +87,7 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
     own = {"context": ("near",), "attention": "literal", "neighbours": "hard", "selector": "cosine", "geometry": False, "look": False}
+    own |= {"nearness": "masks"}
     own |= {"layers": 1, "width": 32, "octaves": 0, "pairs": 3}
     config = RelationsConfig(
         epochs=1, init="scratch", mode="predcls", imbalance="adjust", accumulate=2, fine=False, name_attention=False, **own
@@ -103,12 +104,12 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
         told = next(iter(option)).replace("_", "-")
         with pytest.raises(SpadeError, match=f"^--no-{told}: the packaged heads"):
             train_relations.run(RelationsConfig(epochs=1, **option), run)
-        with pytest.raises(SpadeError, match=r"^--masks-from: takes a mask generator as it is"):
+        with pytest.raises(SpadeError, match=f"^--masks-from: takes a mask generator as it is; leave --no-{told} out"):
             RelationsConfig(masks_from=result.path, **option)
     with pytest.raises(
-        SpadeError, match=r"^--neighbours soft: the packaged heads, from which training starts here, are others; add --init scratch"
+        SpadeError, match=r"^--neighbours hard: the packaged heads, from which training starts here, are others; add --init scratch"
     ):
-        train_relations.run(RelationsConfig(epochs=1, neighbours="soft"), run)
+        train_relations.run(RelationsConfig(epochs=1, neighbours="hard"), run)
     with pytest.raises(SpadeError, match=r"^--width 128: the packaged heads, from which training starts here, are others"):
         train_relations.run(RelationsConfig(epochs=1, width=128), run)
     with pytest.raises(SpadeError, match=r"^--edges: only --attention values weighs"):
@@ -117,6 +118,8 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
     frozen = {"epochs": 1, "init": "scratch", "masks_from": result.path}
     with pytest.raises(SpadeError, match=r"^--width 64: queries of --masks-from .* have 32 channels; leave --width out"):
         train_relations.run(RelationsConfig(width=64, **frozen), run)
+    with pytest.raises(SpadeError, match=r"^--masks-from .*: its queries have 32 channels, the packaged heads, .* 64; add --init scratch"):
+        train_relations.run(RelationsConfig(**frozen | {"init": "embedded"}), run)
     assert spade.load(train_relations.run(RelationsConfig(**frozen), run).path).heads.relations.config.width == 32
 
 

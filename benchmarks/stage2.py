@@ -280,7 +280,8 @@ def _joined(model: str, setting: str, mode: str, runs: Sequence[list[tuple[dict,
     """Mean and spread over seeds of each part."""
     out = []
     for place, (own, first) in enumerate(runs[0]):
-        metrics = {name: spread([run[place][1][name] for run in runs]) for name in first}
+        # Segments are one generator's: they do not depend on the seed.
+        metrics = {name: spread([run[place][1][name] for run in runs[: 1 if name.startswith("PQ") else None]]) for name in first}
         out.append(({"model": model, "mode": mode, "setting": setting, **own}, metrics))
     return out
 

@@ -11,6 +11,7 @@ MODELS = {
     "raw encoder": "the same heads on the raw UNet",
     "plain encoder": "the same heads on a convolutional encoder",
     "boosting": "gradient boosting on labels and boxes",
+    "boosting, on found boxes, too": "gradient boosting, learning on found boxes, too",
     "frequency": "frequency of label pairs",
 }
 MODES = {"sgdet": "found segments", "predcls": "given segments"}
@@ -22,7 +23,7 @@ PARTS: tuple[dict[str, str], ...] = (
     *({"group": part} for part in ("positional", "other")),
     *({"context": part} for part in ("needed", "not needed")),
 )
-COLUMNS = ("PQ", *(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20)))
+COLUMNS = tuple(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20))  # PQ is one generator's
 # SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and predicates.
 RGT = {
     "no graph": ("no graph transformer", "30.5 / 26.3"),
@@ -57,7 +58,7 @@ def closed() -> str:
     body = [
         [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed").get(name)) for name in columns)]
         for mode in MODES
-        for model in MODELS
+        for model in _present(data)
     ]
     return table(["model", "of", *columns], body) + _note(data)
 
@@ -68,7 +69,7 @@ def open_names() -> str:
     body = []
     for setting in ("ovr", "ovdr"):
         for mode in MODES:
-            for model in MODELS:
+            for model in _present(data):
                 whole = _metrics(data, model, mode, setting)
                 quality = [cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))]
                 parts = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
@@ -97,7 +98,7 @@ def _open_at(metric: str) -> str:
         ]
         for setting in ("ovr", "ovdr")
         for mode in MODES
-        for model in MODELS
+        for model in _present(data)
     ]
     return table(["setting", "model", "of", *(f"{metric}@{k} {part}" for k, part in columns)], body) + _note(data)
 
@@ -116,7 +117,7 @@ def parts() -> str:
     body = [
         [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed", **part).get("R@20")) for part in told.values())]
         for mode in MODES
-        for model in MODELS
+        for model in _present(data)
     ]
     return table(["model", "of", *told], body) + _note(data, "R@20, closed; percent")
 
@@ -126,7 +127,7 @@ def led() -> str:
     data, body = results("stage2"), []
     places = {tuple(row["setting"][key] for key in ("setting", "mode")) for row in data["rows"] if row["setting"]["model"] == "full"}
     for setting, mode in sorted(places, key=lambda place: (place[0] != "closed", place[0] != "ovr", place[1] != "sgdet")):
-        for model in list(MODELS)[1:]:
+        for model in _present(data)[1:]:
             counts, where = {"ahead": 0, "level": 0, "behind": 0}, []
             for part in PARTS:
                 ours, theirs = (_metrics(data, name, mode, setting, **part) for name in ("full", model))
@@ -138,7 +139,7 @@ def led() -> str:
                     where.append(f"context {value}" if kind == "context" else value)
             if sum(counts.values()):
                 body.append([setting, MODES[mode], MODELS[model], *map(str, counts.values()), ", ".join(where) or "-"])
-    return table(["setting", "of", "against", "ahead", "level", "behind", "somewhere behind in"], body) + _note(data, "Columns")
+    return table(["setting", "of", "against", "ahead", "level", "behind", "somewhere behind in"], body) + _note(data, "Columns of R and mR at 5, 10 and 20")
 
 
 def _compared(ours: dict[str, float], theirs: dict[str, float]) -> str:
@@ -244,6 +245,24 @@ def again() -> str:
         body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
     head = ["", "seeds", "PQ", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
     return table(head, body) + _note(data)
+
+
+def generators() -> str:
+    """The mask generators of the closed setting, trained at different times."""
+    data, body = results("stage2_generators"), []
+    for run in dict.fromkeys(row["setting"]["run"] for row in data["rows"]):
+        own = {row["setting"]["encoder"]: row["metrics"] for row in data["rows"] if row["setting"]["run"] == run}
+        metrics = [own.get(encoder, {}) for encoder in ("full", "raw encoder", "plain encoder")]
+        body.append([run, *(cell(m.get(name)) for name in ("PQ", "R@10") for m in metrics)])
+    names = ("calibrated UNet", "raw UNet", "convolutional encoder")
+    head = ["trained", *(f"{name}, {encoder}" for name in ("PQ", "R@10, found segments") for encoder in names)]
+    return table(head, body) + f"\n\nClosed, percent, one generator each, mean ± sd over 3 seeds of the relation part. {data['about']}"
+
+
+def _present(data: dict[str, Any]) -> list[str]:
+    """Which of the compared models were measured."""
+    measured = {row["setting"]["model"] for row in data["rows"]}
+    return [model for model in MODELS if model in measured]
 
 
 def _metrics(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:

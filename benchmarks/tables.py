@@ -192,6 +192,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_open_means": stage2.open_mean_recalls,
     "stage2_parts": stage2.parts,
     "stage2_led": stage2.led,
+    "stage2_generators": stage2.generators,
     "stage2_graph": stage2.graph,
     "stage2_calibrations": stage2.calibrations,
     "stage2_fusion": stage2.fusion,

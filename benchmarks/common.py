@@ -47,7 +47,7 @@ class Results:
             kept = json.loads(self.path.read_text("utf-8"))
             self.data["rows"] = kept["rows"] if kept.get("of", "") == of else []
 
-    def headline(self, **values: float | None) -> None:
+    def headline(self, **values: Any) -> None:
         """Figures that stand at the top of the file, too."""
         self.data |= values
         if self.path is not None:

@@ -15,7 +15,9 @@ import torch
 from common import Results
 from stage1 import Variant
 from stage2 import BASELINES, SEEDS, Relations, counted, full, learned
-from stage2_scenes import Place, asked_for, calibrated_folder, train_generator
+from stage2_scenes import Place, asked_for, calibrated_folder, new_job, relation_config, train_generator
+
+from spade.relations.model import RelationHeads
 
 ROWS = (
     full("closed"),
@@ -47,12 +49,25 @@ def main() -> None:
     place.make_worlds()
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(calibrated_folder, [place], [Variant()]))
+        results.headline(parameters=pool.submit(_parameters, place).result())
         list(pool.map(train_generator, [(place, encoder, "closed") for encoder in dict.fromkeys(row.encoder for row in asked)]))
         jobs = [pool.submit(counted, (place, name, "closed")) for name in BASELINES if name not in done]
         for made in as_completed(jobs + [pool.submit(learned, (place, row, seeds)) for row in asked]):
             for setting, metrics in made.result():
                 results.add(setting, metrics)
     results.show(options)
+
+
+def _parameters(place: Place) -> dict[str, int]:
+    """How many are learned, by part; a plain encoder is learned with its mask generator, the UNet is not."""
+    heads = {encoder: new_job(place, encoder, "closed", frozen=False).heads for encoder in ("calibrated", "plain", "coarse")}
+    counts = {f"mask generator, {encoder}": _count_of(own.proposer) for encoder, own in heads.items()}
+    return counts | {"relation part": _count_of(RelationHeads(relation_config(heads["plain"].relations.config.clip_dim)))}
+
+
+def _count_of(module: torch.nn.Module) -> int:
+    """Parameters of a module."""
+    return sum(p.numel() for p in module.parameters())
 
 
 if __name__ == "__main__":

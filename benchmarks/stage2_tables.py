@@ -139,7 +139,8 @@ def led() -> str:
                     where.append(f"context {value}" if kind == "context" else value)
             if sum(counts.values()):
                 body.append([setting, MODES[mode], MODELS[model], *map(str, counts.values()), ", ".join(where) or "-"])
-    return table(["setting", "of", "against", "ahead", "level", "behind", "somewhere behind in"], body) + _note(data, "Columns of R and mR at 5, 10 and 20")
+    head = ["setting", "of", "against", "ahead", "level", "behind", "somewhere behind in"]
+    return table(head, body) + _note(data, "Columns of R and mR at 5, 10 and 20")
 
 
 def _compared(ours: dict[str, float], theirs: dict[str, float]) -> str:

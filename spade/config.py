@@ -99,6 +99,11 @@ class MapsConfig:
     dtype: str = "auto"
 
 
+_NOTHING: dict[str, tuple[Any, ...]] = {
+    "context": ((),),
+    "neighbours": ("hard",),
+    "edges": (False,),
+}  # what asks for nothing, if not left open
 _PIXELS = ("places", "nearness", "unions", "maps", "masks_from", "mode", "void", "masks", "mask_weight", "fusion", "fine", "name_attention")
 
 
@@ -184,8 +189,8 @@ class RelationsConfig:
 
     def _refuse(self, why: str, holds: bool, *names: str) -> None:
         """Options that would change nothing where this holds are refused, not passed over."""
-        changed = [name for name in names if getattr(self, name) != _default(RelationsConfig, name)] if holds else []
-        if changed:
+        changed = [name for name in names if getattr(self, name) not in (_default(RelationsConfig, name), *_NOTHING.get(name, ()))]
+        if holds and changed:
             raise SpadeError(f"{why}; leave {' and '.join(_option(name, getattr(self, name)) for name in changed)} out.")
 
     def _only_for_nodes(self) -> None:
@@ -201,7 +206,7 @@ class RelationsConfig:
         self._refuse(
             "--masks-from: takes a mask generator as it is", self.masks_from is not None, "fine", "name_attention", "mask_weight", "void"
         )
-        self._refuse("--layers 0: builds no graph transformer", self.layers == 0, "attention", "neighbours", "nearness", "edges")
+        self._refuse("--layers 0: builds no graph transformer", self.layers == 0, "context", "attention", "neighbours", "nearness", "edges")
         self._refuse("--no-look: lets pairs see nothing of the picture", not self.look, "places")
         if self.attention == "literal" and self.edges:
             raise SpadeError("--edges: only --attention values weighs pairs' geometry; leave one of the two out.")

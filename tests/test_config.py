@@ -20,6 +20,7 @@ from spade.errors import SpadeError
         (lambda: RelationsConfig(nodes="layout", nearness="masks"), "--nearness: needs pixels"),
         (lambda: RelationsConfig(masks_from=Path("m"), void="ignored", mask_weight=2), "as it is; leave --mask-weight and --void out"),
         (lambda: RelationsConfig(layers=0, neighbours="soft", edges=True), "no graph transformer; leave --neighbours and --edges out"),
+        (lambda: RelationsConfig(layers=0, context=("near",)), "no graph transformer; leave --context out"),
         (lambda: RelationsConfig(look=False, places=False), "nothing of the picture; leave --no-places out"),
         (lambda: PredictConfig(min_score=2), "--min-score 2"),
         (lambda: PredictConfig(top=0), "--top 0"),

@@ -91,7 +91,7 @@ def completed(config: RelationsConfig) -> RelationsConfig:
         learning_rate=config.learning_rate or 1e-3,
         layers=3 if config.layers is None else config.layers,
         octaves=OCTAVES if config.octaves is None else config.octaves,
-        edges=config.attention == "values" if config.edges is None else config.edges,
+        edges=config.attention == "values" and config.layers != 0 if config.edges is None else config.edges,
         dropout=0.3 if config.dropout is None else config.dropout,
         neighbours=config.neighbours or "hard",
         init="scratch",

@@ -45,6 +45,11 @@ def test_what_is_written(trained):
     assert curves[-1]["rel"] < curves[1]["rel"], "it learns"
 
 
+def test_without_a_graph_transformer(world, tmp_path):
+    done = train_relations.run(RelationsConfig(data=world, epochs=1, **SMALL | {"layers": 0}), Run(Workspace(tmp_path / "w")))
+    assert json.loads((done.path / "model.json").read_text())["relations"]["layers"] == 0
+
+
 def test_where_no_watched_relation_is_found_the_random_start_is_not_kept(world, tmp_path, monkeypatch):
     """As on a set of a few pictures, whose watched part is too small to show anything."""
     from spade.steps.layout_training import LayoutTraining

@@ -114,6 +114,8 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
         train_relations.run(RelationsConfig(epochs=1, width=128), run)
     with pytest.raises(SpadeError, match=r"^--edges: only --attention values weighs"):
         RelationsConfig(attention="literal", edges=True)
+    bare = train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=result.path, layers=0), run)
+    assert not spade.load(bare.path).heads.relations.graph.layers
     # Relations on a frozen mask generator are as wide as its queries.
     frozen = {"epochs": 1, "init": "scratch", "masks_from": result.path}
     with pytest.raises(SpadeError, match=r"^--width 64: queries of --masks-from .* have 32 channels; leave --width out"):

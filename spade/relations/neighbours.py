@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import max_pool2d, normalize
 
+from spade.relations.nodes import hard_masks
+
 FAR = 0.1  # of the picture: gaps between masks are not followed farther
 
 
@@ -49,8 +51,7 @@ def mask_gaps(masks: Tensor) -> Tensor:
 
     Masks grow by a cell a time until they meet; beyond FAR a gap is 1.
     """
-    hard = masks > 0.5
-    hard = torch.where(hard.flatten(1).any(1)[:, None, None], hard, masks > 0).float()
+    hard = hard_masks(masks).float()
     side = max(masks.shape[-2:])
     gaps, grown = masks.new_ones((len(masks), len(masks)), dtype=torch.float32), hard
     for cells in range(math.ceil(FAR * side)):

@@ -11,10 +11,15 @@ HIDDEN = 128  # of the network that reads geometry, whatever the width: it is as
 BORDER = 0.01  # of the picture: a box so near to its edge touches it
 
 
+def hard_masks(masks: Tensor) -> Tensor:
+    """Cells (N, h, w) bool that masks in [0, 1] cover by more than half; of a mask that does so nowhere, all that it touches."""
+    hard = masks > 0.5
+    return torch.where(hard.flatten(1).any(1)[:, None, None], hard, masks > 0)
+
+
 def mask_boxes(masks: Tensor) -> Tensor:
     """Boxes (N, 4) xyxy in shares of the picture, of masks (N, h, w) in [0, 1]; an empty mask gives zeros."""
-    hard = masks > 0.5
-    hard = torch.where(hard.flatten(1).any(1)[:, None, None], hard, masks > 0)
+    hard = hard_masks(masks)
     height, width = masks.shape[-2:]
     boxes = masks.new_zeros((masks.shape[0], 4))
     for axis, size, low, high in ((1, width, 0, 2), (2, height, 1, 3)):

@@ -251,13 +251,14 @@ def counted(job: tuple[Place, str, str]) -> Rows:
     """A baseline that does not look: on the calibrated generator's segments, and on given ones."""
     place, name, setting = job
     dataset, job_ = place.dataset(setting), frozen_job(place, "calibrated", setting)
-    training, names = dataset.for_training(), (dataset.classes, dataset.predicates)
+    training = dataset.for_training()
+    numbering = Numbering(training, dataset.classes, dataset.predicates)
     if name == "frequency":
-        score: Any = Frequency(training, *names)
+        score: Any = Frequency(training, numbering)
     elif name == "boosting":
-        score = Boosting(*annotated(training, Numbering(training, *names)), len(dataset.predicates))
+        score = Boosting(*annotated(training, numbering), len(dataset.predicates))
     else:
-        score = Boosting(*and_found(job_, Numbering(training, *names)), len(dataset.predicates))
+        score = Boosting(*and_found(job_, numbering), len(dataset.predicates))
     records, rows = dataset.split("test"), []
     for mode in MODES:
         seen = _held_out(place, "calibrated", setting, mode, OURS)

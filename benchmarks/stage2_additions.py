@@ -1,13 +1,17 @@
 """Stage 2's switches that gained or set a default with one seed, again with three, beside the full model on one mask generator.
 
-The generator is stage2.py's, or trained here in the same way where there is none; two more lack a part of their own. Closed setting.
+The generator is stage2.py's, or trained here in the same way where there is none; two more lack a part of their own. What won, and
+baselines that learn on what ours learns on, are asked in the open settings, too.
 Folders are those of stage2.py, and what lies in them is found; rows are appended as they finish.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -35,6 +39,8 @@ ROWS = (
     Relations("no attention to names", encoder="unscored"),
     Relations("no finer blocks", encoder="coarse"),
 )
+OPEN = ("ovr", "ovdr")
+ASKED = (*ROWS, *(replace(row, setting=setting) for setting in OPEN for row in ROWS if row.model in ("full", "soft neighbours")))
 
 
 def main() -> None:
@@ -44,15 +50,19 @@ def main() -> None:
     if options.quick:
         place, seeds = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1), SEEDS[:1]
     results = Results("stage2_additions", options, seeds, place.measured())
-    done = {row["setting"]["model"] for row in results.data["rows"]}
-    asked = [row for row in ROWS if row.model not in done]
+    done = {(row["setting"]["model"], row["setting"]["setting"]) for row in results.data["rows"]}
+    asked = [row for row in ASKED if (row.model, row.setting) not in done]
+    missing = [(name, setting) for setting in ("closed", *OPEN) for name in BASELINES if (name, setting) not in done]
+    wanted = [(row.encoder, row.setting) for row in asked] + [("calibrated", setting) for _, setting in missing]
     place.make_worlds()
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(calibrated_folder, [place], [Variant()]))
         results.headline(parameters=pool.submit(_parameters, place).result())
-        list(pool.map(train_generator, [(place, encoder, "closed") for encoder in dict.fromkeys(row.encoder for row in asked)]))
-        jobs = [pool.submit(counted, (place, name, "closed")) for name in BASELINES if name not in done]
-        for made in as_completed(jobs + [pool.submit(learned, (place, row, seeds)) for row in asked]):
+        needed = dict.fromkeys((encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in wanted)
+        list(pool.map(train_generator, [(place, *generator) for generator in needed]))
+        jobs: list[tuple[Callable[[Any], Any], Any]] = [(counted, (place, *baseline)) for baseline in missing]
+        jobs += [(learned, (place, row, seeds)) for row in asked]
+        for made in as_completed(pool.submit(*job) for job in jobs):
             for setting, metrics in made.result():
                 results.add(setting, metrics)
     results.show(options)

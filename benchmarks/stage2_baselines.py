@@ -31,22 +31,35 @@ def all_pairs(count: int) -> np.ndarray:
     return np.array(list(permutations(range(count), 2)), np.int64).reshape(-1, 2)
 
 
+class Numbering:
+    """Categories and predicates of a training's lists by their places in the lists by which answers are given."""
+
+    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...]) -> None:
+        """dataset: for training; its names may be a part of those by which answers are given."""
+        self.sizes = len(names), len(predicates)
+        self.names = np.array([names.index(name) for name in dataset.classes], np.int64)
+        self.said = [predicates.index(name) for name in dataset.predicates]
+
+    def triples(self, own: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
+        """Subject, object, and the predicate by its new place."""
+        return [(s, o, self.said[p]) for s, o, p in own]
+
+
 class Frequency:
     """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates' own frequency."""
 
-    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...]) -> None:
-        """dataset: for training, its names may be a part of ``names`` and ``predicates``, by which answers are given."""
-        place = np.array([names.index(name) for name in dataset.classes])
-        said = np.array([predicates.index(name) for name in dataset.predicates])
-        both = np.zeros((len(names), len(names)))
-        told = np.zeros((len(names), len(names), len(predicates)))
+    def __init__(self, dataset: Dataset, numbering: Numbering) -> None:
+        """dataset: for training; answers are by the numbering."""
+        names, predicates = numbering.sizes
+        both = np.zeros((names, names))
+        told = np.zeros((names, names, predicates))
         for record in dataset.split("train"):
-            own = [place[segment.category] for segment in record.segments]
+            own = numbering.names[[segment.category for segment in record.segments]]
             for s, o in all_pairs(len(own)):
                 both[own[s], own[o]] += 1
-            for s, o, p in record.training_triples():
-                told[own[s], own[o], said[p]] += 1
-        prior = (told.sum((0, 1)) + 1) / (told.sum() + len(predicates))
+            for s, o, p in numbering.triples(record.training_triples()):
+                told[own[s], own[o], p] += 1
+        prior = (told.sum((0, 1)) + 1) / (told.sum() + predicates)
         related = (told.sum(-1) + told.sum() / both.sum()) / (both + 1)
         self.table = related[..., None].clip(max=1) * (told + prior) / (told.sum(-1, keepdims=True) + 1)
 
@@ -58,18 +71,6 @@ class Frequency:
 
 
 Pictures = list[tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]]  # labels (N,), boxes (N, 4) in shares, triples; as answered
-
-
-class Numbering:
-    """Categories and predicates of a training's lists by their places in the lists by which answers are given."""
-
-    def __init__(self, dataset: Dataset, names: tuple[str, ...], predicates: tuple[str, ...]) -> None:
-        self.names = np.array([names.index(name) for name in dataset.classes], np.int64)
-        self.predicates = [predicates.index(name) for name in dataset.predicates]
-
-    def triples(self, own: Iterable[Sequence[int]]) -> list[tuple[int, int, int]]:
-        """Subject, object, and the predicate by its new place."""
-        return [(s, o, self.predicates[p]) for s, o, p in own]
 
 
 def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Pictures]:

@@ -239,12 +239,27 @@ def again() -> str:
     """Some of them with three seeds, on one generator of their own."""
     data = results("stage2_additions")
     body = []
-    for model in dict.fromkeys(row["setting"]["model"] for row in data["rows"]):
+    for model in dict.fromkeys(row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == "closed"):
         found, given = (_metrics(data, model, mode, "closed") for mode in MODES)
         figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [given.get(name) for name in ("R@10", "R@20", "mR@20")]
         seeds = str((found.get("R@20") or {"n": 0})["n"])
         body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
     head = ["", "seeds", "PQ", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
+    return table(head, body) + _note(data)
+
+
+def again_open() -> str:
+    """What won, and baselines that learn on found boxes, in the open settings."""
+    data, body = results("stage2_additions"), []
+    for setting in ("ovr", "ovdr"):
+        models = dict.fromkeys(row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == setting)
+        for mode in MODES:
+            for model in models:
+                own = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
+                figures = [part.get(name) for name in ("R@20", "mR@20") for part in own]
+                needed = _metrics(data, model, mode, setting, context="needed").get("R@20")
+                body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*figures, needed])])
+    head = ["setting", "model", "of", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")), "R@20, context needed"]
     return table(head, body) + _note(data)
 
 

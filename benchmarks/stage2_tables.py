@@ -56,7 +56,7 @@ def closed() -> str:
     data = results("stage2")
     columns = ["PQ", *(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20, 50))]
     body = [
-        [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed").get(name)) for name in columns)]
+        [MODELS[model], MODES[mode], *(cell(metrics_of(data, model, mode, "closed").get(name)) for name in columns)]
         for mode in MODES
         for model in _present(data)
     ]
@@ -70,9 +70,9 @@ def open_names() -> str:
     for setting in ("ovr", "ovdr"):
         for mode in MODES:
             for model in _present(data):
-                whole = _metrics(data, model, mode, setting)
+                whole = metrics_of(data, model, mode, setting)
                 quality = [cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))]
-                parts = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
+                parts = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
                 figures = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
                 body.append([setting, MODELS[model], MODES[mode], *quality, *figures])
     head = ["setting", "model", "of", "PQ base", "PQ novel", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all"))]
@@ -94,7 +94,7 @@ def _open_at(metric: str) -> str:
     body = [
         [
             *(setting, MODELS[model], MODES[mode]),
-            *(cell(_metrics(data, model, mode, setting, names=part).get(f"{metric}@{k}")) for k, part in columns),
+            *(cell(metrics_of(data, model, mode, setting, names=part).get(f"{metric}@{k}")) for k, part in columns),
         ]
         for setting in ("ovr", "ovdr")
         for mode in MODES
@@ -115,7 +115,7 @@ def parts() -> str:
         "not needed": {"context": "not needed"},
     }
     body = [
-        [MODELS[model], MODES[mode], *(cell(_metrics(data, model, mode, "closed", **part).get("R@20")) for part in told.values())]
+        [MODELS[model], MODES[mode], *(cell(metrics_of(data, model, mode, "closed", **part).get("R@20")) for part in told.values())]
         for mode in MODES
         for model in _present(data)
     ]
@@ -130,7 +130,7 @@ def led() -> str:
         for model in _present(data)[1:]:
             counts, where = {"ahead": 0, "level": 0, "behind": 0}, []
             for part in PARTS:
-                ours, theirs = (_metrics(data, name, mode, setting, **part) for name in ("full", model))
+                ours, theirs = (metrics_of(data, name, mode, setting, **part) for name in ("full", model))
                 told = [_compared(ours[name], theirs[name]) for name in COLUMNS if ours.get(name) and theirs.get(name)]
                 for word in told:
                     counts[word] += 1
@@ -154,8 +154,8 @@ def graph() -> str:
     data = results("stage2")
     body = []
     for model, (words, paper) in RGT.items():
-        own = [_metrics(data, model, mode, "closed") for mode in MODES]
-        needed = [_metrics(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")]
+        own = [metrics_of(data, model, mode, "closed") for mode in MODES]
+        needed = [metrics_of(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")]
         figures = [metrics.get(name) for metrics in own for name in ("R@20", "mR@20")] + needed + [own[1].get("PS@10")]
         body.append([words, paper, *map(cell, figures)])
     head = ["", "paper, R / mR@50", *(f"{name}@20, {words}" for words in MODES.values() for name in ("R", "mR"))]
@@ -168,8 +168,8 @@ def calibrations() -> str:
     data = results("stage2")
     body = []
     for name, (words, *paper) in CALIBRATIONS.items():
-        own = [_metrics(data, f"on features: {name}", "predcls", setting) for setting in ("ovr", "ovdr")]
-        novel = [_metrics(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")]
+        own = [metrics_of(data, f"on features: {name}", "predcls", setting) for setting in ("ovr", "ovdr")]
+        novel = [metrics_of(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")]
         body.append(
             [words, " / ".join(p or "-" for p in paper), *(cell(m.get("R@20")) for m in own), *(cell(m.get("R@20")) for m in novel)]
         )
@@ -183,8 +183,8 @@ def fusion() -> str:
     places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("all", "novel")]
     body = []
     for model, (words, paper) in FUSIONS.items():
-        own = [_metrics(data, model, mode, s, names=n).get("R@20") for s, mode, n in places]
-        quality = _metrics(data, model, "sgdet", "ovdr")
+        own = [metrics_of(data, model, mode, s, names=n).get("R@20") for s, mode, n in places]
+        quality = metrics_of(data, model, "sgdet", "ovdr")
         body.append([words, paper, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
     head = ["", "paper, R@50 ovr", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places), "PQ base", "PQ novel"]
     return table(head, body) + _note(data, "R@20, percent")
@@ -200,8 +200,8 @@ def novel() -> str:
     places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("base", "novel", "all")]
     body = []
     for model, told in words.items():
-        own = [_metrics(data, model, mode, setting, names=names).get("R@20") for setting, mode, names in places]
-        quality = _metrics(data, model, "sgdet", "ovdr")
+        own = [metrics_of(data, model, mode, setting, names=names).get("R@20") for setting, mode, names in places]
+        quality = metrics_of(data, model, "sgdet", "ovdr")
         body.append([told, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
     head = ["names that training did not have", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places)]
     return table([*head, "PQ base", "PQ novel"], body) + _note(data, "R@20, percent")
@@ -227,7 +227,7 @@ def additions() -> str:
     names = dict.fromkeys(r["setting"]["model"] for r in data["rows"] if r["setting"]["setting"] == "closed")
     body = []
     for model in ("full", *(name for name in names if name not in known)):
-        own = [_metrics(data, model, mode, "closed") for mode in MODES]
+        own = [metrics_of(data, model, mode, "closed") for mode in MODES]
         seeds = str((own[0].get("R@20") or {"n": 0})["n"])
         figures = [cell(metrics.get(name)) for metrics in own for name in ("R@10", "R@20", "mR@20")]
         body.append([MODELS.get(model, model), seeds, *figures])
@@ -240,7 +240,7 @@ def again() -> str:
     data = results("stage2_additions")
     body = []
     for model in dict.fromkeys(row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == "closed"):
-        found, given = (_metrics(data, model, mode, "closed") for mode in MODES)
+        found, given = (metrics_of(data, model, mode, "closed") for mode in MODES)
         figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [given.get(name) for name in ("R@10", "R@20", "mR@20")]
         seeds = str((found.get("R@20") or {"n": 0})["n"])
         body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
@@ -255,9 +255,9 @@ def again_open() -> str:
         models = dict.fromkeys(row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == setting)
         for mode in MODES:
             for model in models:
-                own = [_metrics(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
+                own = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
                 figures = [part.get(name) for name in ("R@20", "mR@20") for part in own]
-                needed = _metrics(data, model, mode, setting, context="needed").get("R@20")
+                needed = metrics_of(data, model, mode, setting, context="needed").get("R@20")
                 body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*figures, needed])])
     head = ["setting", "model", "of", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")), "R@20, context needed"]
     return table(head, body) + _note(data)
@@ -281,7 +281,7 @@ def _present(data: dict[str, Any]) -> list[str]:
     return [model for model in MODELS if model in measured]
 
 
-def _metrics(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:
+def metrics_of(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:
     """A row's figures; none where it was not measured."""
     wanted = {"model": model, "mode": mode, "setting": setting} | ALL | part
     return next((row["metrics"] for row in data["rows"] if row["setting"] == wanted), {})

@@ -143,7 +143,7 @@ def main() -> None:
         # A rerun makes what its missing rows need, and no more.
         jobs: list[tuple[Callable[[Any], Any], Any]] = []
         encoders: set[tuple[str, str]] = set()
-        students = {Variant()}
+        students: set[tuple[Variant, int]] = {(Variant(), SEEDS[0])}
         for setting in sorted({row.setting for row in asked}, reverse=True):
             missing = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
             jobs += [(counted, (place, name, setting)) for name in missing]
@@ -155,10 +155,10 @@ def main() -> None:
             for name, variant in calibrations:
                 if not _has(results, f"on features: {name}", setting, "predcls"):
                     jobs.append((_on_features, (place, name, variant, setting)))
-                    students |= {variant} - {None}
-        teachers = sorted({(student.latents or "", student.timestep) for student in students})
+                    students |= {(variant, seed) for seed in SEEDS if variant is not None}
+        teachers = sorted({(student.latents or "", student.timestep) for student, _ in students})
         list(pool.map(invert_world, [place.students] * len(teachers), teachers))
-        list(pool.map(calibrated_folder, [place] * len(students), sorted(students, key=str)))
+        list(pool.map(calibrated_folder, [place] * len(students), *zip(*sorted(students, key=str), strict=True)))
         needed = {(encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in encoders}
         list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS if generator in needed]))
         for done in as_completed(pool.submit(*job) for job in jobs):

@@ -18,6 +18,7 @@ from torch.nn.functional import interpolate
 
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
+from spade.diffusion.student import Student
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import PredictedImage
 from spade.evaluation.rows import ranked
@@ -74,9 +75,8 @@ class OnFeatures(nn.Module):
         return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs, places)
 
 
-def given(place: Place, variant: Any, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
+def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
     """What a student's features say of annotated segments; of the first ``viewed`` records with untrained evidence."""
-    seer = student(place, variant)
     labels = seer.label_context(dataset.vocabulary)
     found = []
     for record in records:
@@ -116,32 +116,38 @@ def _tokens(levels: Sequence[Tensor]) -> Tensor:
 
 
 def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple[dict[str, str], dict]]]:
-    """Held-out figures in predcls, one list a seed, of heads on the features of a variant of the student (None: raw)."""
+    """Held-out figures in predcls, one list a seed, of heads on the features of a variant of the student (None: raw).
+
+    A seed is that of the student's own training, too; the raw UNet is one.
+    """
     place, variant, setting, seeds = job
     whole = place.dataset(setting)
     dataset, clip = whole.for_training(), student(place, None).clip
     images = TrainingImages(student(place, None), dataset.split("train"))
     objects, predicates = clip.embed_labels(dataset.vocabulary.objects), clip.embed_predicates(dataset.vocabulary.predicates)
     fitted = min(FITTED, len(images.learned))
-    seen = given(place, variant, dataset, images.records, objects, fitted)
     every = clip.embed_labels(whole.vocabulary.objects), clip.embed_predicates(whole.vocabulary.predicates)
     records = whole.split("test")
-    tested = given(place, variant, whole, records, every[0], len(records))
-    untrained = UntrainedScores(clip.dim, 2)
-    evidence = Evidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
-    untrained.fit(evidence, predicates, torch.cat([g.triples[:, 2] for g in seen[:fitted]]))
     learned = trained_names([(p,) for p in whole.vocabulary.predicates], [(p,) for p in dataset.vocabulary.predicates])
+    seen: list[Given] = []
     out = []
     for seed in seeds:
+        if variant is not None or not seen:
+            seer = student(place, variant, seed)
+            seen = given(seer, dataset, images.records, objects, fitted)
+            tested = given(seer, whole, records, every[0], len(records))
+            untrained = UntrainedScores(clip.dim, 2)
+            evidence = Evidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
+            untrained.fit(evidence, predicates, torch.cat([g.triples[:, 2] for g in seen[:fitted]]))
         torch.manual_seed(seed)
         heads = OnFeatures(seen[0].nodes.pooled.shape[1], seen[0].memory.shape[2], clip.dim)
 
-        def losses(batch: Sequence[int], heads: OnFeatures = heads) -> dict[str, Tensor]:
+        def losses(batch: Sequence[int], heads: OnFeatures = heads, seen: list[Given] = seen) -> dict[str, Tensor]:
             own = [seen[i] for i in batch]
             nodes, triples, memory = [g.nodes for g in own], [g.triples for g in own], torch.cat([g.memory for g in own])
             return relation_losses(heads, nodes, triples, memory, predicates, places=own[0].places)  # type: ignore[arg-type]
 
-        def watch(heads: OnFeatures = heads) -> Row:
+        def watch(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
             evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
             for i in images.watched:
                 pairs, related, logits = _scored(heads, seen[i], predicates)
@@ -149,10 +155,12 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
             figures = evaluator.figures()
             return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
 
-        def predict(index: int, heads: OnFeatures = heads) -> PredictedImage:
+        def predict(
+            index: int, heads: OnFeatures = heads, tested: list[Given] = tested, scores: UntrainedScores = untrained
+        ) -> PredictedImage:
             pairs, related, logits = _scored(heads, tested[index], every[1])
             odds = ODDS * doubt(logits, learned, logits[:, :0])
-            named = shared_out(logits.softmax(-1), untrained(tested[index].evidence(clip, pairs), every[1]), learned, odds)
+            named = shared_out(logits.softmax(-1), scores(tested[index].evidence(clip, pairs), every[1]), learned, odds)
             return _predicted(records[index], pairs, related[:, None] * named)
 
         learn(dict(heads.named_parameters()), images, losses, watch, place.epochs, seed)

@@ -91,17 +91,17 @@ class Contradicted(Variant):
     pairs: int = 3
 
 
-def calibrated_folder(place: Place, variant: Variant) -> Path:
-    """The adapter of one of stage 1's students, first seed; made where stage 1 has not left it."""
+def calibrated_folder(place: Place, variant: Variant, seed: int = 0) -> Path:
+    """The adapter of one of stage 1's students; made where stage 1 has not left it."""
     size = Size(scenes=place.scenes, epochs=place.calibration_epochs)
     assert variant.latents is not None
     if isinstance(variant, Contradicted):
         run = Run(Workspace(place.students / "workspace"))
         told = invert.run(InvertConfig(data=place.students / "world", read_at=(variant.timestep,), counterfactual=variant.pairs), run)
-        config = CalibrateConfig(counterfactual=variant.weight, epochs=size.epochs, learning_rate=_rate(variant), init="scratch")
+        config = CalibrateConfig(counterfactual=variant.weight, epochs=size.epochs, learning_rate=_rate(variant), init="scratch", seed=seed)
         return calibrate.run(config, replace(run, source=told.key)).path / "adapter"
     key = invert_world(place.students, (variant.latents, variant.timestep))
-    made = calibrated((place.students, size, variant, key, 0, _rate(variant)))
+    made = calibrated((place.students, size, variant, key, seed, _rate(variant)))
     return Path(made.path) / "adapter"
 
 
@@ -123,12 +123,12 @@ def raw_student() -> Student:
     return Student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), None, kind)
 
 
-def student(place: Place, variant: Variant | None) -> Student:
+def student(place: Place, variant: Variant | None, seed: int = 0) -> Student:
     """A calibrated student, or the raw UNet."""
     if variant is None:
         return raw_student()
     cpu = torch.device("cpu")
-    return load_student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), calibrated_folder(place, variant))
+    return load_student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), calibrated_folder(place, variant, seed))
 
 
 class _Pixels:

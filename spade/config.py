@@ -6,6 +6,7 @@ of its own), names of models (likewise).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,7 @@ class CalibrateConfig:
             raise SpadeError(f"--counterfactual {self.counterfactual}: a weight is at least 0.")
         _at_least_one("--accumulate", self.accumulate)
         _positive(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens, timestep=self.timestep)
+        _rate(self.learning_rate)
         _one_of("--init", self.init, "embedded", "scratch")
 
 
@@ -182,6 +184,7 @@ class RelationsConfig:
         _fusion(self.fusion)
         _at_least_one("--accumulate", self.accumulate)
         _positive(epochs=self.epochs, batch_size=self.batch_size, limit=self.limit, width=self.width, pairs=self.pairs)
+        _rate(self.learning_rate)
         for option, value, most in (("--layers", self.layers, 64), ("--octaves", self.octaves, 16)):
             if value is not None and not 0 <= value <= most:
                 raise SpadeError(f"{option} {value}: use a number from 0 to {most}.")
@@ -191,7 +194,7 @@ class RelationsConfig:
         """Options that would change nothing where this holds are refused, not passed over."""
         changed = [name for name in names if getattr(self, name) not in (_default(RelationsConfig, name), *_NOTHING.get(name, ()))]
         if holds and changed:
-            raise SpadeError(f"{why}; leave {' and '.join(_option(name, getattr(self, name)) for name in changed)} out.")
+            raise SpadeError(f"{why}; leave {' and '.join(option_name(name, getattr(self, name)) for name in changed)} out.")
 
     def _only_for_nodes(self) -> None:
         """Options that the other kind of nodes has no use for are refused, not passed over."""
@@ -200,13 +203,17 @@ class RelationsConfig:
         if self.nodes == "layout":
             for name in _PIXELS:
                 if (value := getattr(self, name)) != _default(RelationsConfig, name):
-                    raise SpadeError(f"{_option(name, value)}: needs pixels, and --nodes layout has none; leave one of the two out.")
+                    raise SpadeError(f"{option_name(name, value)}: needs pixels, and --nodes layout has none; leave one of the two out.")
         elif self.clip is not None:
             raise SpadeError(f"--clip {self.clip}: here it belongs to --nodes layout; spade invert --clip chooses the one of pixels.")
         self._refuse(
             "--masks-from: takes a mask generator as it is", self.masks_from is not None, "fine", "name_attention", "mask_weight", "void"
         )
         self._refuse("--layers 0: builds no graph transformer", self.layers == 0, "context", "attention", "neighbours", "nearness", "edges")
+        elsewhere = {"near", "far"}.isdisjoint(self.context)
+        self._refuse("--context without near and far: asks for no attention", elsewhere, "attention", "edges")
+        self._refuse("--context none: builds no graph transformer", not self.context, "neighbours", "nearness")
+        self._refuse("--imbalance none: weighs no predicate", self.imbalance == "none", "imbalance_strength")
         self._refuse("--no-look: lets pairs see nothing of the picture", not self.look, "places")
         if self.attention == "literal" and self.edges:
             raise SpadeError("--edges: only --attention values weighs pairs' geometry; leave one of the two out.")
@@ -303,7 +310,8 @@ def _default(config: type, name: str) -> Any:
     return next(own.default for own in fields(config) if own.name == name)
 
 
-def _option(name: str, value: Any) -> str:
+def option_name(name: str, value: Any) -> str:
+    """A field as the command line has it; of a switch that is off, the word that turns it off."""
     return f"--{'no-' if value is False else ''}{name.replace('_', '-')}"
 
 
@@ -312,6 +320,11 @@ def _positive(**values: int | None) -> None:
     for name, value in values.items():
         if value is not None and (value < 0 or (value == 0 and name in ("limit", "top"))):
             raise SpadeError(f"--{name.replace('_', '-')} {value}: use a number of at least 1.")
+
+
+def _rate(value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise SpadeError(f"--learning-rate {value}: use a number above 0, or 0 for the default.")
 
 
 def _fusion(value: float | None) -> None:

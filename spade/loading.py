@@ -206,6 +206,10 @@ def load(
     backbone = load_backbone(description.backbone, place, getattr(torch, pick_dtype(dtype, place)))
     student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
     heads = load_heads(folder)
+    if novel_odds and not heads.config.untrained:
+        raise SpadeError(
+            f"--novel-odds {novel_odds}: this model's OpenCLIP tower sees no regions, and new names have their text alone; leave it out."
+        )
     origin = "packaged" if folder == embedded_model() else folder.name
     facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
     fusion = description.fusion if fusion is None else fusion

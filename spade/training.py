@@ -126,7 +126,7 @@ def fit(
 ) -> list[Row]:
     """Train ``parameters`` in place, ending with the best watched weights (``kept``); returns the curves, one row an epoch.
 
-    Row 0 is the start, before any step: where no epoch betters it, it is what stays, unless it is random.
+    Row 0 is the start, before any step: where no epoch betters it, it is what stays, unless it is random or has not learned all names.
 
     batches(epoch): the epoch's batches, the same number each epoch and the same for the same epoch.
     losses(batch): weighted terms; their sum is minimised, each is averaged into the curves.

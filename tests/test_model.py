@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+from copy import copy
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import spade
 from spade.data.codecs import write_panoptic
@@ -237,6 +240,58 @@ def test_few_known_names_do_not_make_a_model_sure(model):
     every = KnownWords.of(model.vocabulary, model.vocabulary, model.student)
     assert torch.allclose(few.unasked_predicates, every.predicates[1:], atol=1e-6)
     assert len(every.unasked_predicates) == 0
+
+
+def named(model, **attributes):
+    """P(predicate | pair) of given segments, by a copy of the model that is asked in another way."""
+    other = copy(model)
+    for name, value in attributes.items():
+        setattr(other, name, value)
+    found = given(other, 3, side=64, predicates=(*model.vocabulary.predicates, "hugging"))
+    return found.scores / (1 - found.no_relation)[:, None]
+
+
+def test_fusion_is_a_product_of_both_branches(model):
+    """P = P_diffusion^E x P_clip^(1 - E), as one branch alone has them, for predicates and for regions."""
+    diffusion, clip, both = (named(model, fusion=exponent, odds=0.0) for exponent in (1.0, 0.0, 0.34))
+    product = diffusion**0.34 * clip**0.66
+    assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
+    assert np.abs(both - diffusion).max() > 0.05
+    picture, words = Image.fromarray(scene(0).image), model._known(model.vocabulary)
+    proposals, classes, attention = model._propose(picture, words)
+    cells, masks = model.student.clip.embed_cells(picture), proposals.masks[-1][0].sigmoid()
+    told = []
+    for exponent in (1.0, 0.0, 0.34):
+        other = copy(model)
+        other.fusion = exponent
+        told.append(other._regions_named(classes, proposals.queries[-1][0], masks, cells, attention, words))
+    assert torch.allclose(
+        told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True), model.student.clip.region_scores(cells, masks, words.objects)
+    )
+    assert all(torch.equal(own[:, -1], classes.softmax(-1)[:, -1]) for own in told), "what is nothing stays"
+    product = told[0][:, :-1] ** 0.34 * told[1][:, :-1] ** 0.66
+    share = told[2][:, :-1] / told[2][:, :-1].sum(1, keepdim=True)
+    assert torch.allclose(share, product / product.sum(1, keepdim=True), atol=1e-4)
+
+
+def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
+    doubting, giving, alone = named(model), named(model, sure_gives=True), named(model, odds=0.0)
+    assert (giving[:, -1] > doubting[:, -1]).all()
+    assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
+    assert not np.allclose(doubting, alone, atol=1e-3)
+
+
+def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
+    folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))
+    facts = json.loads((folder / "model.json").read_text())
+    facts["heads"]["untrained"] = False
+    (folder / "model.json").write_text(json.dumps(facts))
+    kept = {name: value for name, value in load_file(folder / "heads.safetensors").items() if not name.startswith(("regions.", "pairs."))}
+    save_file(kept, folder / "heads.safetensors")
+    assert spade.load(folder).heads.pairs is None
+    assert spade.load(folder, novel_odds=0.0).odds == 0
+    with pytest.raises(SpadeError, match=r"^--novel-odds 2.0: this model's OpenCLIP tower sees no regions"):
+        spade.load(folder, novel_odds=2.0)
 
 
 @pytest.mark.parametrize("count", [0, 1])

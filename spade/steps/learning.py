@@ -65,5 +65,5 @@ def train(
     if best is curves[0]:
         run.report.say("no epoch bettered the start on the watched images, so the start is kept")
     elif best[better] <= curves[0][better]:
-        run.report.say("no epoch bettered the random start on the watched images: this training has learned nothing that they show")
+        run.report.say("no epoch bettered the untrained start on the watched images: this training has learned nothing that they show")
     return curves, best

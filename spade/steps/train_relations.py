@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from spade.config import RelationsConfig
+from spade.config import RelationsConfig, option_name
 from spade.device import pick_device, pick_dtype
 from spade.diffusion.backbone import TINY, embedded_model, load_backbone, preset, resolve_backbone
 from spade.diffusion.features import COARSE, feature_channels, feature_strides
@@ -18,7 +18,7 @@ from spade.distributed import refuse_several
 from spade.errors import SpadeError
 from spade.export.plots import curves_png
 from spade.files import read_json, sha256_file, write_bytes, write_json, write_json_lines
-from spade.loading import MODEL_FORMAT, find_model, load_heads
+from spade.loading import MODEL_FORMAT, describe, find_model, load_heads
 from spade.model import Model
 from spade.open_vocabulary import load_clip
 from spade.relations.model import OCTAVES, PAIRS, Heads, HeadsConfig, RelationConfig
@@ -30,11 +30,11 @@ from spade.steps.learning import train
 from spade.steps.pictures import readable, sized_picture, true_map
 from spade.steps.relation_training import RelationTraining
 from spade.training import Optimisation
-from spade.vocabulary import Vocabulary
+from spade.vocabulary import Label, Vocabulary
 from spade.weights import load_weights, to_bytes
 from spade.workspace import Artifact, keyed, verify
 
-STEP, VERSION = "train-relations", 4
+STEP, VERSION = "train-relations", 5
 SWITCHES = (
     "context",
     "attention",
@@ -67,7 +67,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     images_root = config.images or (Path(source["images_root"]) if source["images_root"] and config.data is None else None)
     dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict).for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    embedded = config.init == "embedded" and _packaged_fits(source, dataset.vocabulary)
+    packaged = _packaged_names(source) if config.init == "embedded" else None
+    embedded = packaged is not None and _within(packaged, dataset.vocabulary)
     config = replace(
         config,
         epochs=config.epochs or defaults.relations_epochs,
@@ -84,7 +85,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     if embedded:
         prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
     if config.masks_from is not None:
-        frozen = _frozen_masks(config.masks_from, calibration)
+        frozen = _frozen_masks(config.masks_from, calibration, dataset.vocabulary)
         prints["masks"] = sha256_file(frozen / "heads.safetensors")
     draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
     if draft.cached:
@@ -111,8 +112,9 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
             epochs=config.epochs, learning_rate=config.learning_rate, seed=config.seed, weight_decay=0.05, accumulate=config.accumulate
         )
         batches = partial(job.images.batches, config.batch_size, config.seed)
-        fresh = config.init == "scratch"
-        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score", random_start=fresh)
+        # The packaged heads as they are would pass for trained on names that only this list has.
+        unready = not embedded or packaged != _only_names(dataset.vocabulary)
+        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score", unready)
         before = curves[0]
         job.fit_untrained()
         save_model(draft.path, job.model, source["backbone"], source["clip"])
@@ -137,13 +139,25 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         draft.release()
 
 
-def _packaged_fits(source: dict[str, Any], vocabulary: Vocabulary) -> bool:
-    """Whether the packaged heads belong to this backbone and were trained on a part of this very label list."""
+Names = tuple[frozenset[Label], frozenset[str]]  # objects and predicates
+
+
+def _only_names(vocabulary: Vocabulary) -> Names:
+    return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
+
+
+def _packaged_names(source: dict[str, Any]) -> Names | None:
+    """What the packaged heads were trained on, if they belong to this backbone."""
     facts = embedded_model() / "model.json"
     if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
-        return False
-    packaged = Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"])
-    return set(packaged.objects) <= set(vocabulary.objects) and set(packaged.predicates) <= set(vocabulary.predicates)
+        return None
+    return _only_names(Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]))
+
+
+def _within(names: Names, vocabulary: Vocabulary) -> bool:
+    """Whether a label list has all of them."""
+    objects, predicates = _only_names(vocabulary)
+    return names[0] <= objects and names[1] <= predicates
 
 
 def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run, proposer: Proposer | None) -> Heads:
@@ -163,7 +177,7 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
             width=width,
             queries=24 if tiny else 100,
             layers=3 if tiny else 9,
-            attention=config.name_attention,
+            attention=config.name_attention and student.kind.labels,
         ),
         RelationConfig(
             clip_dim=student.clip.dim,
@@ -180,18 +194,12 @@ def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, ru
         return _with(Heads(built), proposer, config)
     facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
     packaged = HeadsConfig.from_json(facts["heads"])
-    for name in ("layers", *(("width",) if config.width else ()), *SWITCHES):
-        value = getattr(built.relations, name)
-        if getattr(config, name) is not None and value != getattr(packaged.relations, name):
-            raise SpadeError(
-                f"--{name} {_told(value)}: the packaged heads, from which training starts here, are others; add --init scratch."
-            )
-    for option, same in (
-        ("--no-fine", packaged.proposer.strides == built.proposer.strides),
-        ("--no-name-attention", packaged.proposer.attention == built.proposer.attention),
-    ):
-        if not same:
-            raise SpadeError(f"{option}: the packaged heads, from which training starts here, are others; add --init scratch.")
+    asked = [name for name in ("layers", *(("width",) if config.width else ()), *SWITCHES) if getattr(config, name) is not None]
+    others = [_told(name, value) for name in asked if (value := getattr(built.relations, name)) != getattr(packaged.relations, name)]
+    others += ["--no-fine"] if packaged.proposer.strides != built.proposer.strides else []
+    others += ["--no-name-attention"] if packaged.proposer.attention != config.name_attention else []
+    if others:
+        raise SpadeError(f"{others[0]}: the packaged heads, from which training starts here, are others; add --init scratch.")
     own = packaged.relations
     relations = replace(own, dropout=own.dropout if config.dropout is None else config.dropout, pairs=config.pairs or own.pairs)
     heads = Heads(replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes), relations=relations))
@@ -217,18 +225,24 @@ def _with(heads: Heads, proposer: Proposer | None, config: RelationsConfig) -> H
     return heads
 
 
-def _frozen_masks(place: Path, calibration: Artifact) -> Path:
-    """The model folder whose mask generator is taken. Raises SpadeError where that was trained on other features."""
+def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) -> Path:
+    """The model folder whose mask generator is taken. Raises SpadeError where that was trained on other features, or on fewer names."""
     folder = find_model(place)
     for path in sorted((calibration.path / "adapter").iterdir()):
         other = folder / "adapter" / path.name
         if not other.is_file() or sha256_file(other) != sha256_file(path):
             raise SpadeError(f"--masks-from {place}: learned from another calibration than {calibration.key}; name its own with --from.")
+    known = set(describe(folder).vocabulary.objects)
+    if lacking := [label.name for label in vocabulary.objects if label not in known]:
+        more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
+        raise SpadeError(f"--masks-from {place}: was not trained to name {lacking[0]!r}{more}, which the data set has; leave it out.")
     return folder
 
 
-def _told(value: Any) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+def _told(name: str, value: Any) -> str:
+    """An option as it is written."""
+    words = ",".join(value) or "none" if isinstance(value, tuple) else str(value)
+    return option_name(name, value) + ("" if isinstance(value, bool) else f" {words}")
 
 
 def save_model(folder: Path, model: Model, backbone: str, clip: str) -> None:

@@ -60,7 +60,7 @@ def test_where_no_watched_relation_is_found_the_random_start_is_not_kept(world, 
     monkeypatch.setattr(run.report, "say", said.append)
     done = train_relations.run(RelationsConfig(data=world, epochs=2, **SMALL), run)
     assert done.result["best_epoch"] == 2
-    assert "no epoch bettered the random start" in said[-1]
+    assert "no epoch bettered the untrained start" in said[-1]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(trained, world, tmp_path, monkeypatch):

@@ -112,6 +112,9 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
         train_relations.run(RelationsConfig(epochs=1, neighbours="hard"), run)
     with pytest.raises(SpadeError, match=r"^--width 128: the packaged heads, from which training starts here, are others"):
         train_relations.run(RelationsConfig(epochs=1, width=128), run)
+    for option, told in (({"geometry": False}, "--no-geometry"), ({"context": ()}, "--context none"), ({"gate": True}, "--gate")):
+        with pytest.raises(SpadeError, match=f"^{told}: the packaged heads, from which training starts here, are others"):
+            train_relations.run(RelationsConfig(epochs=1, **option), run)
     with pytest.raises(SpadeError, match=r"^--edges: only --attention values weighs"):
         RelationsConfig(attention="literal", edges=True)
     bare = train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=result.path, layers=0), run)
@@ -168,6 +171,8 @@ def test_maps_need_a_student_that_is_told_names(world, tmp_path):
     calibrate.run(CalibrateConfig(epochs=1, alignment="index", init="scratch"), run)
     with pytest.raises(SpadeError, match=r"^--maps: a student calibrated with --alignment index is told no names"):
         train_relations.run(RelationsConfig(epochs=1, init="scratch", maps=True), run)
+    made = train_relations.run(RelationsConfig(epochs=1, init="scratch"), run)
+    assert spade.load(made.path).heads.proposer.trust is None, "nor has it any attention to names"
 
 
 def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_path):
@@ -186,10 +191,28 @@ def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_pa
     assert curves[-1]["rel"] < curves[1]["rel"]
     assert len({row["PQ"] for row in curves}) == 1, "segments stay as they are"
     assert second.result["parameters"] == sum(p.numel() for p in two.relations.parameters())
+    fewer = Path(shutil.copytree(first.path, tmp_path / "fewer"))
+    facts = json.loads((fewer / "model.json").read_text())
+    lost = facts["vocabulary"]["objects"].pop()
+    (fewer / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(SpadeError, match=rf"^--masks-from .*fewer: was not trained to name '{lost['name']}', which the data set has"):
+        train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=fewer), run)
     with pytest.raises(SpadeError, match=r"^--masks-from .*: learned from another calibration than"):
         train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=embedded_model()), run)
     with pytest.raises(SpadeError, match=r"^nowhere: holds no trained model"):
         train_relations.run(RelationsConfig(epochs=1, masks_from=Path("nowhere")), run)
+
+
+def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
+    """Saved under the longer list the packaged heads would pass for trained on names that they never saw."""
+    run = Run(Workspace(tmp_path))
+    for step in ("invert", "calibrate"):
+        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
+    made = train_relations.run(RelationsConfig(epochs=1, learning_rate=1e-12), run)
+    assert made.result["init"] == "embedded"
+    assert set(spade.load(made.path).vocabulary.objects) > set(spade.load().vocabulary.objects)
+    assert made.result["watched_after"] == made.result["watched_before"], "nothing was learned, so the start was as good"
+    assert made.result["best_epoch"] == 1
 
 
 def test_given_segments_are_watched_in_predcls(pipeline, tmp_path):

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from common import Results
 from stage1 import Variant
-from stage2 import BASELINES, SEEDS, Relations, counted, full, learned
+from stage2 import BASELINES, SEEDS, Relations, Way, counted, full, learned
 from stage2_scenes import Place, asked_for, calibrated_folder, new_job, relation_config, train_generator
 
 from spade.relations.model import RelationHeads
@@ -33,6 +33,8 @@ ROWS = (
     Relations("union boxes", options=(("unions", True),)),
     Relations("role gate", options=(("gate", True),)),
     Relations("pairs that do not look", options=(("look", False),)),
+    Relations("symmetric pairs", options=(("selector", "cosine"),)),
+    Relations("decision contrast 0.3", options=(("contrast", 0.3),)),
     Relations("near by masks", options=(("nearness", "masks"),)),
     Relations("soft neighbours, near by masks", options=(("neighbours", "soft"), ("nearness", "masks"))),
     Relations("attention weighs geometry", options=(("edges", True),)),
@@ -40,7 +42,12 @@ ROWS = (
     Relations("no finer blocks", encoder="coarse"),
 )
 OPEN = ("ovr", "ovdr")
-ASKED = (*ROWS, *(replace(row, setting=setting) for setting in OPEN for row in ROWS if row.model in ("full", "soft neighbours")))
+FUSED = Way(", diffusion 0.34, new names apart", 0.34)  # as ``--fusion`` does it, where stage2.py's rows take new names by text alone
+ASKED = (
+    *ROWS,
+    *(replace(full(setting), ways=(FUSED,)) for setting in OPEN),
+    *(replace(row, setting=setting) for setting in OPEN for row in ROWS if row.model == "soft neighbours"),
+)
 
 
 def main() -> None:

@@ -5,10 +5,8 @@ Held-out scenes are not looked at. The mask generator is stage 2's (``python ben
 
 from __future__ import annotations
 
-import argparse
 import os
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -16,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from common import Results, spread
-from stage2_scenes import Place, generator_print, learn, new_job, once, relation_config
+from stage2_scenes import Place, asked_for, generator_print, learn, new_job, once, relation_config
 
 from spade.evaluation.evaluator import Evaluator
 from spade.evaluation.predictions import from_prediction
@@ -32,13 +30,7 @@ ODDS = {False: (1.0, 2.0, 4.0, 8.0), True: (0.25, 0.5, 1.0, 2.0, 4.0)}  # whethe
 
 def main() -> None:
     """For three choices of five hidden predicates: recall of known and of hidden ones."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
-    parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="stage 2's folder")
-    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder")
-    parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
-    options = parser.parse_args()
+    options = asked_for(__doc__ or "")
     place = Place(options.work, options.students)
     results = Results("novel_names", options, SPLITS, place.measured())
     if not results.data["rows"]:

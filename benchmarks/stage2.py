@@ -273,8 +273,8 @@ def counted(job: tuple[Place, str, str]) -> Rows:
 
 def _on_features(job: tuple[Place, str, Variant | None, str]) -> Rows:
     place, name, variant, setting = job
-    runs = calibration((place, variant, setting, SEEDS))
-    return _joined(f"on features: {name}", setting, "predcls", runs)
+    rows = _joined(f"on features: {name}", setting, "predcls", calibration((place, variant, setting, SEEDS)))
+    return [(own, metrics | {"students": 1 if variant is None else len(SEEDS)}) for own, metrics in rows]
 
 
 def _joined(model: str, setting: str, mode: str, runs: Sequence[list[tuple[dict, dict]]]) -> Rows:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from stage2_figures import PARTS
+from stage2_figures import SETTING as ALL
 from tabling import cell, origin, results, table
 
 MODELS = {
@@ -15,14 +17,6 @@ MODELS = {
     "frequency": "frequency of label pairs",
 }
 MODES = {"sgdet": "found segments", "predcls": "given segments"}
-ALL = {"names": "all", "range": "all", "group": "all", "context": "all"}
-PARTS: tuple[dict[str, str], ...] = (
-    {},
-    *({"names": part} for part in ("base", "novel")),
-    *({"range": part} for part in ("near", "far")),
-    *({"group": part} for part in ("positional", "other")),
-    *({"context": part} for part in ("needed", "not needed")),
-)
 COLUMNS = tuple(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20))  # PQ is one generator's
 # SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and predicates.
 RGT = {
@@ -170,10 +164,9 @@ def calibrations() -> str:
     for name, (words, *paper) in CALIBRATIONS.items():
         own = [metrics_of(data, f"on features: {name}", "predcls", setting) for setting in ("ovr", "ovdr")]
         novel = [metrics_of(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")]
-        body.append(
-            [words, " / ".join(p or "-" for p in paper), *(cell(m.get("R@20")) for m in own), *(cell(m.get("R@20")) for m in novel)]
-        )
-    head = ["student", "paper, R@50 ovr / ovdr", "R@20 ovr", "R@20 ovdr", "novel, ovr", "novel, ovdr"]
+        students = " / ".join(str(m.get("students", 1)) for m in own)
+        body.append([words, " / ".join(p or "-" for p in paper), students, *(cell(m.get("R@20")) for m in (*own, *novel))])
+    head = ["student", "paper, R@50 ovr / ovdr", "trained, ovr / ovdr", "R@20 ovr", "R@20 ovdr", "novel, ovr", "novel, ovdr"]
     return table(head, body) + _note(data)
 
 

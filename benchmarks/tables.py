@@ -200,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "novel_names": stage2.hidden,
     "stage2_additions": stage2.additions,
     "stage2_again": stage2.again,
+    "stage2_again_open": stage2.again_open,
     "psg_annotations": psg.annotations,
     "psg_parts": psg.annotation_parts,
     "psg_hidden": psg.hidden_labels,

@@ -101,7 +101,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
     torch.manual_seed(config.seed)
     proposer = None if frozen is None else load_heads(frozen).proposer
-    heads = _heads(student, dataset.vocabulary, config, run, proposer)
+    heads = _heads(student, dataset.vocabulary, config, tiny, run, proposer)
     if heads.relations.config.maps and not student.kind.labels:
         raise SpadeError(f"--maps: a student calibrated with --alignment {student.kind.alignment} is told no names; leave --maps out.")
     draft.begin()
@@ -160,10 +160,9 @@ def _within(names: Names, vocabulary: Vocabulary) -> bool:
     return names[0] <= objects and names[1] <= predicates
 
 
-def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, run: Run, proposer: Proposer | None) -> Heads:
+def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, tiny: bool, run: Run, proposer: Proposer | None) -> Heads:
     """Fresh heads or the packaged ones; with a mask generator that is there already, of its width."""
     backbone = student.backbone
-    tiny = backbone.image_size <= 128
     width = config.width or (proposer.config.width if proposer else 64 if tiny else 256)
     levels = 0 if config.fine else -COARSE
     said = {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}

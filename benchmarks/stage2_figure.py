@@ -34,6 +34,8 @@ PARTS = {
     ("stage2_additions", "soft neighbours"): "soft neighbours (default)",
     ("stage2_additions", "near by masks"): "neighbours near by masks",
     ("stage2_additions", "literal attention"): "literal attention",
+    ("stage2_additions", "symmetric pairs"): "symmetric pairs",
+    ("stage2_additions", "decision contrast 0.3"): "decision contrast",
     ("stage2_additions", "attention weighs geometry"): "attention weighs geometry",
     ("stage2_additions", "role gate"): "role gate",
     ("stage2_additions", "union boxes"): "union boxes",

@@ -31,6 +31,7 @@ from stage2_scenes import (
     frozen_job,
     generator_print,
     learn,
+    names_of,
     once,
     relation_config,
     train_generator,
@@ -159,7 +160,7 @@ def main() -> None:
         teachers = sorted({(student.latents or "", student.timestep) for student, _ in students})
         list(pool.map(invert_world, [place.students] * len(teachers), teachers))
         list(pool.map(calibrated_folder, [place] * len(students), *zip(*sorted(students, key=str), strict=True)))
-        needed = {(encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in encoders}
+        needed = {(encoder, names_of(setting)) for encoder, setting in encoders}
         list(pool.map(train_generator, [(place, *generator) for generator in GENERATORS if generator in needed]))
         for done in as_completed(pool.submit(*job) for job in jobs):
             for setting_row, metrics in done.result():

@@ -19,7 +19,7 @@ import torch
 from common import Results
 from stage1 import Variant
 from stage2 import BASELINES, SEEDS, Relations, Way, counted, full, learned
-from stage2_scenes import Place, asked_for, calibrated_folder, new_job, relation_config, train_generator
+from stage2_scenes import Place, asked_for, calibrated_folder, names_of, new_job, relation_config, train_generator
 
 from spade.relations.model import RelationHeads
 
@@ -65,7 +65,7 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(calibrated_folder, [place], [Variant()]))
         results.headline(parameters=pool.submit(_parameters, place).result())
-        needed = dict.fromkeys((encoder, "ovdr" if setting == "ovdr" else "closed") for encoder, setting in wanted)
+        needed = dict.fromkeys((encoder, names_of(setting)) for encoder, setting in wanted)
         list(pool.map(train_generator, [(place, *generator) for generator in needed]))
         jobs: list[tuple[Callable[[Any], Any], Any]] = [(counted, (place, *baseline)) for baseline in missing]
         jobs += [(learned, (place, row, seeds)) for row in asked]

@@ -5,7 +5,6 @@ Draws what benchmarks/results hold; measures nothing.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from matplotlib.figure import Figure
 from stage2_tables import MODELS, MODES, metrics_of
 from tabling import results
 
+from spade.export.plots import figure_png
 from spade.files import write_bytes
 
 OUT = Path(__file__).parents[1] / "docs" / "images" / "stage2.png"
@@ -51,9 +51,7 @@ def main() -> None:
     _bars(right, list(_parts()), f"points of {FIGURE} that each change brings")
     right.axvline(0, color="black", linewidth=0.8)
     right.legend(loc="lower left", fontsize=7, frameon=False)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
-    write_bytes(OUT, buffer.getvalue())
+    write_bytes(OUT, figure_png(figure))
 
 
 Bar = tuple[str, Mapping[str, tuple[float, float]]]  # what it is, and mean and spread of each mode

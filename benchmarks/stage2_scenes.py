@@ -202,10 +202,15 @@ def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: froz
     return RelationTraining(seer, heads, dataset, records, RelationsConfig(init="scratch", **nothing), WATCH_AT, frozen)
 
 
+def names_of(setting: str) -> str:
+    """The setting whose mask generators a setting has: ovr differs from closed by predicates alone."""
+    return "ovdr" if setting == "ovdr" else "closed"
+
+
 def _weights(place: Place, encoder: str, setting: str) -> Path:
     """The mask generator's file; ovr shares closed's, since only predicates differ. Another tiny model has others."""
     of = canonical_hash(place.measured())[:8]
-    return place.work / "generators" / f"{encoder}-{'ovdr' if setting == 'ovdr' else 'closed'}-{of}.safetensors"
+    return place.work / "generators" / f"{encoder}-{names_of(setting)}-{of}.safetensors"
 
 
 def generator_print(place: Place, encoder: str, setting: str) -> str:

@@ -32,7 +32,7 @@ def curves_png(rows: Sequence[Row]) -> bytes:
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def balance_png(rows: Sequence[Row], chosen: float) -> bytes:
@@ -49,7 +49,7 @@ def balance_png(rows: Sequence[Row], chosen: float) -> bytes:
     axes.tick_params(labelsize=7)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return figure_png(figure)
 
 
 def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray | None]], longest: int = 24) -> bytes:
@@ -81,10 +81,11 @@ def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequ
             axes.plot((x + 0.5) * image.width / attention.shape[1], (y + 0.5) * image.height / attention.shape[0], "x", color="#40e0ff")
             axes.set_xlim(-0.5, image.width - 0.5)
             axes.set_ylim(image.height - 0.5, -0.5)
-    return _png(figure)
+    return figure_png(figure)
 
 
-def _png(figure: Figure) -> bytes:
+def figure_png(figure: Figure) -> bytes:
+    """The same bytes for the same figure."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -67,8 +67,8 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     images_root = config.images or (Path(source["images_root"]) if source["images_root"] and config.data is None else None)
     dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict).for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged_names(source) if config.init == "embedded" else None
-    embedded = packaged is not None and _within(packaged, dataset.vocabulary)
+    packaged, names = _packaged_names(source) if config.init == "embedded" else None, _only_names(dataset.vocabulary)
+    embedded = packaged is not None and packaged[0] <= names[0] and packaged[1] <= names[1]
     config = replace(
         config,
         epochs=config.epochs or defaults.relations_epochs,
@@ -113,7 +113,7 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
         )
         batches = partial(job.images.batches, config.batch_size, config.seed)
         # The packaged heads as they are would pass for trained on names that only this list has.
-        unready = not embedded or packaged != _only_names(dataset.vocabulary)
+        unready = not embedded or packaged != names
         curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score", unready)
         before = curves[0]
         job.fit_untrained()
@@ -152,12 +152,6 @@ def _packaged_names(source: dict[str, Any]) -> Names | None:
     if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
         return None
     return _only_names(Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]))
-
-
-def _within(names: Names, vocabulary: Vocabulary) -> bool:
-    """Whether a label list has all of them."""
-    objects, predicates = _only_names(vocabulary)
-    return names[0] <= objects and names[1] <= predicates
 
 
 def _heads(student: Student, vocabulary: Vocabulary, config: RelationsConfig, tiny: bool, run: Run, proposer: Proposer | None) -> Heads:

@@ -1,8 +1,8 @@
 """Can a reader see the relations? 50 pairs, each a picture with the pair outlined and four predicates to choose from.
 
 ``python benchmarks/blind.py make FOLDER`` writes ten sheets of five pictures and ``questions.json`` (no answers in it).
-``python benchmarks/blind.py`` compares benchmarks/blind/answers.json with the world and keeps the agreement, beside that of a
-reader who knows the two labels only and says what is most frequent between such.
+``python benchmarks/blind.py`` compares benchmarks/blind/answers.json with the world and keeps the agreement, beside
+that of a reader who knows the two labels only and says what is most frequent between such.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.dataset import VERSION
 from spade.world.layout import THINGS
-from spade.world.rules import PREDICATES, RULES, nodes_of
+from spade.world.regions import nodes_of
+from spade.world.rules import PREDICATES, RULES
 
 SEED, PAIRS, SIDE, SHOWN = 4_100, 50, 128, 420
 COUNTED_SEED, COUNTED = 4_101, 4_000  # the scenes in which it is counted what occurs between which labels
@@ -29,7 +30,9 @@ ANSWERS = Path(__file__).parent / "blind" / "answers.json"
 
 
 def questions() -> list[dict]:
-    """One pair a scene, predicates drawn evenly; the three others do not hold and are, as far as there are such, said of these labels."""
+    """One pair a scene, predicates drawn evenly; the three others do not hold and are, as far as there are such, said
+    of these labels.
+    """
     rng = np.random.default_rng(SEED)
     found: list[dict] = []
     wanted = [PREDICATES[i % len(PREDICATES)] for i in range(PAIRS)]
@@ -50,11 +53,15 @@ def questions() -> list[dict]:
 @cache
 def _counts() -> Counter[tuple[str, str, str]]:
     """How often each triple is annotated."""
-    return Counter(triple for index in range(COUNTED) for triple in make_sample(COUNTED_SEED, index, SIDE, SIDE).triples)
+    return Counter(
+        triple for index in range(COUNTED) for triple in make_sample(COUNTED_SEED, index, SIDE, SIDE).triples
+    )
 
 
 def _others(sample: WorldSample, s: int, o: int, rng: np.random.Generator) -> list[str]:
-    """Three predicates that do not hold: at best said of this pair of labels, then of each of the two, then of such kinds."""
+    """Three predicates that do not hold: at best said of this pair of labels, then of each of the two, then of such
+    kinds.
+    """
     nodes = nodes_of(sample.scene)
     subject, target = nodes[sample.node_numbers[s]], nodes[sample.node_numbers[o]]
     wrong = [name for name, rule in RULES.items() if not rule(sample.scene, subject, target)]
@@ -118,10 +125,16 @@ def score() -> None:
         right.append(answer == question["truth"])
         if not right[-1]:
             print(f"{number}: answered {answer}, the world says {question['truth']}", file=sys.stderr)
-    guessed = [max(q["options"], key=lambda name, q=q: _counts()[q["labels"][0], name, q["labels"][1]]) == q["truth"] for q in asked]
+    guessed = [
+        max(q["options"], key=lambda name, q=q: _counts()[q["labels"][0], name, q["labels"][1]]) == q["truth"]
+        for q in asked
+    ]
     results = Results("blind", options, [SEED], f"world {VERSION}")
     agreement, labels_only = (round(100 * sum(hits) / PAIRS, 1) for hits in (right, guessed))
-    results.add({"world": VERSION, "reader": said["reader"], "pairs": PAIRS}, {"agreement": agreement, "labels_only": labels_only})
+    results.add(
+        {"world": VERSION, "reader": said["reader"], "pairs": PAIRS},
+        {"agreement": agreement, "labels_only": labels_only},
+    )
     results.headline(blind_agreement=agreement)
     results.show(options)
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from spade.files import write_json
+from spade.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -30,15 +30,22 @@ def arguments(description: str) -> argparse.Namespace:
 class Results:
     """A benchmark's result file; rows of settings already there are not measured again."""
 
-    def __init__(self, name: str, options: argparse.Namespace, seeds: Sequence[int], of: str = "", flags: str = "") -> None:
-        """of: what was measured (a version, a model's fingerprint); rows of something else are measured anew. flags: of the command."""
+    def __init__(
+        self, name: str, options: argparse.Namespace, seeds: Sequence[int], of: str = "", flags: str = ""
+    ) -> None:
+        """of: what was measured (a version, a model's fingerprint); rows of something else are measured anew. flags: of
+        the command.
+        """
         self.path = None if options.quick else RESULTS / f"{name}.json"
         self.data: dict[str, Any] = {
             "benchmark": name,
             "command": f"python benchmarks/{Path(sys.argv[0]).name} {flags}".strip(),
             "commit": _commit(),
             "date": time.strftime("%Y-%m-%d", time.gmtime()),
-            "machine": f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python {platform.python_version()}",
+            "machine": (
+                f"{os.cpu_count()} cores, {platform.processor() or platform.machine()}, Python "
+                f"{platform.python_version()}"
+            ),
             "seeds": list(seeds),
             "of": of,
             "rows": [],
@@ -77,7 +84,11 @@ def spread(values: Sequence[float | None]) -> dict[str, float | int] | None:
     if not values or any(value is None for value in values):
         return None
     known = [float(value) for value in values if value is not None]
-    return {"mean": round(statistics.fmean(known), 2), "sd": round(statistics.stdev(known), 2) if len(known) > 1 else 0.0, "n": len(known)}
+    return {
+        "mean": round(statistics.fmean(known), 2),
+        "sd": round(statistics.stdev(known), 2) if len(known) > 1 else 0.0,
+        "n": len(known),
+    }
 
 
 def _text(value: Any) -> str:

@@ -1,8 +1,10 @@
 """``spade eval`` beside sgbench's command line, and beside decoding alone; memory; PSG's annotation file at full size.
 
 sgbench 1.0.0 needs numpy below 2 and gets an environment of its own (``--peer DIR`` keeps it). All times are whole
-processes, medians of interleaved runs. How long sgbench takes depends on how many pairs of segments share a class, since
-it compares no others: PSG's training records have 26 such pairs in images of 11 segments, and 54 in an image on average.
+processes, medians of interleaved runs. How long sgbench takes depends on how many pairs of segments share a class,
+since
+it compares no others: PSG's training records have 26 such pairs in images of 11 segments, and 54 in an image on
+average.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ with open(root / "predictions.jsonl", "rb") as lines:
             with Image.open(root / png) as image:
                 image.load()
 """
-LOADING = "import sys; from pathlib import Path; from spade.data.psg import load_psg; print(len(load_psg(Path(sys.argv[1])).records))"
+LOADING = (
+    "import sys; from pathlib import Path; from spade.data.psg_reader import load_psg; "
+    "print(len(load_psg(Path(sys.argv[1])).records))"
+)
 
 
 def main() -> None:
@@ -59,7 +64,9 @@ def main() -> None:
         for count, cores in ((pngs, 2), (large, 2)):
             setting = {"images": count, "cores": cores}
             if not results.has(setting):
-                results.add(setting, _alone(source, work / f"many-{count}", count, images, cores, runs if count == pngs else 1))
+                results.add(
+                    setting, _alone(source, work / f"many-{count}", count, images, cores, runs if count == pngs else 1)
+                )
         setting = {"psg.json": f"{megabytes} MB"}
         subset = Path(os.environ.get("SPADE_SHARED", "../shared")) / "data" / "psg_train_subset" / "psg_subset.json.gz"
         if not results.has(setting) and subset.is_file():
@@ -94,7 +101,9 @@ def _run(command: list[str | Path], cores: int) -> tuple[float, float, str]:
     """Seconds, peak memory in MB and output of a process that may use so many cores."""
     allowed = sorted(os.sched_getaffinity(0))[:cores]
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, allowed))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, preexec_fn=lambda: os.sched_setaffinity(0, allowed)
+    )
     assert process.stdout is not None
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -108,8 +117,20 @@ def _beside_sgbench(root: Path, images: int, sameness: float, peer: Path, runs: 
     """Our command, sgbench's, and decoding alone, in turn."""
     if not (root / "data" / "psg.json").is_file():
         eval_data.write(root, images, sameness)
-    sgbench: list[str | Path] = [peer, "-m", "sgbench", root / "data/psg.json", root / "sgbench.zip", "--gt-masks", root / "data"]
-    commands = {"spade": _eval(root, root / "workspace"), "sgbench": sgbench, "decoding": [sys.executable, "-c", DECODING, root]}
+    sgbench: list[str | Path] = [
+        peer,
+        "-m",
+        "sgbench",
+        root / "data/psg.json",
+        root / "sgbench.zip",
+        "--gt-masks",
+        root / "data",
+    ]
+    commands = {
+        "spade": _eval(root, root / "workspace"),
+        "sgbench": sgbench,
+        "decoding": [sys.executable, "-c", DECODING, root],
+    }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     output = {}
     for _ in range(runs):

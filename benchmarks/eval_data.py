@@ -17,8 +17,12 @@ HEIGHT, WIDTH, SEGMENTS, ROWS, RELATIONS, CLASSES, THINGS, PREDICATES = 480, 640
 
 def _field(rng: np.random.Generator) -> np.ndarray:
     """A smooth random displacement (H, W), so that borders wind as those of real segments do."""
-    coarse = Image.fromarray(rng.normal(0, 1, (15, 20)).astype(np.float32)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
-    fine = Image.fromarray(rng.normal(0, 1, (120, 160)).astype(np.float32)).resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)
+    coarse = Image.fromarray(rng.normal(0, 1, (15, 20)).astype(np.float32)).resize(
+        (WIDTH, HEIGHT), Image.Resampling.BICUBIC
+    )
+    fine = Image.fromarray(rng.normal(0, 1, (120, 160)).astype(np.float32)).resize(
+        (WIDTH, HEIGHT), Image.Resampling.BICUBIC
+    )
     return 24 * np.asarray(coarse) + 5 * np.asarray(fine)
 
 
@@ -55,7 +59,10 @@ def write(out: Path, images: int, sameness: float, with_peer: bool = True) -> No
     archive = zipfile.ZipFile(out / "sgbench.zip", "w") if with_peer else None
     with open(out / "predictions.jsonl", "w") as lines:
         lines.write(
-            json.dumps({"format": "spade-predictions", "version": 1, "object_classes": names[0], "predicate_classes": names[1]}) + "\n"
+            json.dumps(
+                {"format": "spade-predictions", "version": 1, "object_classes": names[0], "predicate_classes": names[1]}
+            )
+            + "\n"
         )
         for number in range(images):
             rng = np.random.default_rng([7, number])
@@ -113,18 +120,35 @@ def _record(name: str, true: np.ndarray, ids: np.ndarray, classes: np.ndarray, r
         ys, xs = np.nonzero(true == index)
         box = [int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1] if len(xs) else [0, 0, 1, 1]
         segments.append(
-            {"id": int(identity), "category_id": int(category), "iscrowd": 0, "isthing": int(category < THINGS), "area": len(xs)}
+            {
+                "id": int(identity),
+                "category_id": int(category),
+                "iscrowd": 0,
+                "isthing": int(category < THINGS),
+                "area": len(xs),
+            }
         )
         notes.append({"bbox": box, "bbox_mode": 0, "category_id": int(category)})
     relations = [
-        [int(s), int((s + 1 + o) % SEGMENTS), int(p)] for s, o, p in rng.integers(0, (SEGMENTS, SEGMENTS - 1, PREDICATES), (RELATIONS, 3))
+        [int(s), int((s + 1 + o) % SEGMENTS), int(p)]
+        for s, o, p in rng.integers(0, (SEGMENTS, SEGMENTS - 1, PREDICATES), (RELATIONS, 3))
     ]
     record = {"image_id": name, "height": HEIGHT, "width": WIDTH, "file_name": f"images/{name}.jpg"}
-    return record | {"pan_seg_file_name": f"panoptic/{name}.png", "segments_info": segments, "annotations": notes, "relations": relations}
+    return record | {
+        "pan_seg_file_name": f"panoptic/{name}.png",
+        "segments_info": segments,
+        "annotations": notes,
+        "relations": relations,
+    }
 
 
 def _psg(path: Path, records: list[dict], names: tuple[list[str], list[str]]) -> None:
-    document = {"data": records, "thing_classes": names[0][:THINGS], "stuff_classes": names[0][THINGS:], "predicate_classes": names[1]}
+    document = {
+        "data": records,
+        "thing_classes": names[0][:THINGS],
+        "stuff_classes": names[0][THINGS:],
+        "predicate_classes": names[1],
+    }
     path.write_text(json.dumps(document | {"test_image_ids": [r["image_id"] for r in records]}))
 
 
@@ -146,7 +170,9 @@ def repeat(source: Path, out: Path, images: int) -> None:
 
 
 def large_psg(source: Path, out: Path, megabytes: int) -> int:
-    """A psg.json of at least this size: the records of ``source`` (a .json.gz) again and again under new ids; their count."""
+    """A psg.json of at least this size: the records of ``source`` (a .json.gz) again and again under new ids; their
+    count.
+    """
     document = json.loads(gzip.decompress(source.read_bytes()))
     rows = [json.dumps(record) for record in document["data"]]
     size, count = 0, 0
@@ -155,7 +181,9 @@ def large_psg(source: Path, out: Path, megabytes: int) -> int:
         file.write(json.dumps(rest)[:-1] + ', "data": [')
         while size < megabytes << 20:
             image_id = document["data"][count % len(rows)]["image_id"]
-            text = rows[count % len(rows)].replace(f'"image_id": "{image_id}"', f'"image_id": "{image_id}-{count // len(rows)}"', 1)
+            text = rows[count % len(rows)].replace(
+                f'"image_id": "{image_id}"', f'"image_id": "{image_id}-{count // len(rows)}"', 1
+            )
             size += file.write((", " if count else "") + text)
             count += 1
         file.write("]}")

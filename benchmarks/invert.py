@@ -1,7 +1,8 @@
 """Inversion: how fast against the straightforward way, what capture costs, and what fewer steps cost.
 
-The straightforward way: one picture at a time, the probabilities of every attention layer kept at every step. Both sides do the same
-passes. ``--sd15`` adds a UNet of Stable Diffusion 1.5's size with random weights (512 px, bfloat16; some 6 GB of memory).
+The straightforward way: one picture at a time, the probabilities of every attention layer kept at every step. Both
+sides do the same passes. ``--sd15`` adds a UNet of Stable Diffusion 1.5's size with random weights (512 px, bfloat16;
+some 6 GB of memory).
 """
 
 from __future__ import annotations
@@ -24,19 +25,21 @@ import torch
 from common import Results
 from pointing import looks, pictures, prompts_of
 
-from spade.config import InvertConfig
-from spade.data.psg import Dataset, Record, load_psg
+from spade.core.workspace import Workspace
+from spade.data.psg import Dataset, Record
+from spade.data.psg_reader import load_psg
+from spade.data.samples import checked_image
 from spade.diffusion.attention import combine, layer_strides, reading
-from spade.diffusion.backbone import LARGE, TINY, Backbone, embedded_model, fingerprint, load_backbone
-from spade.diffusion.half_precision import make_fast
+from spade.diffusion.backbone import Backbone, load_backbone
+from spade.diffusion.backbone_files import LARGE, TINY, embedded_model, fingerprint
+from spade.diffusion.config import InvertConfig
+from spade.diffusion.cpu_attention import make_fast
 from spade.diffusion.inversion import MapPlan, inverse_scheduler, invert
 from spade.diffusion.prompts import Prompt, relation_prompt, span_tokens, split_triples
 from spade.diffusion.teacher import look
 from spade.steps import invert as step
 from spade.steps import world
 from spade.steps.common import Run
-from spade.steps.pictures import sized_picture
-from spade.workspace import Workspace
 from spade.world.annotation import make_sample
 
 WATCH_SEED, ROUNDS, PASSES = 2_000, 3, 20
@@ -51,18 +54,27 @@ class StoreAll:
         self.name, self.store = name, store
 
     def __call__(
-        self, attn: Any, hidden_states: torch.Tensor, encoder_hidden_states: Any = None, attention_mask: Any = None, temb: Any = None
+        self,
+        attn: Any,
+        hidden_states: torch.Tensor,
+        encoder_hidden_states: Any = None,
+        attention_mask: Any = None,
+        temb: Any = None,
     ) -> torch.Tensor:
         """As diffusers' eager processor, keeping what it computed."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = (attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        query, key, value = (
+            attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        )
         weights = attn.get_attention_scores(query, key, attention_mask)
         self.store[self.name] = weights
         return attn.to_out[1](attn.to_out[0](attn.batch_to_head_dim(torch.bmm(weights, value))))
 
 
 @torch.no_grad()
-def straightforward(unet: Any, config: Any, latents: torch.Tensor, context: torch.Tensor, steps: int) -> list[dict[str, torch.Tensor]]:
+def straightforward(
+    unet: Any, config: Any, latents: torch.Tensor, context: torch.Tensor, steps: int
+) -> list[dict[str, torch.Tensor]]:
     """All steps for one picture, with every layer's probabilities of every step."""
     scheduler, kept, own, store = inverse_scheduler(config, steps), [], unet.attn_processors, {}
     unet.set_attn_processor({name: StoreAll(name, store) for name in own})
@@ -82,32 +94,46 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print the result as json")
     parser.add_argument("--sd15", action="store_true", help="also at Stable Diffusion 1.5's size")
     options = parser.parse_args()
-    results = Results("invert", options, (WATCH_SEED,), fingerprint(embedded_model() / "backbone"), "--sd15" if options.sd15 else "")
+    results = Results(
+        "invert", options, (WATCH_SEED,), fingerprint(embedded_model() / "backbone"), "--sd15" if options.sd15 else ""
+    )
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     parts: list[tuple[dict[str, Any], Callable[[], dict[str, Any]]]] = [
         ({"part": "tiny"}, lambda: tiny_speed(backbone, 16 if options.quick else 96)),
         (
             {"part": "tiny, capture"},
-            lambda: {"capture_cost": capture_cost(backbone.unet, TINY.invert_batch, 16, TINY.map_strides, options.quick)},
+            lambda: {
+                "capture_cost": capture_cost(backbone.unet, TINY.invert_batch, 16, TINY.map_strides, options.quick)
+            },
         ),
     ]
     for at in TIMESTEPS:
         for steps in STEPS:
             parts.append(
-                ({"part": "steps", "timestep": at, "steps": steps}, partial(fidelity, backbone, steps, at, 8 if options.quick else 128))
+                (
+                    {"part": "steps", "timestep": at, "steps": steps},
+                    partial(fidelity, backbone, steps, at, 8 if options.quick else 128),
+                )
             )
     if options.sd15:
         parts.append(({"part": "sd15"}, lambda: sd15(options.quick)))
     for setting, measure in parts:
         if not results.has(setting):
             results.add(setting, measure())
-    head = {name: value for row in results.data["rows"] if row["setting"]["part"] != "steps" for name, value in row["metrics"].items()}
+    head = {
+        name: value
+        for row in results.data["rows"]
+        if row["setting"]["part"] != "steps"
+        for name, value in row["metrics"].items()
+    }
     results.headline(**head)
     results.show(options)
 
 
 def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
-    """``spade invert``, against the straightforward way; both load the model once, 20 passes each. Ours also writes its files."""
+    """``spade invert``, against the straightforward way; both load the model once, 20 passes each. Ours also writes its
+    files.
+    """
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "world"
         world.run(data, count, (128, 128), WATCH_SEED, Run(Workspace(Path(folder) / "unused")))
@@ -132,14 +158,22 @@ def _ours(data: Path, place: Path, read_at: tuple[int, ...]) -> None:
 
 
 def _theirs(dataset: Dataset) -> None:
-    """A picture at a time: encode it and its caption, invert, find the maps of the mentions of the last step; nothing is written."""
+    """A picture at a time: encode it and its caption, invert, find the maps of the mentions of the last step; nothing
+    is written.
+    """
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     for record, prompt in [(own, prompt) for own in dataset.records for prompt in _prompts(backbone, dataset, own)]:
-        image = torch.from_numpy(np.asarray(sized_picture(dataset, record), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+        image = (
+            torch.from_numpy(np.asarray(checked_image(dataset, record), np.float32)).permute(2, 0, 1)[None] / 127.5 - 1
+        )
         context, offsets = backbone.encode_text([prompt.text])
         kept = straightforward(backbone.unet, backbone.schedule, backbone.encode_image(image), context, PASSES)[-1]
         chosen = [name for name, stride in layer_strides(backbone.unet).items() if stride in TINY.map_strides]
-        maps = combine({name: kept[name].mean(0)[None] for name in chosen}, backbone.unet, (image.shape[-2] // 8, image.shape[-1] // 8))[0]
+        maps = combine(
+            {name: kept[name].mean(0)[None] for name in chosen},
+            backbone.unet,
+            (image.shape[-2] // 8, image.shape[-1] // 8),
+        )[0]
         for span in prompt.spans:
             maps[span_tokens(span, offsets[0])].mean(0)
 
@@ -147,7 +181,10 @@ def _theirs(dataset: Dataset) -> None:
 def _prompts(backbone: Backbone, dataset: Dataset, record: Record) -> list[Prompt]:
     labels = [dataset.classes[segment.category] for segment in record.segments]
     triples = [(s, o, dataset.predicates[p]) for s, o, p in record.training_triples()]
-    return [relation_prompt(run, labels) for run in split_triples(triples, labels, backbone.token_count, backbone.token_limit)]
+    return [
+        relation_prompt(run, labels)
+        for run in split_triples(triples, labels, backbone.token_count, backbone.token_limit)
+    ]
 
 
 def _seconds(work: Callable[[], object]) -> float:
@@ -157,7 +194,9 @@ def _seconds(work: Callable[[], object]) -> float:
 
 
 @torch.no_grad()
-def capture_cost(unet: Any, batch: int, side: int, strides: Sequence[int], quick: bool, dtype: torch.dtype = torch.float32) -> float:
+def capture_cost(
+    unet: Any, batch: int, side: int, strides: Sequence[int], quick: bool, dtype: torch.dtype = torch.float32
+) -> float:
     """Percent that reading adds to a pass: median of pairs, each half of the time one or the other first."""
     latents = torch.randn(batch, unet.config.in_channels, side, side, dtype=dtype)
     context = torch.randn(batch, 77, unet.config.cross_attention_dim, dtype=dtype)
@@ -206,7 +245,9 @@ def fidelity(backbone: Backbone, steps: int, at: int, count: int) -> dict[str, A
 
 @torch.no_grad()
 def sd15(quick: bool) -> dict[str, Any]:
-    """A UNet of Stable Diffusion 1.5's build, random weights, bfloat16: batches of 4 against one picture at a time, 4 steps each."""
+    """A UNet of Stable Diffusion 1.5's build, random weights, bfloat16: batches of 4 against one picture at a time, 4
+    steps each.
+    """
     from diffusers import UNet2DConditionModel
 
     dtype, steps, batch = torch.bfloat16, 1 if quick else 4, 4
@@ -217,7 +258,13 @@ def sd15(quick: bool) -> dict[str, Any]:
     make_fast(unet)
     torch.manual_seed(0)
     latents, context = torch.randn(batch, 4, 64, 64, dtype=dtype), torch.randn(batch, 77, 768, dtype=dtype)
-    config = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1, "prediction_type": "epsilon"}
+    config = {
+        "beta_start": 0.00085,
+        "beta_end": 0.012,
+        "beta_schedule": "scaled_linear",
+        "steps_offset": 1,
+        "prediction_type": "epsilon",
+    }
     last = int(inverse_scheduler(config, steps).timesteps[-1])
     invert(unet, config, latents[:1], context[:1], 1, (1,), LARGE.map_strides)  # warm
     ours, theirs, peaks = [], [], []

@@ -1,6 +1,8 @@
-"""How names that training did not have should be scored: predicates that are hidden from training, on watched scenes of the world.
+"""How names that training did not have should be scored: predicates that are hidden from training, on watched scenes of
+the world.
 
-Held-out scenes are not looked at. The mask generator is stage 2's (``python benchmarks/stage2.py``), the relation part is trained anew.
+Held-out scenes are not looked at. The mask generator is stage 2's (``python benchmarks/stage2.py``), the relation part
+is trained anew.
 """
 
 from __future__ import annotations
@@ -16,16 +18,16 @@ import torch
 from common import Results, spread
 from stage2_scenes import Place, asked_for, generator_print, learn, new_job, once, relation_config
 
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.predictions import from_prediction
-from spade.evaluation.recall import Recalls
-from spade.relations.model import RelationHeads
-from spade.steps.pictures import true_numbers
+from spade.data.samples import annotated_numbers
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.predicted_image import from_prediction
+from spade.evaluation.scoring.recall import Recalls
+from spade.relations.head import RelationHead
 
 SPLITS, HIDDEN, AT = (0, 1, 2), 5, 20
 SHARPNESS = (1.0, 2.0, 4.0)
 TEXT, NOTHING = 0.0, 1e-9  # odds: hidden names scored by their text alone; hidden names get nothing
-ODDS = {False: (1.0, 2.0, 4.0, 8.0), True: (0.25, 0.5, 1.0, 2.0, 4.0)}  # whether sure pairs give a share as well
+UNSEEN_ODDS = {False: (1.0, 2.0, 4.0, 8.0), True: (0.25, 0.5, 1.0, 2.0, 4.0)}  # whether sure pairs give a share as well
 
 
 def main() -> None:
@@ -36,7 +38,9 @@ def main() -> None:
     if not results.data["rows"]:
         with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             splits = SPLITS[:1] if options.quick else SPLITS
-            runs = list(pool.map(_split, [place] * len(splits), splits, [1 if options.quick else place.epochs] * len(splits)))
+            runs = list(
+                pool.map(_split, [place] * len(splits), splits, [1 if options.quick else place.epochs] * len(splits))
+            )
         for number, (setting, first) in enumerate(runs[0]):
             results.add(setting, {name: spread([run[number][1][name] for run in runs]) for name in first})
     results.show(options)
@@ -47,10 +51,12 @@ Rows = list[tuple[dict[str, Any], dict[str, float]]]
 
 def _split(place: Place, seed: int, epochs: int) -> Rows:
     whole = place.dataset("ovr").for_training()
-    hidden = frozenset(np.array(whole.predicates)[np.random.default_rng(seed).permutation(len(whole.predicates))[:HIDDEN]].tolist())
+    hidden = frozenset(
+        np.array(whole.predicates)[np.random.default_rng(seed).permutation(len(whole.predicates))[:HIDDEN]].tolist()
+    )
     job = new_job(place, "calibrated", "ovr", True, hidden)
     torch.manual_seed(seed)
-    job.heads.relations = RelationHeads(relation_config(job.student.clip.dim))
+    job.heads.relations = RelationHead(relation_config(job.student.clip.dim))
     what = [
         "hidden",
         generator_print(place, "calibrated", "ovr"),
@@ -60,29 +66,45 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
         epochs,
         place.scenes,
     ]
-    once(place, what, job.heads.relations, lambda: learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed))
-    job.fit_untrained()
+    once(
+        place,
+        what,
+        job.heads.relations,
+        lambda: learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed),
+    )
+    job.fit_unseen_scorers()
     job.heads.eval()
     records = {record.image_id: record for record in whole.records}
     watched = [records[job.images.records[i].image_id] for i in job.images.watched]
     seen = []
     for record in watched:
         categories = [segment.category for segment in record.segments]
-        seen.append(job.model.look_given(whole.image_path(record), true_numbers(whole, record), categories, whole.vocabulary))
+        seen.append(
+            job.model.encode_segments(
+                whole.image_path(record), annotated_numbers(whole, record), categories, whole.vocabulary
+            )
+        )
     new = np.array([name in hidden for name in whole.predicates])
     assert job.heads.pairs is not None
     rows: Rows = []
-    grid = [(sure, sharpness, odds) for sure in ODDS for sharpness in SHARPNESS for odds in ODDS[sure]]
+    grid = [(sure, sharpness, odds) for sure in UNSEEN_ODDS for sharpness in SHARPNESS for odds in UNSEEN_ODDS[sure]]
     for sure, sharpness, odds in [(False, SHARPNESS[0], TEXT), (False, SHARPNESS[0], NOTHING), *grid]:
         job.model.sure_gives, job.heads.pairs.sharpness, job.model.odds = sure, sharpness, odds
         evaluator = Evaluator(whole, at=(AT,), mode="predcls")
         for record, one in zip(watched, seen, strict=True):
             evaluator.add(record, None, from_prediction(record.image_id, job.model.relate(one)))
-        recalls = Recalls([j for j in evaluator.judged if j.record.relations], evaluator.rules, len(whole.predicates), (AT,))
+        recalls = Recalls(
+            [j for j in evaluator.judged if j.record.relations], evaluator.rules, len(whole.predicates), (AT,)
+        )
         touched = new[recalls.triples[:, 2]]
         known, found = (100 * (recalls.ranked.part(part).recall(AT) or 0.0) for part in (~touched, touched))
         every = 100 * (recalls.ranked.recall(AT) or 0.0)
-        rows.append(({"odds": odds, "sharpness": sharpness, "sure_gives": sure}, {"known": known, "hidden": found, "all": every}))
+        rows.append(
+            (
+                {"odds": odds, "sharpness": sharpness, "sure_gives": sure},
+                {"known": known, "hidden": found, "all": every},
+            )
+        )
     return rows
 
 

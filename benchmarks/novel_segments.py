@@ -1,4 +1,5 @@
-"""What the packaged tiny model finds of names that its adapter and heads were not trained on: segments, and their names.
+"""What the packaged tiny model finds of names that its adapter and heads were not trained on: segments, and their
+names.
 
 A segment is found where one of the prediction covers it with an IoU above a half, whatever it is called.
 """
@@ -12,14 +13,14 @@ import numpy as np
 from common import Results, arguments
 
 import spade
+from spade.core.workspace import Workspace
 from spade.data.images import read_image
-from spade.data.psg import load_psg
-from spade.diffusion.backbone import embedded_model
-from spade.loading import model_fingerprint
+from spade.data.psg_reader import load_psg
+from spade.data.samples import annotated_ids
+from spade.diffusion.backbone_files import embedded_model
+from spade.models.checkpoint import model_fingerprint
 from spade.steps import world
 from spade.steps.common import Run
-from spade.steps.pictures import true_map
-from spade.workspace import Workspace
 from spade.world.dataset import novel_names
 
 WORLD_SEED = 8_000  # of no training and no other benchmark
@@ -43,7 +44,7 @@ def _counts(folder: Path, scenes: int) -> dict[str, dict[str, int]]:
     counts = {kind: {"segments": 0, "found": 0, "named": 0} for kind in ("base", "novel")}
     for record in dataset.records:
         graph = model.predict(read_image(dataset.image_path(record)), dataset.vocabulary).graph
-        truth = true_map(dataset, record)
+        truth = annotated_ids(dataset, record)
         for segment in record.segments:
             name, mask = dataset.classes[segment.category], truth == segment.id
             own = counts["novel" if name in novel else "base"]

@@ -1,4 +1,6 @@
-"""The pointing game of a teacher's maps on scenes of the world: shared by the benchmarks that choose and those that report."""
+"""The pointing game of a teacher's maps on scenes of the world: shared by the benchmarks that choose and those that
+report.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from spade.diffusion.backbone import Backbone
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.prompts import Prompt, relation_prompt, split_triples
 from spade.diffusion.teacher import look
-from spade.segmentation.mask_generator import covered_cells
+from spade.segmentation.matching import covered_cells
 from spade.world.annotation import WorldSample
 from spade.world.dataset import novel_names
 from spade.world.layout import THINGS
@@ -26,7 +28,9 @@ NOVEL = novel_names("ovdr")[0]
 
 @dataclass(frozen=True)
 class Look:
-    """One name in one picture: its segments, is the maximum of its map on one, the map's mass inside, the share of the area (chance)."""
+    """One name in one picture: its segments, is the maximum of its map on one, the map's mass inside, the share of the
+    area (chance).
+    """
 
     name: str
     segments: int
@@ -62,7 +66,8 @@ def looks(
 ) -> Iterator[list[Look]]:
     """For each sample, every name in its relation prompt that has a mentioned segment of some size.
 
-    A name's map is the mean of its mentions' normalised maps, as calibration takes it; it may point at any segment of that name.
+    A name's map is the mean of its mentions' normalised maps, as calibration takes it; it may point at any segment of
+    that name.
     """
     for start in range(0, len(samples), BATCH):
         part = samples[start : start + BATCH]

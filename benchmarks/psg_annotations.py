@@ -1,7 +1,8 @@
-"""Relations of labels and boxes on real PSG annotations: predicate classification on a dev list of training records, baselines beside it.
+"""Relations of labels and boxes on real PSG annotations: predicate classification on a dev list of training records,
+baselines beside it.
 
-Networks are trained as ``spade train-relations --nodes layout`` trains; every choice (best epoch, balance) is made on a tenth of the
-training records, dev is read once a model. Rows are appended as they finish, trainings resume.
+Networks are trained as ``spade train-relations --nodes layout`` trains; every choice (best epoch, balance) is made on a
+tenth of the training records, dev is read once a model. Rows are appended as they finish, trainings resume.
 """
 
 from __future__ import annotations
@@ -23,28 +24,31 @@ import torch
 from common import Results, spread
 from psg_baselines import Boosting, Frequency, Scorer
 
-from spade.config import RelationsConfig
-from spade.data.psg import Dataset, Record, load_psg
-from spade.errors import SpadeError
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.groups import FAR, Facts, part, positional_predicates
-from spade.evaluation.recall import Recalls
-from spade.files import canonical_hash, sha256_file, write_bytes
-from spade.loading import load_relater
-from spade.naming import NameTable
-from spade.relations.layout import Layout, LayoutModel
+from spade.core.errors import SpadeError
+from spade.core.files import canonical_hash, sha256_file, write_bytes
+from spade.core.weights import load_weights, to_bytes
+from spade.data.psg import Dataset, Record
+from spade.data.psg_reader import load_psg
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.groups import FAR, Facts, part, positional_predicates
+from spade.evaluation.scoring.recall import Recalls
+from spade.models.load import load_relation_predictor
+from spade.relations.boxes import BoxRelationModel, BoxSegments
 from spade.relations.losses import prior_of
-from spade.steps.layout_training import BALANCES, LayoutTraining, layouts_of, predicted
-from spade.steps.train_layout import balanced, build, completed, optimisation
-from spade.training import fit
-from spade.weights import load_weights, to_bytes
+from spade.steps.config import RelationsConfig
+from spade.steps.train_boxes import balanced, build, completed, optimisation
+from spade.structures.label_index import LabelIndex
+from spade.training.boxes import BALANCES, BoxTraining, box_segments_of, predicted
+from spade.training.loop import fit
 
 AT, SEEDS = (20, 50, 100), (0, 1, 2)
 SHARED = Path(os.environ.get("SPADE_SHARED", Path(__file__).parents[2] / "shared"))
 PSG = SHARED / "data" / "psg_train_subset" / "psg_subset.json.gz"
 FULL = completed(RelationsConfig(nodes="layout"))
 NETWORKS = {
-    "pairwise": replace(FULL, layers=1, context=(), look=False, width=192),  # of the full one's size, blind to other segments
+    "pairwise": replace(
+        FULL, layers=1, context=(), look=False, width=192
+    ),  # of the full one's size, blind to other segments
     "rgt-none": replace(FULL, context=()),
     "rgt-neighbours": replace(FULL, context=("near",)),
     "rgt-others": replace(FULL, context=("far",)),
@@ -64,9 +68,15 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="where networks are trained; dev is always answered on the CPU")
     options = parser.parse_args()
     if not PSG.is_file():
-        raise SystemExit(f"{PSG}: the records are not there; SPADE_SHARED names the folder that holds data/psg_train_subset")
+        raise SystemExit(
+            f"{PSG}: the records are not there; SPADE_SHARED names the folder that holds data/psg_train_subset"
+        )
     results = Results("psg_annotations", options, SEEDS, sha256_file(PSG)[:16])
-    jobs = [(name, seed) for name in ("frequency", "boosting", *NETWORKS, HIDDEN) for seed in (SEEDS[:1] if name == "frequency" else SEEDS)]
+    jobs = [
+        (name, seed)
+        for name in ("frequency", "boosting", *NETWORKS, HIDDEN)
+        for seed in (SEEDS[:1] if name == "frequency" else SEEDS)
+    ]
     wanted = [name.strip() for name in options.models.split(",") if name.strip()]
     done = {row["setting"]["model"] for row in results.data["rows"]}
     jobs = [job for job in jobs if (not wanted or job[0] in wanted) and job[0] not in done]
@@ -79,7 +89,9 @@ def main() -> None:
             runs.setdefault(name, []).append(rows)
             if len(runs[name]) == sum(job[0] == name for job in jobs):
                 for place, (setting, first) in enumerate(runs[name][0]):
-                    results.add(setting, {metric: spread([run[place][1][metric] for run in runs[name]]) for metric in first})
+                    results.add(
+                        setting, {metric: spread([run[place][1][metric] for run in runs[name]]) for metric in first}
+                    )
     if not options.quick and not wanted and "packaged" not in done:
         results.add({"model": "packaged"}, {"milliseconds a picture": packaged_milliseconds()})
     results.show(options)
@@ -92,7 +104,10 @@ Rows = list[tuple[dict[str, str], dict[str, float | None]]]
 def data(quick: bool) -> tuple[Dataset, list[Record], list[Record]]:
     """The data set, the records to learn from (without psg_mini's pictures, which tests use), and dev."""
     dataset = load_psg(PSG)
-    mini = {str(row["coco_image_id"]) for row in json.loads((SHARED / "data" / "psg_mini" / "psg.json").read_text("utf-8"))["data"]}
+    mini = {
+        str(row["coco_image_id"])
+        for row in json.loads((SHARED / "data" / "psg_mini" / "psg.json").read_text("utf-8"))["data"]
+    }
     training = [r for r in dataset.split("train") if r.training_triples() and r.coco_image_id not in mini]
     dev = dataset.split("test")
     return (dataset, training[:400], training[400:500]) if quick else (dataset, training, dev)
@@ -114,25 +129,36 @@ def _network(name: str, seed: int, work: Path, quick: bool, device: str) -> Rows
     model, job = trained(config, dataset, training, place)
     points, prior = {"recall": 0.0, "balanced": balanced(job.curve(BALANCES))}, prior_of(job.counts).log()
     evaluators = {point: Evaluator(dataset, at=AT, mode="predcls") for point in points}
-    outputs = list(answers(model, layouts_of(dev, NameTable.of(dataset.vocabulary.objects), dataset)))
+    outputs = list(answers(model, box_segments_of(dev, LabelIndex.of(dataset.vocabulary.objects), dataset)))
     for record, (pairs, related, logits) in zip(dev, outputs, strict=True):
         for point, balance in points.items():
             scores = (related[:, None] * (logits - balance * prior).softmax(-1)).numpy()
             evaluators[point].add(record, None, predicted(record, pairs, scores))
     counts = {"parameters": sum(p.numel() for p in model.parameters())}
     return [
-        ({"model": name, "point": point}, figures(evaluators[point], dataset, job.counts) | {"balance": points[point]} | counts)
+        (
+            {"model": name, "point": point},
+            figures(evaluators[point], dataset, job.counts) | {"balance": points[point]} | counts,
+        )
         for point in points
     ]
 
 
-def trained(config: RelationsConfig, dataset: Dataset, training: Sequence[Record], work: Path | None) -> tuple[LayoutModel, LayoutTraining]:
+def trained(
+    config: RelationsConfig, dataset: Dataset, training: Sequence[Record], work: Path | None
+) -> tuple[BoxRelationModel, BoxTraining]:
     """A network after its training, as the step trains it, and its training data. Found done in ``work``."""
     torch.manual_seed(config.seed)
-    table = NameTable.of(dataset.vocabulary.objects)
+    table = LabelIndex.of(dataset.vocabulary.objects)
     model = build(config, dataset, table).to(config.device)
-    job = LayoutTraining(model, table, dataset, training, config)
-    what = [str(config), str(model.heads.config), dataset.classes, [record.image_id for record in training], sha256_file(PSG)]
+    job = BoxTraining(model, table, dataset, training, config)
+    what = [
+        str(config),
+        str(model.heads.config),
+        dataset.classes,
+        [record.image_id for record in training],
+        sha256_file(PSG),
+    ]
     place = None if work is None else work / f"{canonical_hash(what)[:16]}.safetensors"
     if place is not None and place.is_file():
         load_weights(model, place, "remove it")
@@ -160,29 +186,39 @@ def packaged_milliseconds() -> float:
     """What the packaged model needs for a picture of dev whose segments are known, in this process with one thread."""
     torch.set_num_threads(1)
     dataset, _, dev = data(False)
-    relater, predicates = load_relater(device="cpu"), dataset.vocabulary.predicates
+    relater, predicates = load_relation_predictor(device="cpu"), dataset.vocabulary.predicates
     labels = [[dataset.vocabulary.objects[segment.category] for segment in record.segments] for record in dev]
     began = time.perf_counter()
     for record, own in zip(dev, labels, strict=True):
         boxes = torch.tensor([segment.bbox for segment in record.segments], dtype=torch.float32)
         area = torch.tensor([segment.area for segment in record.segments], dtype=torch.float32)
-        relater.scores(own, [relater.table.find(label) for label in own], boxes, area, (record.width, record.height), predicates)
+        relater.scores(
+            own, [relater.table.find(label) for label in own], boxes, area, (record.width, record.height), predicates
+        )
     return round(1000 * (time.perf_counter() - began) / len(dev), 2)
 
 
 @torch.no_grad()
-def answers(model: LayoutModel, layouts: Sequence[Layout]) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time on the CPU, as ``spade predict`` asks."""
+def answers(
+    model: BoxRelationModel, layouts: Sequence[BoxSegments]
+) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time on the CPU, as ``spade predict``
+    asks.
+    """
     model.cpu().eval()
     for layout in layouts:
         (result,) = model.relate([layout])
         yield result.pairs.numpy(), result.pair_logits.sigmoid(), result.predicate_logits
 
 
-def _hidden(config: RelationsConfig, dataset: Dataset, training: Sequence[Record], dev: Sequence[Record], work: Path | None) -> Rows:
-    """A fifth of the names, by a seed, is kept from training, with all that is annotated of them; what is lost on their triplets.
+def _hidden(
+    config: RelationsConfig, dataset: Dataset, training: Sequence[Record], dev: Sequence[Record], work: Path | None
+) -> Rows:
+    """A fifth of the names, by a seed, is kept from training, with all that is annotated of them; what is lost on their
+    triplets.
 
-    A hidden label stands for its supercategory, or for an unknown thing or stuff. The measure is the seed's full model, which knows it.
+    A hidden label stands for its supercategory, or for an unknown thing or stuff. The measure is the seed's full model,
+    which knows it.
     """
     out = np.random.default_rng([7, config.seed]).permutation(len(dataset.classes))[: len(dataset.classes) // 5]
     names = frozenset(dataset.classes[i] for i in out)
@@ -191,11 +227,11 @@ def _hidden(config: RelationsConfig, dataset: Dataset, training: Sequence[Record
     shown = [record for record in small.records if record.image_id in learned and record.training_triples()]
     blind, _ = trained(config, small, shown, work)
     whole, _ = trained(config, dataset, training, work)
-    layouts = layouts_of(dev, NameTable.of(small.vocabulary.objects), dataset)
+    layouts = box_segments_of(dev, LabelIndex.of(small.vocabulary.objects), dataset)
     told = {
         "supercategory": (blind, layouts),
         "unknown": (blind, [replace(one, group=one.group.masked_fill(one.category < 0, -1)) for one in layouts]),
-        "known to the full model": (whole, layouts_of(dev, NameTable.of(dataset.vocabulary.objects), dataset)),
+        "known to the full model": (whole, box_segments_of(dev, LabelIndex.of(dataset.vocabulary.objects), dataset)),
     }
     rows: Rows = []
     for way, (model, given) in told.items():
@@ -253,7 +289,13 @@ def figures(evaluator: Evaluator, dataset: Dataset, counts: torch.Tensor) -> dic
     order = torch.argsort(counts, descending=True, stable=True).tolist()
     positional = [i for i, name in enumerate(dataset.predicates) if name in positional_predicates()]
     others = [i for i in range(len(dataset.predicates)) if i not in positional]
-    groups = {"positional": positional, "other": others, "frequent": order[:10], "middle": order[10:30], "rare": order[30:]}
+    groups = {
+        "positional": positional,
+        "other": others,
+        "frequent": order[:10],
+        "middle": order[10:30],
+        "rare": order[30:],
+    }
     for name, members in groups.items():
         found = part(recalls, np.isin(facts.predicate, members), members)
         out |= {f"{metric}@20 {name}": _percent(found[f"{metric}@20"]) for metric in ("R", "mR")}

@@ -1,4 +1,6 @@
-"""What a network of labels and boxes has to beat on PSG: the frequency of label pairs, and gradient boosting on the same facts."""
+"""What a network of labels and boxes has to beat on PSG: the frequency of label pairs, and gradient boosting on the
+same facts.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +12,16 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from spade.data.psg import Dataset, Record, watched_part
-from spade.relations.pairs import DETAILED, pair_geometry
+from spade.data.psg import Dataset, Record
+from spade.relations.config import DETAILED
+from spade.relations.pair_geometry import pair_geometry
+from spade.training.split import validation_split
 
 
 class Scorer(Protocol):
-    """Scores of a record's ordered pairs; ``counts`` (P,) of the predicates it was fitted on, ``watched`` the records it was not."""
+    """Scores of a record's ordered pairs; ``counts`` (P,) of the predicates it was fitted on, ``watched`` the records
+    it was not.
+    """
 
     counts: np.ndarray
     watched: list[Record]
@@ -41,10 +47,12 @@ def predicate_counts(records: Sequence[Record], predicates: int) -> np.ndarray:
 
 
 class Frequency:
-    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates' own frequency."""
+    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates'
+    own frequency.
+    """
 
     def __init__(self, dataset: Dataset, records: Sequence[Record]) -> None:
-        learned, self.watched = watched_part(list(records))
+        learned, self.watched = validation_split(list(records))
         size, names = len(dataset.classes), len(dataset.predicates)
         both, told = np.zeros((size, size)), np.zeros((size, size, names))
         for record in learned:
@@ -67,13 +75,15 @@ class Frequency:
 
 
 class Boosting:
-    """Gradient boosting on labels and the pair geometry that networks get: one learner for P(pair), one for P(predicate | pair).
+    """Gradient boosting on labels and the pair geometry that networks get: one learner for P(pair), one for P(predicate
+    | pair).
 
-    The watched records say when to stop. Of the pairs without a relation five are kept for each with one, and count for those left out.
+    The watched records say when to stop. Of the pairs without a relation five are kept for each with one, and count for
+    those left out.
     """
 
     def __init__(self, dataset: Dataset, records: Sequence[Record], seed: int, quick: bool = False) -> None:
-        learned, self.watched = watched_part(list(records))
+        learned, self.watched = validation_split(list(records))
         self.names = len(dataset.predicates)
         self.counts = predicate_counts(learned, self.names)
         rng = np.random.default_rng(seed)
@@ -87,15 +97,20 @@ class Boosting:
             "random_state": seed,
         }
         self.related = HistGradientBoostingClassifier(max_leaf_nodes=63, **options)
-        self.related.fit(facts, said >= 0, sample_weight=weight, X_val=other, y_val=right >= 0, sample_weight_val=other_weight)
-        # Rare predicates need it small and slow: with leaves of ten pairs and a rate of 0.1 it stops after ten rounds, 7 points worse.
+        self.related.fit(
+            facts, said >= 0, sample_weight=weight, X_val=other, y_val=right >= 0, sample_weight_val=other_weight
+        )
+        # Rare predicates need it small and slow: with leaves of ten pairs and a rate of 0.1 it stops after ten rounds,
+        # 7 points worse.
         calm = {"learning_rate": 0.05, "max_leaf_nodes": 7, "min_samples_leaf": 20, "l2_regularization": 10.0}
         self.named = HistGradientBoostingClassifier(**(options | calm))
         known = (right >= 0) & np.isin(right, said)
         self.named.fit(facts[said >= 0], said[said >= 0], X_val=other[known], y_val=right[known])
 
     def __call__(self, records: Sequence[Record]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Pairs (R, 2) and scores (R, P) of each record; asked of all at once, since every question passes thousands of trees."""
+        """Pairs (R, 2) and scores (R, P) of each record; asked of all at once, since every question passes thousands of
+        trees.
+        """
         asked = [all_pairs(len(record.segments)) for record in records]
         facts = np.concatenate([_facts(record, pairs) for record, pairs in zip(records, asked, strict=True)])
         scores = np.zeros((len(facts), self.names), np.float32)
@@ -103,8 +118,12 @@ class Boosting:
         return list(zip(asked, np.split(scores, np.cumsum([len(pairs) for pairs in asked])[:-1]), strict=True))
 
 
-def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Facts (M, F) and predicates (M,) of all annotated pairs, one predicate each, and of some that are not, -1; weights (M,)."""
+def _table(
+    records: Sequence[Record], rng: np.random.Generator, others: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Facts (M, F) and predicates (M,) of all annotated pairs, one predicate each, and of some that are not, -1;
+    weights (M,).
+    """
     rows, said, weights = [], [], []
     for record in records:
         triples = record.training_triples()
@@ -121,8 +140,12 @@ def _table(records: Sequence[Record], rng: np.random.Generator, others: int) -> 
 
 
 def _facts(record: Record, pairs: np.ndarray) -> np.ndarray:
-    """(R, F): both labels, both boxes in shares of the picture, the detailed geometry of the pair, and the picture's aspect."""
-    boxes = torch.tensor([segment.bbox for segment in record.segments]).float() / torch.tensor([record.width, record.height] * 2)
+    """(R, F): both labels, both boxes in shares of the picture, the detailed geometry of the pair, and the picture's
+    aspect.
+    """
+    boxes = torch.tensor([segment.bbox for segment in record.segments]).float() / torch.tensor(
+        [record.width, record.height] * 2
+    )
     area = torch.tensor([segment.area for segment in record.segments]).float() / (record.width * record.height)
     own = classes(record)
     geometry = pair_geometry(boxes, area, torch.from_numpy(pairs), DETAILED).numpy()

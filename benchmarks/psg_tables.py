@@ -30,7 +30,9 @@ def annotations() -> str:
             if metrics:
                 size = metrics.get("parameters")
                 parameters = f"{size['mean'] / 1e6:.2f} M" if size else ""
-                body.append([words, point, cell(metrics["balance"]), *(cell(metrics[name]) for name in columns), parameters])
+                body.append(
+                    [words, point, cell(metrics["balance"]), *(cell(metrics[name]) for name in columns), parameters]
+                )
     return table(["model", "point", "balance", *columns, "parameters"], body) + _note(data)
 
 
@@ -44,7 +46,11 @@ def annotation_parts() -> str:
             metrics = _metrics(data, model, point)
             if metrics:
                 body.append([words, point, *(cell(metrics[f"R@20 {name}"]) for name in columns)])
-    return table(["model", "point", *columns], body) + "\n\nR@20 of these relations alone." + _note(data).replace("\n\n", " ")
+    return (
+        table(["model", "point", *columns], body)
+        + "\n\nR@20 of these relations alone."
+        + _note(data).replace("\n\n", " ")
+    )
 
 
 def packaged_relations() -> str:
@@ -85,4 +91,5 @@ def _metrics(data: dict[str, Any], model: str, point: str) -> dict[str, Any]:
 
 
 def _note(data: dict[str, Any]) -> str:
-    return f"\n\nPercent, mean ± sd over {len(data['seeds'])} seed(s); 1,200 dev records of PSG's training set ({origin(data)})."
+    seeds = len(data["seeds"])
+    return f"\n\nPercent, mean ± sd over {seeds} seed(s); 1,200 dev records of PSG's training set ({origin(data)})."

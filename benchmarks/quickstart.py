@@ -10,12 +10,14 @@ import time
 
 from common import Results, arguments, spread
 
-from spade.diffusion.backbone import embedded_model
-from spade.loading import model_fingerprint
+from spade.diffusion.backbone_files import embedded_model
+from spade.models.checkpoint import model_fingerprint
 
 
 def main() -> None:
-    """One quickstart a seed; the packaged model, and the model after the run's training, on the same held-out scenes."""
+    """One quickstart a seed; the packaged model, and the model after the run's training, on the same held-out
+    scenes.
+    """
     options = arguments(__doc__ or "")
     seeds, images = ((0,), 20) if options.quick else ((0, 1, 2), 300)
     results = Results("quickstart", options, seeds, model_fingerprint(embedded_model()))
@@ -23,8 +25,12 @@ def main() -> None:
         runs = [_run(seed, images) for seed in seeds]
         for model in ("packaged", "this run"):
             figures = [run["result"]["figures"][model] for run, _ in runs]
-            metrics = {name: spread([None if f[name] is None else 100 * f[name] for f in figures]) for name in figures[0]}
-            results.add({"model": model, "images": images, "held_out": runs[0][0]["result"]["held_out_images"]}, metrics)
+            metrics = {
+                name: spread([None if f[name] is None else 100 * f[name] for f in figures]) for name in figures[0]
+            }
+            results.add(
+                {"model": model, "images": images, "held_out": runs[0][0]["result"]["held_out_images"]}, metrics
+            )
         steps = runs[0][0]["result"]["step_seconds"]
         seconds = {name: spread([run["result"]["step_seconds"][name] for run, _ in runs]) for name in steps}
         results.add({"seconds": "by step"}, seconds | {"whole command": spread([wall for _, wall in runs])})
@@ -34,7 +40,18 @@ def main() -> None:
 def _run(seed: int, images: int) -> tuple[dict, float]:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "spade_cli", "quickstart", "--images", str(images), "--seed", str(seed), "--json", "--quiet"]
+        command = [
+            sys.executable,
+            "-m",
+            "spade_cli",
+            "quickstart",
+            "--images",
+            str(images),
+            "--seed",
+            str(seed),
+            "--json",
+            "--quiet",
+        ]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
         return json.loads(done.stdout), time.perf_counter() - began
 

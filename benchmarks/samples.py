@@ -1,4 +1,6 @@
-"""docs/images/samples.jpg: pictures that the tiny UNet samples from captions of held-out scenes, three for each caption."""
+"""docs/images/samples.jpg: pictures that the tiny UNet samples from captions of held-out scenes, three for each
+caption.
+"""
 
 from __future__ import annotations
 

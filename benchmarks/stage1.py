@@ -1,8 +1,9 @@
 """Stage 1 on the embedded world: where students look without a caption, by how they were calibrated.
 
-Every student learns from the same scenes of the ovdr setting (base names only), from scratch, for the same number of epochs, with the
-best of three learning rates (each student's own, chosen on watched scenes with the first seed). Held-out scenes are seen once a
-student, under the whole label list, novel names included. Artifacts are kept in ``--work``, so a rerun goes on.
+Every student learns from the same scenes of the ovdr setting (base names only), from scratch, for the same number of
+epochs, with the best of three learning rates (each student's own, chosen on watched scenes with the first seed).
+Held-out scenes are seen once a student, under the whole label list, novel names included. Artifacts are kept in
+``--work``, so a rerun goes on.
 """
 
 from __future__ import annotations
@@ -24,22 +25,23 @@ from common import Results, spread
 from PIL import Image
 from pointing import NOVEL, cells_of, large, pictures, prompts_of
 
-from spade.config import CalibrateConfig, InvertConfig
+from spade.core.files import canonical_hash
+from spade.core.workspace import Workspace
 from spade.diffusion.alignment import label_key, pointing_hit
 from spade.diffusion.attention import normalise
-from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
+from spade.diffusion.backbone import load_backbone
+from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.student import Kind, Student, load_student
 from spade.diffusion.teacher import PictureMaps, look
-from spade.evaluation.groups import FAR
-from spade.files import canonical_hash
-from spade.open_vocabulary import load_clip
+from spade.diffusion.teacher_maps import KeptMaps
+from spade.evaluation.scoring.groups import FAR
+from spade.open_vocabulary.clip import load_clip
 from spade.steps import calibrate, invert, world
-from spade.steps.calibration import Alignment, Lesson
 from spade.steps.common import Run
-from spade.steps.map_cache import KeptMaps
-from spade.vocabulary import Vocabulary
-from spade.workspace import Workspace
+from spade.structures.vocabulary import Vocabulary
+from spade.training.calibration import Alignment, TeacherMaps
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import STUFF, THINGS
 from spade.world.rules import PREDICATES
@@ -95,7 +97,8 @@ VARIANTS = tuple(
 class Look:
     """A name in a held-out picture, and whether the student's map of it points there.
 
-    ``chance`` is the share of the picture; ``other`` whether the map of this name, found in the same way in the next picture, points there.
+    ``chance`` is the share of the picture; ``other`` whether the map of this name, found in the same way in the next
+    picture, points there.
     """
 
     thing: bool
@@ -139,7 +142,9 @@ def main() -> None:
 
 def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, keys: dict) -> dict[Variant, float]:
     """The learning rate of each student: the one with the least loss on the watched scenes, first seed."""
-    jobs = [(work, size, v, keys[v.latents, v.timestep], size.seeds[0], rate) for v in VARIANTS for rate in RATES[v.train]]
+    jobs = [
+        (work, size, v, keys[v.latents, v.timestep], size.seeds[0], rate) for v in VARIANTS for rate in RATES[v.train]
+    ]
     best: dict[Variant, tuple[float, float]] = {}
     known = {canonical_hash(row["setting"]): row["metrics"] for row in results.data["rows"]}
     missing = [job for job in jobs if canonical_hash(_rate_setting(job)) not in known]
@@ -152,7 +157,9 @@ def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, 
     return {variant: rate for variant, (_, rate) in best.items()}
 
 
-def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: Sequence[float]) -> None:
+def _add(
+    results: Results, variant: Variant, runs: Sequence[Sequence[Look]], parameters: int, minutes: Sequence[float]
+) -> None:
     for names, reach in PARTS:
         setting = variant.setting(names, reach)
         if results.has(setting):
@@ -161,8 +168,15 @@ def _add(results: Results, variant: Variant, runs: Sequence[Sequence[Look]], par
         one = (lambda values: values[0]) if len(runs) == 1 else spread  # what is not trained has no spread
         for suffix, thing in (("", True), ("_stuff", False)):
             own = [[look for look in looks if look.thing == thing and _belongs(look, names, reach)] for looks in runs]
-            for name, value in (("pointing", "hit"), ("chance", "chance"), ("other_picture", "other"), ("mass_inside", "inside")):
-                means = [100 * float(np.mean([getattr(look, value) for look in looks])) if looks else None for looks in own]
+            for name, value in (
+                ("pointing", "hit"),
+                ("chance", "chance"),
+                ("other_picture", "other"),
+                ("mass_inside", "inside"),
+            ):
+                means = [
+                    100 * float(np.mean([getattr(look, value) for look in looks])) if looks else None for looks in own
+                ]
                 metrics[name + suffix] = one(means)
             metrics[f"names_asked{suffix}"] = len(own[0])
         results.add(setting, metrics | {"parameters": parameters, "minutes": spread(list(minutes))})
@@ -179,7 +193,9 @@ def _run(work: Path, source: str | None = None) -> Run:
 def invert_world(work: Path, teacher: tuple[str, int]) -> str:
     """Teacher maps of the world in ``work``, by latents and timestep: the key of the artifact."""
     latents, timestep = teacher
-    config = InvertConfig(data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if latents == "inverted" else "spans")
+    config = InvertConfig(
+        data=work / "world", latents=latents, read_at=(timestep,), keep="tokens" if latents == "inverted" else "spans"
+    )
     return invert.run(config, _run(work)).key
 
 
@@ -190,7 +206,12 @@ def calibrated(job: Job) -> Any:
     """A student, trained or found done: the step's result."""
     work, size, variant, key, seed, rate = job
     config = CalibrateConfig(
-        train=variant.train, alignment=variant.alignment, epochs=size.epochs, learning_rate=rate, init="scratch", seed=seed
+        train=variant.train,
+        alignment=variant.alignment,
+        epochs=size.epochs,
+        learning_rate=rate,
+        init="scratch",
+        seed=seed,
     )
     return calibrate.run(config, _run(work, key))
 
@@ -200,9 +221,14 @@ def _rate_setting(job: Job) -> dict[str, Any]:
 
 
 def _watched(job: Job) -> dict[str, float]:
-    """What choices are made by: watched scenes, of base names alone. Things and stuff of any size, so pointing is lower than below."""
+    """What choices are made by: watched scenes, of base names alone. Things and stuff of any size, so pointing is lower
+    than below.
+    """
     result = calibrated(job).result
-    return {"watched_loss": round(result["loss_after"], 4), "watched_pointing": round(100 * result["pointing_after"], 1)}
+    return {
+        "watched_loss": round(result["loss_after"], 4),
+        "watched_pointing": round(100 * result["pointing_after"], 1),
+    }
 
 
 def _student(job: Job) -> tuple[list[Look], int, float]:
@@ -219,7 +245,9 @@ def _reference(variant: Variant, size: Size) -> list[Look]:
     student = (
         None
         if variant.train == "teacher"
-        else Student(_backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.feature_timestep, TINY.map_strides))
+        else Student(
+            _backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.feature_timestep, TINY.map_strides)
+        )
     )
     return list(_looks(student, size, variant))
 
@@ -232,7 +260,9 @@ def _backbone() -> Any:
 def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Look]:
     samples, lessons = _held_out(size.held_out, variant.timestep)
     vocabulary = Vocabulary.of(THINGS, STUFF, PREDICATES)
-    alignment = Alignment(variant.alignment, [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)])
+    alignment = Alignment(
+        variant.alignment, [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)]
+    )
     seen: list[torch.Tensor] = []
     if student is not None:
         labels = student.label_context(vocabulary)
@@ -248,12 +278,15 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         if student is None:
             own, other = ({target.key: target.map for target in lessons[n].targets} for n in (i, after))
         else:
-            # An assignment by the picture's own caption or teacher is an oracle; the next picture's maps show what it gives away.
+            # An assignment by the picture's own caption or teacher is an oracle; the next picture's maps show what it
+            # gives away.
             own, other = maps_of(i, seen[i]), maps_of(i, seen[after])
         yield from _scene_looks(sample, lessons[i], own, other)
 
 
-def _scene_looks(sample: WorldSample, lesson: Lesson, own: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> Iterator[Look]:
+def _scene_looks(
+    sample: WorldSample, lesson: TeacherMaps, own: dict[str, torch.Tensor], other: dict[str, torch.Tensor]
+) -> Iterator[Look]:
     far = _far_segments(sample)
     for target in lesson.targets:
         if not target.segments or not large(sample, target.segments) or target.key not in own:
@@ -266,32 +299,44 @@ def _scene_looks(sample: WorldSample, lesson: Lesson, own: dict[str, torch.Tenso
 
 
 def _far_segments(sample: WorldSample) -> set[int]:
-    """Segments with at least one annotated relation to something more than a third of the width away, by box centres."""
+    """Segments with at least one annotated relation to something more than a third of the width away, by box
+    centres.
+    """
 
     def centre(i: int) -> np.ndarray:
         x1, y1, x2, y2 = sample.segments[i][3]
         return np.array([x1 + x2, y1 + y2]) / 2
 
-    apart = [(s, o) for s, o, _ in sample.relations if np.linalg.norm(centre(s) - centre(o)) > FAR * sample.image.shape[1]]
+    apart = [
+        (s, o) for s, o, _ in sample.relations if np.linalg.norm(centre(s) - centre(o)) > FAR * sample.image.shape[1]
+    ]
     return {i for pair in apart for i in pair}
 
 
 @cache
-def _held_out(count: int, timestep: int) -> tuple[list[WorldSample], list[Lesson]]:
-    """Held-out scenes, and what the teacher sees of them under their own captions: which names are asked for, the oracles' assignment."""
+def _held_out(count: int, timestep: int) -> tuple[list[WorldSample], list[TeacherMaps]]:
+    """Held-out scenes, and what the teacher sees of them under their own captions: which names are asked for, the
+    oracles' assignment.
+    """
     samples = [make_sample(HELD_OUT_SEED, i) for i in range(count)]
     backbone, plan = _backbone(), MapPlan(TINY.steps, (timestep,), TINY.map_strides)
     found = []
     for start in range(0, len(samples), 32):
         part = samples[start : start + 32]
         prompts = [prompts_of(backbone, sample) for sample in part]
-        found += [Lesson.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
+        found += [TeacherMaps.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
     return samples, found
 
 
 def _kept(own: PictureMaps) -> KeptMaps:
     spans = [
-        {"role": m.span.role, "name": m.span.name, "segment": m.span.segment, "prompt": m.prompt, "tokens": list(m.tokens)}
+        {
+            "role": m.span.role,
+            "name": m.span.name,
+            "segment": m.span.segment,
+            "prompt": m.prompt,
+            "tokens": list(m.tokens),
+        }
         for m in own.mentions
     ]
     maps = torch.stack([m.map for m in own.mentions])

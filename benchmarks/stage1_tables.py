@@ -55,13 +55,25 @@ def choices() -> str:
     for setting in _settings(data):
         if setting["train"] in ("teacher", "raw"):
             continue
-        tried = [row for row in data["rows"] if row["setting"] == setting | {"learning_rate": row["setting"].get("learning_rate")}]
+        tried = [
+            row
+            for row in data["rows"]
+            if row["setting"] == setting | {"learning_rate": row["setting"].get("learning_rate")}
+        ]
         best = min(tried, key=lambda row: row["metrics"]["watched_loss"])
-        name = NAMES[setting["train"], setting["latents"]] if setting["alignment"] == "vocabulary" else f"LoRA, `{setting['alignment']}`"
-        losses = ", ".join(f"{row['setting']['learning_rate']:g}: {row['metrics']['watched_loss']:.3f}" for row in tried)
+        name = (
+            NAMES[setting["train"], setting["latents"]]
+            if setting["alignment"] == "vocabulary"
+            else f"LoRA, `{setting['alignment']}`"
+        )
+        losses = ", ".join(
+            f"{row['setting']['learning_rate']:g}: {row['metrics']['watched_loss']:.3f}" for row in tried
+        )
         body.append([name, str(setting["timestep"]), losses, f"{best['metrics']['watched_pointing']:.1f}"])
     head = ["student", "maps of timestep", "loss by learning rate", "pointing at the best rate"]
-    return table(head, body) + f"\n\nWatched scenes, first seed; objects of any size, things and stuff ({origin(data)})."
+    return (
+        table(head, body) + f"\n\nWatched scenes, first seed; objects of any size, things and stuff ({origin(data)})."
+    )
 
 
 def alignments() -> str:
@@ -72,11 +84,26 @@ def alignments() -> str:
         if setting["train"] == "lora" and setting["latents"] == "inverted":
             whole = _row(data, setting, "all", "all")
             oracle = "" if setting["alignment"] == "vocabulary" else " (oracle)"
-            figures = [cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")]
+            figures = [
+                cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")
+            ]
             body.append([setting["alignment"] + oracle, str(setting["timestep"]), *figures, f"{whole['parameters']:,}"])
-    note = "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
+    note = (
+        "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
+    )
     return (
-        table(["alignment", "maps of timestep", "things", "in the next picture", "stuff", "in the next picture", "parameters"], body)
+        table(
+            [
+                "alignment",
+                "maps of timestep",
+                "things",
+                "in the next picture",
+                "stuff",
+                "in the next picture",
+                "parameters",
+            ],
+            body,
+        )
         + f"\n\n{note} ({origin(data)}.)"
     )
 
@@ -88,7 +115,9 @@ def inversion_speed() -> str:
         "times_faster_tiny": "tiny model: times faster than the straightforward way",
         "seconds_ours": "tiny model: seconds of `spade invert` for 96 pictures, all of 20 passes done",
         "seconds_straightforward": "tiny model: seconds of the straightforward way, nothing written",
-        "seconds_stopping_at_the_last_read": "tiny model: seconds of `spade invert` where it may stop at the last timestep read",
+        "seconds_stopping_at_the_last_read": (
+            "tiny model: seconds of `spade invert` where it may stop at the last timestep read"
+        ),
         "capture_cost": "tiny model: what reading adds to a pass, percent",
         "times_faster_sd15": "Stable Diffusion 1.5's size: times faster",
         "seconds_a_pass_and_picture_ours": "Stable Diffusion 1.5's size: seconds of ours a pass and picture",

@@ -1,8 +1,9 @@
-"""Stage 2 on the embedded world: the full model against its baselines, its parts one by one, and what calibration is worth.
+"""Stage 2 on the embedded world: the full model against its baselines, its parts one by one, and what calibration is
+worth.
 
-Six mask generators (calibrated UNet, raw UNet, plain convolutional encoder; all names, or base names) are trained once and frozen;
-relation heads are trained on what they make of the same scenes, with the same options. Held-out scenes are seen once a model.
-Everything is kept in ``--work``, and rows in the results as they finish, so a rerun goes on.
+Six mask generators (calibrated UNet, raw UNet, plain convolutional encoder; all names, or base names) are trained once
+and frozen; relation heads are trained on what they make of the same scenes, with the same options. Held-out scenes are
+seen once a model. Everything is kept in ``--work``, and rows in the results as they finish, so a rerun goes on.
 """
 
 from __future__ import annotations
@@ -37,37 +38,37 @@ from stage2_scenes import (
     train_generator,
 )
 
-from spade.evaluation.predictions import PredictedImage, from_prediction
-from spade.model import Model, Seen
-from spade.novel_names import ODDS
+from spade.data.samples import annotated_numbers
+from spade.evaluation.scoring.predicted_image import PredictedImage, from_prediction
+from spade.models.config import UNSEEN_ODDS
+from spade.models.predictor import SceneGraphPredictor, SegmentedImage
+from spade.relations.head import RelationHead
 from spade.relations.losses import WEIGHTS, Imbalance
-from spade.relations.model import RelationHeads
-from spade.relations.pairs import mean_selected_recall
-from spade.steps.pictures import true_numbers
+from spade.relations.pair_selection import mean_selected_recall
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 
 
 @dataclass(frozen=True)
-class Way:
+class PredictionSource:
     """How trained heads are asked: exponent of the diffusion branch, odds of names that training did not have."""
 
     name: str = ""
     fusion: float = 1.0
-    odds: float = ODDS
+    odds: float = UNSEEN_ODDS
     sure_gives: bool = False  # whether the classifier gives names it does not know a share where it is sure, too
 
-    def set(self, model: Model) -> None:
+    def set(self, model: SceneGraphPredictor) -> None:
         """Ask a model in this way."""
         model.fusion, model.odds, model.sure_gives = self.fusion, self.odds, self.sure_gives
 
 
-OURS = Way()
+OURS = PredictionSource()
 OTHERS = (
-    Way(", novel names by text alone", odds=0.0),
-    *(Way(f", novel odds {odds:g}", odds=odds) for odds in (1.0, 2.0, 8.0)),
-    Way(", novel odds 1, sure ones give, too", odds=1.0, sure_gives=True),
-    *(Way(f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),
+    PredictionSource(", novel names by text alone", odds=0.0),
+    *(PredictionSource(f", novel odds {odds:g}", odds=odds) for odds in (1.0, 2.0, 8.0)),
+    PredictionSource(", novel odds 1, sure ones give, too", odds=1.0, sure_gives=True),
+    *(PredictionSource(f", diffusion {exponent}", exponent, 0.0) for exponent in (0.67, 0.34, 0.0)),
 )
 
 
@@ -82,7 +83,7 @@ class Relations:
     rqc: float = WEIGHTS["rqc"]
     imbalance: str = "none"
     seeds: tuple[int, ...] = SEEDS
-    ways: tuple[Way, ...] = ()
+    ways: tuple[PredictionSource, ...] = ()
     masks: str = "both"
 
 
@@ -136,7 +137,9 @@ def main() -> None:
     asked, calibrations = ROWS, CALIBRATIONS
     if options.quick:
         place = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1)
-        asked = tuple(replace(row, seeds=SEEDS[:1], ways=()) for row in ROWS if row.model == "full" and row.setting != "ovr")
+        asked = tuple(
+            replace(row, seeds=SEEDS[:1], ways=()) for row in ROWS if row.model == "full" and row.setting != "ovr"
+        )
         calibrations = CALIBRATIONS[:1]
     results = Results("stage2", options, SEEDS, place.measured())
     place.make_worlds()
@@ -149,8 +152,12 @@ def main() -> None:
             missing = [name for name in BASELINES if not _has(results, name, setting, "predcls")]
             jobs += [(counted, (place, name, setting)) for name in missing]
             own = [row for row in asked if row.setting == setting and not _has(results, row.model, setting, "predcls")]
-            # What the full model is compared with comes first; rows of one encoder follow each other: a process keeps its segments.
-            jobs += [(learned, (place, row, row.seeds)) for row in sorted(own, key=lambda row: (row.model not in COMPARED, row.encoder))]
+            # What the full model is compared with comes first; rows of one encoder follow each other: a process keeps
+            # its segments.
+            jobs += [
+                (learned, (place, row, row.seeds))
+                for row in sorted(own, key=lambda row: (row.model not in COMPARED, row.encoder))
+            ]
             encoders |= {(row.encoder, setting) for row in own} | {("calibrated", setting) for _ in missing}
         for setting in ("ovr", "ovdr"):
             for name, variant in calibrations:
@@ -179,26 +186,35 @@ Rows = list[tuple[dict[str, Any], dict[str, Any]]]
 
 
 def learned(job: tuple[Place, Relations, tuple[int, ...]]) -> Rows:
-    """Train a row's heads for each seed; figures of the held-out scenes in both modes, and with OpenCLIP's view where asked for."""
+    """Train a row's heads for each seed; figures of the held-out scenes in both modes, and with OpenCLIP's view where
+    asked for.
+    """
     place, row, seeds = job
     heads = [_trained(place, row, seed) for seed in seeds]
     out = []
     for way in (OURS, *row.ways):
         for mode in MODES:
-            out += _joined(row.model + way.name, row.setting, mode, [_held_out_figures(place, row, own, mode, way) for own in heads])
+            out += _joined(
+                row.model + way.name,
+                row.setting,
+                mode,
+                [_held_out_figures(place, row, own, mode, way) for own in heads],
+            )
     return out
 
 
-def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
-    """Relation heads of a row; found done in the work folder, where what only tests differ in can be asked of them again."""
+def _trained(place: Place, row: Relations, seed: int) -> RelationHead:
+    """Relation heads of a row; found done in the work folder, where what only tests differ in can be asked of them
+    again.
+    """
     job = frozen_job(place, row.encoder, row.setting)
     torch.manual_seed(seed)
-    heads = RelationHeads(relation_config(job.student.clip.dim, **dict(row.options)))
+    heads = RelationHead(relation_config(job.student.clip.dim, **dict(row.options)))
     what = [generator_print(place, row.encoder, row.setting), row.setting, str(heads.config)]
     what += [row.rqc, row.imbalance, row.masks, seed, place.epochs, place.scenes]
 
     def train() -> None:
-        job.settle()
+        job.precompute()
         torch.manual_seed(seed)
         job.heads.relations, job.model.fusion = heads, 1.0
         job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
@@ -209,7 +225,9 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHeads:
     return heads.eval()
 
 
-def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: str, way: Way) -> list[tuple[dict, dict]]:
+def _held_out_figures(
+    place: Place, row: Relations, heads: RelationHead, mode: str, way: PredictionSource
+) -> list[tuple[dict, dict]]:
     job, dataset = frozen_job(place, row.encoder, row.setting), place.dataset(row.setting)
     # Where names of segments do not change, what is seen does not either.
     named = mode == "sgdet" and (way.fusion < 1 or row.setting == "ovdr")
@@ -230,7 +248,7 @@ def _held_out_figures(place: Place, row: Relations, heads: RelationHeads, mode: 
 
 
 @lru_cache(maxsize=2)
-def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Way) -> list[Seen]:
+def _held_out(place: Place, encoder: str, setting: str, mode: str, way: PredictionSource) -> list[SegmentedImage]:
     """The held-out scenes' segments, found or given, under the whole list of names."""
     job, dataset = frozen_job(place, encoder, setting), place.dataset(setting)
     way.set(job.model)
@@ -238,8 +256,11 @@ def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Way) -> 
     if mode == "sgdet":
         return [job.model.look(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
     return [
-        job.model.look_given(
-            dataset.image_path(record), true_numbers(dataset, record), [s.category for s in record.segments], dataset.vocabulary
+        job.model.encode_segments(
+            dataset.image_path(record),
+            annotated_numbers(dataset, record),
+            [s.category for s in record.segments],
+            dataset.vocabulary,
         )
         for record in dataset.split("test")
     ]
@@ -265,7 +286,7 @@ def counted(job: tuple[Place, str, str]) -> Rows:
         seen = _held_out(place, "calibrated", setting, mode, OURS)
         OURS.set(job_.model)
 
-        def predict(index: int, seen: list[Seen] = seen) -> PredictedImage:
+        def predict(index: int, seen: list[SegmentedImage] = seen) -> PredictedImage:
             return from_prediction(records[index].image_id, answered(job_.model.relate(seen[index]), score))
 
         rows += _joined(name, setting, mode, [measured(dataset, setting, mode, predict)])
@@ -283,7 +304,10 @@ def _joined(model: str, setting: str, mode: str, runs: Sequence[list[tuple[dict,
     out = []
     for place, (own, first) in enumerate(runs[0]):
         # Segments are one generator's: they do not depend on the seed.
-        metrics = {name: spread([run[place][1][name] for run in runs[: 1 if name.startswith("PQ") else None]]) for name in first}
+        metrics = {
+            name: spread([run[place][1][name] for run in runs[: 1 if name.startswith("PQ") else None]])
+            for name in first
+        }
         out.append(({"model": model, "mode": mode, "setting": setting, **own}, metrics))
     return out
 

@@ -1,8 +1,9 @@
-"""Stage 2's switches that gained or set a default with one seed, again with three, beside the full model on one mask generator.
+"""Stage 2's switches that gained or set a default with one seed, again with three, beside the full model on one mask
+generator.
 
-The generator is stage2.py's, or trained here in the same way where there is none; two more lack a part of their own. What won, and
-baselines that learn on what ours learns on, are asked in the open settings, too.
-Folders are those of stage2.py, and what lies in them is found; rows are appended as they finish.
+The generator is stage2.py's, or trained here in the same way where there is none; two more lack a part of their own.
+What won, and baselines that learn on what ours learns on, are asked in the open settings, too. Folders are those of
+stage2.py, and what lies in them is found; rows are appended as they finish.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 from common import Results
 from stage1 import Variant
-from stage2 import BASELINES, SEEDS, Relations, Way, counted, full, learned
+from stage2 import BASELINES, SEEDS, PredictionSource, Relations, counted, full, learned
 from stage2_scenes import Place, asked_for, calibrated_folder, names_of, new_job, relation_config, train_generator
 
-from spade.relations.model import RelationHeads
+from spade.relations.head import RelationHead
 
 ROWS = (
     full("closed"),
@@ -42,7 +43,9 @@ ROWS = (
     Relations("no finer blocks", encoder="coarse"),
 )
 OPEN = ("ovr", "ovdr")
-FUSED = Way(", diffusion 0.34, new names apart", 0.34)  # as ``--fusion`` does it, where stage2.py's rows take new names by text alone
+FUSED = PredictionSource(
+    ", diffusion 0.34, new names apart", 0.34
+)  # as ``--fusion`` does it, where stage2.py's rows take new names by text alone
 ASKED = (
     *ROWS,
     *(replace(full(setting), ways=(FUSED,)) for setting in OPEN),
@@ -77,9 +80,13 @@ def main() -> None:
 
 def _parameters(place: Place) -> dict[str, int]:
     """How many are learned, by part; a plain encoder is learned with its mask generator, the UNet is not."""
-    heads = {encoder: new_job(place, encoder, "closed", frozen=False).heads for encoder in ("calibrated", "plain", "coarse")}
+    heads = {
+        encoder: new_job(place, encoder, "closed", frozen=False).heads for encoder in ("calibrated", "plain", "coarse")
+    }
     counts = {f"mask generator, {encoder}": _count_of(own.proposer) for encoder, own in heads.items()}
-    return counts | {"relation part": _count_of(RelationHeads(relation_config(heads["plain"].relations.config.clip_dim)))}
+    return counts | {
+        "relation part": _count_of(RelationHead(relation_config(heads["plain"].relations.config.clip_dim)))
+    }
 
 
 def _count_of(module: torch.nn.Module) -> int:

@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from spade.data.psg import Dataset, Record, watched_part
-from spade.relations.pairs import DETAILED, pair_geometry
-from spade.scene_graph import Prediction, Segment
-from spade.steps.relation_training import RelationTraining
+from spade.data.psg import Dataset, Record
+from spade.relations.config import DETAILED
+from spade.relations.pair_geometry import pair_geometry
+from spade.structures.scene_graph import Prediction, Segment
+from spade.training.relations import RelationTraining
+from spade.training.split import validation_split
 
 Scorer = Callable[[list[Segment], tuple[int, int]], tuple[np.ndarray, np.ndarray]]
 
@@ -46,7 +48,9 @@ class Numbering:
 
 
 class Frequency:
-    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates' own frequency."""
+    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates'
+    own frequency.
+    """
 
     def __init__(self, dataset: Dataset, numbering: Numbering) -> None:
         """dataset: for training; answers are by the numbering."""
@@ -70,23 +74,31 @@ class Frequency:
         return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
 
 
-Pictures = list[tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]]  # labels (N,), boxes (N, 4) in shares, triples; as answered
+Pictures = list[
+    tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]
+]  # labels (N,), boxes (N, 4) in shares, triples; as answered
 
 
 def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Pictures]:
     """Annotated segments of the learned and of the watched pictures."""
     learned, watched = (
         [
-            (numbering.names[[s.category for s in record.segments]], _boxes(record), numbering.triples(record.training_triples()))
+            (
+                numbering.names[[s.category for s in record.segments]],
+                _boxes(record),
+                numbering.triples(record.training_triples()),
+            )
             for record in records
         ]
-        for records in watched_part(list(dataset.split("train")))
+        for records in validation_split(list(dataset.split("train")))
     )
     return learned, watched
 
 
 def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pictures]:
-    """What a relation part learns on: segments for which the mask generator has a query, on annotated and again on found masks."""
+    """What a relation part learns on: segments for which the mask generator has a query, on annotated and again on
+    found masks.
+    """
     parts: list[Pictures] = []
     for indices in (job.images.learned, job.images.watched):
         pictures: Pictures = []
@@ -94,15 +106,19 @@ def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pi
             views, triples = job.settled(index)
             for nodes in views:
                 labels = (nodes.label @ job.objects.T).argmax(1).numpy() if len(nodes) else np.zeros(0, np.int64)
-                pictures.append((numbering.names[labels], nodes.boxes.double().numpy(), numbering.triples(triples.tolist())))
+                pictures.append(
+                    (numbering.names[labels], nodes.boxes.double().numpy(), numbering.triples(triples.tolist()))
+                )
         parts.append(pictures)
     return parts[0], parts[1]
 
 
 class Boosting:
-    """Gradient boosting on both labels, boxes and the geometry that networks get: one learner for P(pair), one for P(predicate | pair).
+    """Gradient boosting on both labels, boxes and the geometry that networks get: one learner for P(pair), one for
+    P(predicate | pair).
 
-    The watched scenes say when to stop; rate, leaves and regularisation were chosen on them, too. Nothing here is drawn at random.
+    The watched scenes say when to stop; rate, leaves and regularisation were chosen on them, too. Nothing here is drawn
+    at random.
     """
 
     def __init__(self, learned: Pictures, watched: Pictures, predicates: int) -> None:

@@ -1,6 +1,8 @@
-"""Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask generator for each.
+"""Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask
+generator for each.
 
-Names that training did not have are scored as by the full model: by OpenCLIP's view of a pair, and where this student looks.
+Names that training did not have are scored as by the full model: by OpenCLIP's view of a pair, and where this student
+looks.
 """
 
 from __future__ import annotations
@@ -18,21 +20,30 @@ from torch.nn.functional import interpolate
 
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
+from spade.data.samples import annotated_ids
 from spade.diffusion.student import Student
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.predictions import PredictedImage
-from spade.evaluation.rows import ranked
-from spade.evidence import pair_evidence
-from spade.novel_names import ODDS, Evidence, UntrainedScores, doubt, shared_out, trained_names
-from spade.open_vocabulary import OpenClip
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.predicted_image import PredictedImage
+from spade.evaluation.scoring.rows import ranked
+from spade.models.config import UNSEEN_ODDS
+from spade.open_vocabulary.clip import OpenClip
+from spade.open_vocabulary.unseen_names import (
+    UnseenScorer,
+    ZeroShotEvidence,
+    gate_odds,
+    mix_seen_unseen,
+    pair_evidence,
+    trained_names,
+)
+from spade.relations.head import RelationHead, RelationScores
 from spade.relations.losses import relation_losses
-from spade.relations.model import Nodes, RelationHeads, RelationScores
-from spade.relations.nodes import mask_boxes, pool
-from spade.segmentation.mask_generator import cell_places, shrink_masks
-from spade.steps.learning import TrainingImages
-from spade.steps.pictures import true_map
-from spade.steps.relation_training import annotation
-from spade.training import Row
+from spade.relations.mask_geometry import mask_boxes, pool
+from spade.relations.nodes import Nodes
+from spade.segmentation.mask_generator import cell_places
+from spade.segmentation.matching import shrink_masks
+from spade.training.loop import Row
+from spade.training.split import TrainingImages
+from spade.training.targets import annotation
 
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
 FITTED = 300  # training pictures from which the few weights of untrained evidence come
@@ -40,9 +51,11 @@ FITTED = 300  # training pictures from which the few weights of untrained eviden
 
 @dataclass(frozen=True)
 class Given:
-    """A record's segments with features (N, C) under each, its triples (R, 3), tokens of the coarse levels (1, T, C') and their places.
+    """A record's segments with features (N, C) under each, its triples (R, 3), tokens of the coarse levels (1, T, C')
+    and their places.
 
-    Where untrained evidence is asked for: masks (N, h, w), OpenCLIP's cells, and attention to the predicates (P, h', w'), if any.
+    Where untrained evidence is asked for: masks (N, h, w), OpenCLIP's cells, and attention to the predicates (P, h',
+    w'), if any.
     """
 
     nodes: Nodes
@@ -51,7 +64,7 @@ class Given:
     places: Tensor
     views: tuple[Tensor, Tensor, Tensor | None] | None = None
 
-    def evidence(self, clip: OpenClip, pairs: Tensor) -> Evidence:
+    def evidence(self, clip: OpenClip, pairs: Tensor) -> ZeroShotEvidence:
         """Of pairs (R, 2)."""
         assert self.views is not None, "made without"
         masks, cells, said = self.views
@@ -63,12 +76,17 @@ class OnFeatures(nn.Module):
 
     def __init__(self, channels: int, memory: int, clip_dim: int) -> None:
         super().__init__()
-        self.relations = RelationHeads(relation_config(clip_dim))
+        self.relations = RelationHead(relation_config(clip_dim))
         self.query, self.pixels = (nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, WIDTH)) for _ in range(2))
         self.memory = nn.Linear(memory, WIDTH)
 
     def relate(
-        self, images: Sequence[Nodes], memory: Tensor, predicates: Tensor, pairs: Sequence[Tensor] | None, places: Tensor
+        self,
+        images: Sequence[Nodes],
+        memory: Tensor,
+        predicates: Tensor,
+        pairs: Sequence[Tensor] | None,
+        places: Tensor,
     ) -> list[RelationScores]:
         """As the relation heads', on raw features."""
         nodes = [Nodes(self.query(n.pooled), self.pixels(n.pooled), n.label, n.boxes, n.area) for n in images]
@@ -82,7 +100,7 @@ def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: T
     for record in records:
         image = read_image(dataset.image_path(record))
         sight = seer.see(seer.observe(image), labels)
-        truth = annotation(record, true_map(dataset, record), seer.size_for(*image.size))
+        truth = annotation(record, annotated_ids(dataset, record), seer.size_for(*image.size))
         masks = shrink_masks(truth.masks.float(), FINE)
         levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
@@ -104,7 +122,9 @@ def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: T
 
 
 def _tokens(levels: Sequence[Tensor]) -> Tensor:
-    """Levels (1, C_i, h_i, w_i) as tokens (1, T, sum of C_i), each in channels of its own; half precision, to be small."""
+    """Levels (1, C_i, h_i, w_i) as tokens (1, T, sum of C_i), each in channels of its own; half precision, to be
+    small.
+    """
     total, start, rows = sum(level.shape[1] for level in levels), 0, []
     for level in levels:
         row = level.flatten(2).transpose(1, 2)
@@ -124,7 +144,10 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
     whole = place.dataset(setting)
     dataset, clip = whole.for_training(), student(place, None).clip
     images = TrainingImages(student(place, None), dataset.split("train"))
-    objects, predicates = clip.embed_labels(dataset.vocabulary.objects), clip.embed_predicates(dataset.vocabulary.predicates)
+    objects, predicates = (
+        clip.embed_labels(dataset.vocabulary.objects),
+        clip.embed_predicates(dataset.vocabulary.predicates),
+    )
     fitted = min(FITTED, len(images.learned))
     every = clip.embed_labels(whole.vocabulary.objects), clip.embed_predicates(whole.vocabulary.predicates)
     records = whole.split("test")
@@ -136,31 +159,39 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
             seer = student(place, variant, seed)
             seen = given(seer, dataset, images.records, objects, fitted)
             tested = given(seer, whole, records, every[0], len(records))
-            untrained = UntrainedScores(clip.dim, 2)
-            evidence = Evidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
+            untrained = UnseenScorer(clip.dim, 2)
+            evidence = ZeroShotEvidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
             untrained.fit(evidence, predicates, torch.cat([g.triples[:, 2] for g in seen[:fitted]]))
         torch.manual_seed(seed)
         heads = OnFeatures(seen[0].nodes.pooled.shape[1], seen[0].memory.shape[2], clip.dim)
 
         def losses(batch: Sequence[int], heads: OnFeatures = heads, seen: list[Given] = seen) -> dict[str, Tensor]:
             own = [seen[i] for i in batch]
-            nodes, triples, memory = [g.nodes for g in own], [g.triples for g in own], torch.cat([g.memory for g in own])
+            nodes, triples, memory = (
+                [g.nodes for g in own],
+                [g.triples for g in own],
+                torch.cat([g.memory for g in own]),
+            )
             return relation_losses(heads, nodes, triples, memory, predicates, places=own[0].places)  # type: ignore[arg-type]
 
         def watch(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
             evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
             for i in images.watched:
                 pairs, related, logits = _scored(heads, seen[i], predicates)
-                evaluator.add(images.records[i], None, _predicted(images.records[i], pairs, related[:, None] * logits.softmax(-1)))
+                evaluator.add(
+                    images.records[i], None, _predicted(images.records[i], pairs, related[:, None] * logits.softmax(-1))
+                )
             figures = evaluator.figures()
             return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
 
         def predict(
-            index: int, heads: OnFeatures = heads, tested: list[Given] = tested, scores: UntrainedScores = untrained
+            index: int, heads: OnFeatures = heads, tested: list[Given] = tested, scores: UnseenScorer = untrained
         ) -> PredictedImage:
             pairs, related, logits = _scored(heads, tested[index], every[1])
-            odds = ODDS * doubt(logits, learned, logits[:, :0])
-            named = shared_out(logits.softmax(-1), scores(tested[index].evidence(clip, pairs), every[1]), learned, odds)
+            odds = UNSEEN_ODDS * gate_odds(logits, learned, logits[:, :0])
+            named = mix_seen_unseen(
+                logits.softmax(-1), scores(tested[index].evidence(clip, pairs), every[1]), learned, odds
+            )
             return _predicted(records[index], pairs, related[:, None] * named)
 
         learn(dict(heads.named_parameters()), images, losses, watch, place.epochs, seed)

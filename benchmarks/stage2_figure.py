@@ -1,4 +1,5 @@
-"""Stage 2's tables as one picture, docs/images/stage2.png: ours beside the baselines, and what each part of it is worth.
+"""Stage 2's tables as one picture, docs/images/stage2.png: ours beside the baselines, and what each part of it is
+worth.
 
 Draws what benchmarks/results hold; measures nothing.
 """
@@ -14,8 +15,8 @@ from matplotlib.figure import Figure
 from stage2_tables import MODELS, MODES, metrics_of
 from tabling import results
 
+from spade.core.files import write_bytes
 from spade.export.plots import figure_png
-from spade.files import write_bytes
 
 OUT = Path(__file__).parents[1] / "docs" / "images" / "stage2.png"
 FIGURE = "R@20"
@@ -72,7 +73,10 @@ def _parts() -> Iterator[Bar]:
     """Each change less the full model of the same file."""
     for (file, model), words in PARTS.items():
         source = results(file)
-        gaps = {mode: _less(metrics_of(source, model, mode, "closed"), metrics_of(source, "full", mode, "closed")) for mode in MODES}
+        gaps = {
+            mode: _less(metrics_of(source, model, mode, "closed"), metrics_of(source, "full", mode, "closed"))
+            for mode in MODES
+        }
         if all(gaps.values()):
             yield words, {mode: gap for mode, gap in gaps.items() if gap}
 

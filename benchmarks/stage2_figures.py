@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from spade.data.psg import Dataset
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.groups import FAR, Facts, part, positional_predicates
-from spade.evaluation.predictions import PredictedImage
-from spade.evaluation.quality import Quality
-from spade.evaluation.recall import Recalls
-from spade.steps.pictures import true_map
+from spade.data.samples import annotated_ids
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.groups import FAR, Facts, part, positional_predicates
+from spade.evaluation.scoring.predicted_image import PredictedImage
+from spade.evaluation.scoring.quality import Quality
+from spade.evaluation.scoring.recall import Recalls
 from spade.world.dataset import novel_names
 
 AT = (5, 10, 20, 50)
@@ -33,12 +33,14 @@ PARTS: tuple[dict[str, str], ...] = (
 )
 
 
-def measured(dataset: Dataset, setting: str, mode: str, predict: Callable[[int], PredictedImage]) -> list[tuple[dict[str, str], dict]]:
+def measured(
+    dataset: Dataset, setting: str, mode: str, predict: Callable[[int], PredictedImage]
+) -> list[tuple[dict[str, str], dict]]:
     """Figures of each part, in percent, on the held-out scenes; ``predict`` answers for the n-th of them."""
     evaluator = Evaluator(dataset, at=AT, mode=mode)
     records = dataset.split("test")
     for index, record in enumerate(records):
-        evaluator.add(record, true_map(dataset, record) if mode == "sgdet" else None, predict(index))
+        evaluator.add(record, annotated_ids(dataset, record) if mode == "sgdet" else None, predict(index))
     recalls = Recalls([j for j in evaluator.judged if j.record.relations], evaluator.rules, len(dataset.predicates), AT)
     facts, needed = Facts.of(recalls), _needed(dataset, recalls)
     rows = []
@@ -47,7 +49,9 @@ def measured(dataset: Dataset, setting: str, mode: str, predict: Callable[[int],
         if chosen is None or not chosen.any():
             continue
         figures = part(recalls, chosen, sorted(set(facts.predicate[chosen].tolist())))
-        metrics = {name: figures[name] for k in AT for name in (f"R@{k}", f"mR@{k}")} | {"triplets": figures["triplets"] / 100}
+        metrics = {name: figures[name] for k in AT for name in (f"R@{k}", f"mR@{k}")} | {
+            "triplets": figures["triplets"] / 100
+        }
         if not own:
             others = recalls.others()
             metrics |= {name: others[name] for name in (f"PR@{k}" for k in AT)}
@@ -56,7 +60,9 @@ def measured(dataset: Dataset, setting: str, mode: str, predict: Callable[[int],
     return rows
 
 
-def _chosen(own: Mapping[str, str], setting: str, dataset: Dataset, facts: Facts, needed: np.ndarray) -> np.ndarray | None:
+def _chosen(
+    own: Mapping[str, str], setting: str, dataset: Dataset, facts: Facts, needed: np.ndarray
+) -> np.ndarray | None:
     """Which triplets (T,) belong to a part; None where this setting does not know it."""
     if not own:
         return np.ones(len(facts.predicate), bool)
@@ -66,7 +72,11 @@ def _chosen(own: Mapping[str, str], setting: str, dataset: Dataset, facts: Facts
         if not predicates:
             return None
         new = np.array([name in objects for name in dataset.classes], bool)
-        novel = np.array([name in predicates for name in dataset.predicates])[facts.predicate] | new[facts.subject] | new[facts.object]
+        novel = (
+            np.array([name in predicates for name in dataset.predicates])[facts.predicate]
+            | new[facts.subject]
+            | new[facts.object]
+        )
         return novel if value == "novel" else ~novel
     if kind == "range":
         return facts.distance > FAR if value == "far" else facts.distance <= FAR
@@ -80,7 +90,9 @@ def _needed(dataset: Dataset, recalls: Recalls) -> np.ndarray:
     """Whether each triplet (T,) changes or vanishes without some third segment."""
     flags = _context(dataset.source)
     images = [judged.record.image_id for judged in recalls.judged]
-    return np.array([flags[images[i], *triple] for i, triple in zip(recalls.image, recalls.triples.tolist(), strict=True)], bool)
+    return np.array(
+        [flags[images[i], *triple] for i, triple in zip(recalls.image, recalls.triples.tolist(), strict=True)], bool
+    )
 
 
 @cache

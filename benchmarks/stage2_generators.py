@@ -1,6 +1,8 @@
-"""What mask generators of one kind differ by: the rows that several runs of stage 2 left, gathered from this repository's history.
+"""What mask generators of one kind differ by: the rows that several runs of stage 2 left, gathered from this
+repository's history.
 
-Measures nothing. Runs were on different machines and with the code of their days; a clone without that history cannot gather them.
+Measures nothing. Runs were on different machines and with the code of their days; a clone without that history cannot
+gather them.
 """
 
 from __future__ import annotations
@@ -13,11 +15,15 @@ from typing import Any
 
 from stage2_tables import metrics_of
 
-from spade.files import write_json
+from spade.core.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
 # When trained, the commit that has the rows, none for the files as they are, and the file.
-RUNS = (("2026-11-23", "aa26357", "stage2"), ("2026-11-25", "df3eab9", "stage2"), ("2026-11-28", "", "stage2_additions"))
+RUNS = (
+    ("2026-11-23", "aa26357", "stage2"),
+    ("2026-11-25", "df3eab9", "stage2"),
+    ("2026-11-28", "", "stage2_additions"),
+)
 ENCODERS = ("full", "raw encoder", "plain encoder")
 
 
@@ -26,8 +32,11 @@ def main() -> None:
     data = {
         "benchmark": "stage2_generators",
         "command": "python benchmarks/stage2_generators.py",
-        "about": "Rows are what three runs of stage 2's benchmarks left, on three machines and with the code of their days "
-        "(results/stage2.json at commits aa26357 and df3eab9, results/stage2_additions.json).",
+        "about": (
+            "Rows are what three runs of stage 2's benchmarks left, on three machines and with the code of "
+            "their days "
+            "(results/stage2.json at commits aa26357 and df3eab9, results/stage2_additions.json)."
+        ),
         "seeds": [0, 1, 2],
         "rows": list(_rows()),
     }
@@ -41,7 +50,10 @@ def _rows() -> Iterator[dict[str, Any]]:
             metrics = metrics_of(data, encoder, "sgdet", "closed")
             if metrics:
                 quality = metrics["PQ"] | {"n": 1}  # one generator, whatever the seeds of the relation part
-                yield {"setting": {"run": trained, "encoder": encoder}, "metrics": {"PQ": quality, "R@10": metrics["R@10"]}}
+                yield {
+                    "setting": {"run": trained, "encoder": encoder},
+                    "metrics": {"PQ": quality, "R@10": metrics["R@10"]},
+                }
 
 
 def _read(commit: str, file: str) -> dict[str, Any]:

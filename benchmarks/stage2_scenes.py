@@ -1,4 +1,6 @@
-"""Stage 2's surroundings: worlds, calibrated students, encoders, mask generators that are trained once and then frozen."""
+"""Stage 2's surroundings: worlds, calibrated students, encoders, mask generators that are trained once and then
+frozen.
+"""
 
 from __future__ import annotations
 
@@ -15,29 +17,39 @@ from PIL import Image
 from stage1 import RATES, Size, Variant, calibrated, invert_world
 from torch import Tensor, nn
 
-from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
+from spade.core.files import canonical_hash, sha256_file, write_bytes
+from spade.core.weights import load_weights, to_bytes
+from spade.core.workspace import Workspace
 from spade.data.images import to_array
-from spade.data.psg import Dataset, load_psg
-from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
+from spade.data.psg import Dataset
+from spade.data.psg_reader import load_psg
+from spade.diffusion.backbone import load_backbone
+from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.features import COARSE, feature_channels, feature_strides
-from spade.diffusion.student import Kind, LabelContext, Sight, Student, load_student
-from spade.files import canonical_hash, sha256_file, write_bytes
-from spade.open_vocabulary import load_clip
-from spade.relations.model import OCTAVES, Heads, HeadsConfig, RelationConfig, RelationHeads
-from spade.relations.pairs import DETAILED
+from spade.diffusion.student import ImageFeatures, Kind, LabelContext, Student, load_student
+from spade.models.config import HeadsConfig
+from spade.models.heads import Heads
+from spade.open_vocabulary.clip import load_clip
+from spade.relations.config import DETAILED, FOURIER_BANDS, RelationHeadConfig
+from spade.relations.head import RelationHead
+from spade.segmentation.config import MaskProposerConfig
 from spade.segmentation.mask_generator import Proposals
-from spade.segmentation.proposer import Proposer, ProposerConfig
+from spade.segmentation.mask_proposer import MaskProposer
 from spade.steps import calibrate, invert, world
 from spade.steps.common import Run
-from spade.steps.learning import TrainingImages
-from spade.steps.relation_training import RelationTraining
-from spade.training import Optimisation, Row, fit
-from spade.weights import load_weights, to_bytes
-from spade.workspace import Workspace
+from spade.steps.config import RelationsConfig
+from spade.training.config import Optimisation
+from spade.training.loop import Row, fit
+from spade.training.relations import RelationTraining
+from spade.training.split import TrainingImages
 
 WORLD_SEED, WATCH_AT, WIDTH = 5_000, 10, 64  # stage 1's scenes, annotated for each setting
 ENCODERS = ("calibrated", "raw", "plain")
-WITHOUT = ("unscored", "coarse")  # a calibrated generator without the attention score of names, or the autoencoder's finer blocks
+WITHOUT = (
+    "unscored",
+    "coarse",
+)  # a calibrated generator without the attention score of names, or the autoencoder's finer blocks
 GENERATORS = tuple((encoder, setting) for setting in ("closed", "ovdr") for encoder in ENCODERS)
 BATCH = 8
 
@@ -48,7 +60,9 @@ def asked_for(description: str) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
     parser.add_argument("--json", action="store_true", help="print the result as json")
     parser.add_argument("--work", type=Path, default=Path("stage2-work"), help="folder of the artifacts")
-    parser.add_argument("--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made")
+    parser.add_argument(
+        "--students", type=Path, default=Path("stage1-work"), help="stage 1's folder; what is missing is made"
+    )
     parser.add_argument("--processes", type=int, default=2, help="trainings side by side, a core each")
     return parser.parse_args()
 
@@ -72,7 +86,14 @@ class Place:
         """All three, if they are not there."""
         for setting in ("closed", "ovr", "ovdr"):
             if not (self._world(setting) / "psg.json").is_file():
-                world.run(self._world(setting), self.scenes, (128, 128), WORLD_SEED, Run(Workspace(self.work / "unused")), setting=setting)
+                world.run(
+                    self._world(setting),
+                    self.scenes,
+                    (128, 128),
+                    WORLD_SEED,
+                    Run(Workspace(self.work / "unused")),
+                    setting=setting,
+                )
 
     def measured(self) -> str:
         """What figures depend on, as the results keep it: the tiny model's encoders, and how much is done."""
@@ -85,7 +106,9 @@ class Place:
 
 @dataclass(frozen=True)
 class Contradicted(Variant):
-    """A student that also learns to stay away from maps of prompts made wrong (SPADE++): the hinge's weight, and pairs a picture."""
+    """A student that also learns to stay away from maps of prompts made wrong (SPADE++): the hinge's weight, and pairs
+    a picture.
+    """
 
     weight: float = 0.5
     pairs: int = 3
@@ -97,8 +120,12 @@ def calibrated_folder(place: Place, variant: Variant, seed: int = 0) -> Path:
     assert variant.latents is not None
     if isinstance(variant, Contradicted):
         run = Run(Workspace(place.students / "workspace"))
-        told = invert.run(InvertConfig(data=place.students / "world", read_at=(variant.timestep,), counterfactual=variant.pairs), run)
-        config = CalibrateConfig(counterfactual=variant.weight, epochs=size.epochs, learning_rate=_rate(variant), init="scratch", seed=seed)
+        told = invert.run(
+            InvertConfig(data=place.students / "world", read_at=(variant.timestep,), counterfactual=variant.pairs), run
+        )
+        config = CalibrateConfig(
+            counterfactual=variant.weight, epochs=size.epochs, learning_rate=_rate(variant), init="scratch", seed=seed
+        )
         return calibrate.run(config, replace(run, source=told.key)).path / "adapter"
     key = invert_world(place.students, (variant.latents, variant.timestep))
     made = calibrated((place.students, size, variant, key, seed, _rate(variant)))
@@ -128,7 +155,9 @@ def student(place: Place, variant: Variant | None, seed: int = 0) -> Student:
     if variant is None:
         return raw_student()
     cpu = torch.device("cpu")
-    return load_student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), calibrated_folder(place, variant, seed))
+    return load_student(
+        load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), calibrated_folder(place, variant, seed)
+    )
 
 
 class _Pixels:
@@ -145,15 +174,17 @@ class PixelStudent(Student):
         """The picture at the size at which the others see it."""
         return _Pixels(torch.from_numpy(to_array(image, self.size_for(*image.size)))[None])
 
-    def see(self, observation: Any, labels: LabelContext) -> Sight:
+    def see(self, observation: Any, labels: LabelContext) -> ImageFeatures:
         """One level: the pixels."""
-        return Sight((observation.pixels,), None)
+        return ImageFeatures((observation.pixels,), None)
 
 
-class PlainProposer(Proposer):
-    """A mask generator on a small convolutional encoder of its own, with the grids and channels of the UNet's features."""
+class PlainProposer(MaskProposer):
+    """A mask generator on a small convolutional encoder of its own, with the grids and channels of the UNet's
+    features.
+    """
 
-    def __init__(self, config: ProposerConfig) -> None:
+    def __init__(self, config: MaskProposerConfig) -> None:
         super().__init__(config)
         steps = []
         before = 3
@@ -168,7 +199,9 @@ class PlainProposer(Proposer):
             before = channels
         self.encoder = nn.ModuleList(steps)
 
-    def forward(self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None) -> tuple[Proposals, list[Tensor]]:
+    def forward(
+        self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None
+    ) -> tuple[Proposals, list[Tensor]]:
         """Of pixels (B, 3, H, W), the only level."""
         level, levels = features[0], []
         for step in self.encoder:
@@ -177,22 +210,30 @@ class PlainProposer(Proposer):
         return super().forward(levels, objects, None)
 
 
-def relation_config(clip_dim: int, **options: Any) -> RelationConfig:
+def relation_config(clip_dim: int, **options: Any) -> RelationHeadConfig:
     """The tiny model's, with some options changed."""
-    usual = {"width": WIDTH, "facts": DETAILED, "octaves": OCTAVES, "places": True, "dropout": 0.1}
-    return RelationConfig(clip_dim=clip_dim, **(usual | options))
+    usual = {"width": WIDTH, "facts": DETAILED, "octaves": FOURIER_BANDS, "places": True, "dropout": 0.1}
+    return RelationHeadConfig(clip_dim=clip_dim, **(usual | options))
 
 
-def new_job(place: Place, encoder: str, setting: str, frozen: bool, hidden: frozenset[str] = frozenset()) -> RelationTraining:
-    """A training on one encoder's features; its mask generator is loaded where it is to be frozen. hidden: predicates it is not shown."""
+def new_job(
+    place: Place, encoder: str, setting: str, frozen: bool, hidden: frozenset[str] = frozenset()
+) -> RelationTraining:
+    """A training on one encoder's features; its mask generator is loaded where it is to be frozen. hidden: predicates
+    it is not shown.
+    """
     base = student(place, Variant()) if encoder in ("calibrated", *WITHOUT) else raw_student()
     seer = PixelStudent(base.backbone, base.clip, None, base.kind) if encoder == "plain" else base
     dataset = replace(place.dataset(setting).for_training(), novel_predicates=hidden).for_training()
     levels = -COARSE if encoder == "coarse" else 0
     strides, channels = feature_strides(base.backbone)[levels:], feature_channels(base.backbone)[levels:]
-    config = ProposerConfig(strides, channels, base.clip.dim, len(dataset.classes), attention=encoder not in ("plain", "unscored"))
+    config = MaskProposerConfig(
+        strides, channels, base.clip.dim, len(dataset.classes), attention=encoder not in ("plain", "unscored")
+    )
     torch.manual_seed(0)
-    heads = Heads(HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True, nearness="masks"), untrained=frozen))
+    heads = Heads(
+        HeadsConfig(config, relation_config(base.clip.dim, unions=True, maps=True, nearness="masks"), untrained=frozen)
+    )
     if encoder == "plain":
         heads.proposer = PlainProposer(config)
     if frozen:
@@ -219,7 +260,9 @@ def generator_print(place: Place, encoder: str, setting: str) -> str:
 
 
 def train_generator(job: tuple[Place, str, str]) -> None:
-    """Masks and names alone, one seed; the epoch with the best PQ on watched scenes stays. Resumes, and is found done."""
+    """Masks and names alone, one seed; the epoch with the best PQ on watched scenes stays. Resumes, and is found
+    done.
+    """
     place, encoder, setting = job
     path = _weights(place, encoder, setting)
     if path.is_file():
@@ -257,7 +300,9 @@ def learn(
     state: a file to resume from, and what must agree for that.
     """
     path, signature = state or (None, None)
-    options = Optimisation(epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, watch_every=watch_every)
+    options = Optimisation(
+        epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, watch_every=watch_every
+    )
     fit(
         parameters,
         options,
@@ -272,7 +317,7 @@ def learn(
     )
 
 
-def once(place: Place, what: Any, heads: RelationHeads, train: Callable[[], None]) -> None:
+def once(place: Place, what: Any, heads: RelationHead, train: Callable[[], None]) -> None:
     """Train relation heads, or find them done in the work folder; what: all that they depend on."""
     done = place.work / "heads" / f"{canonical_hash(what)[:16]}.safetensors"
     if done.is_file():
@@ -287,5 +332,5 @@ def frozen_job(place: Place, encoder: str, setting: str) -> RelationTraining:
     """One a process: its caches are what makes many relation heads cheap."""
     job = new_job(place, encoder, setting, frozen=True)
     if setting != "closed":
-        job.fit_untrained()
+        job.fit_unseen_scorers()
     return job

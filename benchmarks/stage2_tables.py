@@ -18,7 +18,8 @@ MODELS = {
 }
 MODES = {"sgdet": "found segments", "predcls": "given segments"}
 COLUMNS = tuple(f"{name}@{k}" for name in ("R", "mR") for k in (5, 10, 20))  # PQ is one generator's
-# SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and predicates.
+# SPADE's own ablations, R/mR@50 on PSG closed, and R@50 on PSG for novel predicates and for novel objects and
+# predicates.
 RGT = {
     "no graph": ("no graph transformer", "30.5 / 26.3"),
     "neighbours": ("attention to neighbours", "35.6 / 32.2"),
@@ -65,11 +66,20 @@ def open_names() -> str:
         for mode in MODES:
             for model in _present(data):
                 whole = metrics_of(data, model, mode, setting)
-                quality = [cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))]
+                quality = [
+                    cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))
+                ]
                 parts = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
                 figures = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
                 body.append([setting, MODELS[model], MODES[mode], *quality, *figures])
-    head = ["setting", "model", "of", "PQ base", "PQ novel", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all"))]
+    head = [
+        "setting",
+        "model",
+        "of",
+        "PQ base",
+        "PQ novel",
+        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")),
+    ]
     return table(head, body) + _note(data)
 
 
@@ -109,7 +119,11 @@ def parts() -> str:
         "not needed": {"context": "not needed"},
     }
     body = [
-        [MODELS[model], MODES[mode], *(cell(metrics_of(data, model, mode, "closed", **part).get("R@20")) for part in told.values())]
+        [
+            MODELS[model],
+            MODES[mode],
+            *(cell(metrics_of(data, model, mode, "closed", **part).get("R@20")) for part in told.values()),
+        ]
         for mode in MODES
         for model in _present(data)
     ]
@@ -119,8 +133,14 @@ def parts() -> str:
 def led() -> str:
     """In how many columns the full model is ahead of each baseline: part of the triplets x metric."""
     data, body = results("stage2"), []
-    places = {tuple(row["setting"][key] for key in ("setting", "mode")) for row in data["rows"] if row["setting"]["model"] == "full"}
-    for setting, mode in sorted(places, key=lambda place: (place[0] != "closed", place[0] != "ovr", place[1] != "sgdet")):
+    places = {
+        tuple(row["setting"][key] for key in ("setting", "mode"))
+        for row in data["rows"]
+        if row["setting"]["model"] == "full"
+    }
+    for setting, mode in sorted(
+        places, key=lambda place: (place[0] != "closed", place[0] != "ovr", place[1] != "sgdet")
+    ):
         for model in _present(data)[1:]:
             counts, where = {"ahead": 0, "level": 0, "behind": 0}, []
             for part in PARTS:
@@ -149,7 +169,9 @@ def graph() -> str:
     body = []
     for model, (words, paper) in RGT.items():
         own = [metrics_of(data, model, mode, "closed") for mode in MODES]
-        needed = [metrics_of(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")]
+        needed = [
+            metrics_of(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")
+        ]
         figures = [metrics.get(name) for metrics in own for name in ("R@20", "mR@20")] + needed + [own[1].get("PS@10")]
         body.append([words, paper, *map(cell, figures)])
     head = ["", "paper, R / mR@50", *(f"{name}@20, {words}" for words in MODES.values() for name in ("R", "mR"))]
@@ -163,10 +185,22 @@ def calibrations() -> str:
     body = []
     for name, (words, *paper) in CALIBRATIONS.items():
         own = [metrics_of(data, f"on features: {name}", "predcls", setting) for setting in ("ovr", "ovdr")]
-        novel = [metrics_of(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")]
+        novel = [
+            metrics_of(data, f"on features: {name}", "predcls", setting, names="novel") for setting in ("ovr", "ovdr")
+        ]
         students = " / ".join(str(m.get("students", 1)) for m in own)
-        body.append([words, " / ".join(p or "-" for p in paper), students, *(cell(m.get("R@20")) for m in (*own, *novel))])
-    head = ["student", "paper, R@50 ovr / ovdr", "trained, ovr / ovdr", "R@20 ovr", "R@20 ovdr", "novel, ovr", "novel, ovdr"]
+        body.append(
+            [words, " / ".join(p or "-" for p in paper), students, *(cell(m.get("R@20")) for m in (*own, *novel))]
+        )
+    head = [
+        "student",
+        "paper, R@50 ovr / ovdr",
+        "trained, ovr / ovdr",
+        "R@20 ovr",
+        "R@20 ovdr",
+        "novel, ovr",
+        "novel, ovdr",
+    ]
     return table(head, body) + _note(data)
 
 
@@ -179,7 +213,13 @@ def fusion() -> str:
         own = [metrics_of(data, model, mode, s, names=n).get("R@20") for s, mode, n in places]
         quality = metrics_of(data, model, "sgdet", "ovdr")
         body.append([words, paper, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
-    head = ["", "paper, R@50 ovr", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places), "PQ base", "PQ novel"]
+    head = [
+        "",
+        "paper, R@50 ovr",
+        *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places),
+        "PQ base",
+        "PQ novel",
+    ]
     return table(head, body) + _note(data, "R@20, percent")
 
 
@@ -190,13 +230,18 @@ def novel() -> str:
     words |= {f"full, novel odds {odds}": f"apart, odds {odds}" for odds in (1, 2)}
     words |= {"full": "apart, odds 4: the full model", "full, novel odds 8": "apart, odds 8"}
     words |= {"full, novel odds 1, sure ones give, too": "apart, odds 1, sure ones give a share, too"}
-    places = [(setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("base", "novel", "all")]
+    places = [
+        (setting, mode, names) for setting in ("ovr", "ovdr") for mode in MODES for names in ("base", "novel", "all")
+    ]
     body = []
     for model, told in words.items():
         own = [metrics_of(data, model, mode, setting, names=names).get("R@20") for setting, mode, names in places]
         quality = metrics_of(data, model, "sgdet", "ovdr")
         body.append([told, *map(cell, own), *(cell(quality.get(name)) for name in ("PQ base", "PQ novel"))])
-    head = ["names that training did not have", *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places)]
+    head = [
+        "names that training did not have",
+        *(f"{setting}, {MODES[mode]}, {names}" for setting, mode, names in places),
+    ]
     return table([*head, "PQ base", "PQ novel"], body) + _note(data, "R@20, percent")
 
 
@@ -206,7 +251,9 @@ def hidden() -> str:
     body = []
     for row in data["rows"]:
         own, metrics = row["setting"], row["metrics"]
-        told = f"odds {own['odds']:g}, sharpness {own['sharpness']:g}" + (", sure pairs, too" if own["sure_gives"] else "")
+        told = f"odds {own['odds']:g}, sharpness {own['sharpness']:g}" + (
+            ", sure pairs, too" if own["sure_gives"] else ""
+        )
         told = "by text alone" if not own["odds"] else "nothing for them" if own["odds"] < 1e-6 else told
         body.append([told, *(cell(metrics[name]) for name in ("known", "hidden", "all"))])
     note = f"R@20, percent, mean ± sd over {len(data['seeds'])} choices of five hidden predicates ({origin(data)})."
@@ -232,9 +279,13 @@ def again() -> str:
     """Some of them with three seeds, on one generator of their own."""
     data = results("stage2_additions")
     body = []
-    for model in dict.fromkeys(row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == "closed"):
+    for model in dict.fromkeys(
+        row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == "closed"
+    ):
         found, given = (metrics_of(data, model, mode, "closed") for mode in MODES)
-        figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [given.get(name) for name in ("R@10", "R@20", "mR@20")]
+        figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [
+            given.get(name) for name in ("R@10", "R@20", "mR@20")
+        ]
         seeds = str((found.get("R@20") or {"n": 0})["n"])
         body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
     head = ["", "seeds", "PQ", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
@@ -252,7 +303,13 @@ def again_open() -> str:
                 figures = [part.get(name) for name in ("R@20", "mR@20") for part in own]
                 needed = metrics_of(data, model, mode, setting, context="needed").get("R@20")
                 body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*figures, needed])])
-    head = ["setting", "model", "of", *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")), "R@20, context needed"]
+    head = [
+        "setting",
+        "model",
+        "of",
+        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")),
+        "R@20, context needed",
+    ]
     return table(head, body) + _note(data)
 
 
@@ -265,7 +322,10 @@ def generators() -> str:
         body.append([run, *(cell(m.get(name)) for name in ("PQ", "R@10") for m in metrics)])
     names = ("calibrated UNet", "raw UNet", "convolutional encoder")
     head = ["trained", *(f"{name}, {encoder}" for name in ("PQ", "R@10, found segments") for encoder in names)]
-    return table(head, body) + f"\n\nClosed, percent, one generator each, mean ± sd over 3 seeds of the relation part. {data['about']}"
+    return (
+        table(head, body)
+        + f"\n\nClosed, percent, one generator each, mean ± sd over 3 seeds of the relation part. {data['about']}"
+    )
 
 
 def _present(data: dict[str, Any]) -> list[str]:
@@ -281,4 +341,5 @@ def metrics_of(data: dict[str, Any], model: str, mode: str, setting: str, **part
 
 
 def _note(data: dict[str, Any], what: str = "Percent") -> str:
-    return f"\n\n{what}, mean ± sd over {len(data['seeds'])} seeds of the relation part; 300 held-out scenes ({origin(data)})."
+    seeds = len(data["seeds"])
+    return f"\n\n{what}, mean ± sd over {seeds} seeds of the relation part; 300 held-out scenes ({origin(data)})."

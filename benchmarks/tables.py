@@ -52,7 +52,9 @@ def startup() -> str:
     body = []
     for row in data["rows"]:
         metrics = row["metrics"]
-        body.append([f"`{row['setting']['command']}`", cell(metrics["seconds"], 2), cell(metrics["times a bare python"])])
+        body.append(
+            [f"`{row['setting']['command']}`", cell(metrics["seconds"], 2), cell(metrics["times a bare python"])]
+        )
     return table(["whole process", "seconds", "times a bare Python"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 
@@ -73,8 +75,12 @@ def training() -> str:
     body = []
     for line in manifest["log"]:
         seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
-        body.append([line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["figures"])])
-    total = f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
+        body.append(
+            [line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["figures"])]
+        )
+    total = (
+        f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
+    )
     return table(["part", "minutes", "threads", "pictures seen", "figures"], body) + f"\n\n{total}"
 
 
@@ -83,10 +89,17 @@ def teacher() -> str:
     data = results("teacher_maps")
     names = list(data["rows"][0]["metrics"])
     body = [
-        [row["setting"]["grid"], ", ".join(map(str, row["setting"]["timesteps"])), *(f"{row['metrics'][name]:.1f}" for name in names)]
+        [
+            row["setting"]["grid"],
+            ", ".join(map(str, row["setting"]["timesteps"])),
+            *(f"{row['metrics'][name]:.1f}" for name in names),
+        ]
         for row in data["rows"]
     ]
-    return table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body) + f"\n\nPercent ({origin(data)})."
+    return (
+        table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body)
+        + f"\n\nPercent ({origin(data)})."
+    )
 
 
 def tiny() -> str:
@@ -115,11 +128,16 @@ def tiny() -> str:
         "largest_file_mb": ("largest file, MB", "below 16"),
     }
     found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
-    body = [[text, cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar] for name, (text, bar) in words.items()]
+    body = [
+        [text, cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar]
+        for name, (text, bar) in words.items()
+    ]
     scenes = 64 * data["rows"][-1]["setting"]["blocks"]
-    asked = f"Maps: {found['names_asked']} names of things, {found['names_asked_stuff']} of stuff; a name may point at any of its segments"
+    things, stuff = found["names_asked"], found["names_asked_stuff"]
+    asked = f"Maps: {things} names of things, {stuff} of stuff; a name may point at any of its segments"
     asked += ", and is asked for where one of them covers at least 4 latent cells."
-    note = f"One trained model; mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them). {asked}"
+    blocks = f"mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them)"
+    note = f"One trained model; {blocks}. {asked}"
     return table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({origin(data)})."
 
 
@@ -145,13 +163,17 @@ def evaluation() -> str:
             beside.append([setting["classes"], *(str(metrics[name]) for name in names)])
         else:
             size = setting.get("psg.json")
-            what = f"loading a psg.json of {size}" if size else f"{setting['images']} images on {setting['cores']} cores"
+            what = (
+                f"loading a psg.json of {size}" if size else f"{setting['images']} images on {setting['cores']} cores"
+            )
             alone.append([what, str(metrics["seconds"]), f"{metrics['peak_mb']:.0f}"])
     head = ["classes as in", "spade eval", "sgbench", "decoding alone", "times faster", "over decoding"]
     images = data["rows"][0]["setting"]["images"]
     what = f"{images} images of 480 x 640 with 11 segments and 100 rows"
     note = f"Seconds of whole processes on one core for {what}; PQ is part of ours, not of sgbench's."
-    return "\n\n".join([note, table(head, beside), table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({origin(data)})."])
+    return "\n\n".join(
+        [note, table(head, beside), table(["", "seconds", "peak MB"], alone), f"{data['machine']} ({origin(data)})."]
+    )
 
 
 def world() -> str:
@@ -167,7 +189,9 @@ def world() -> str:
     }
     body = [[text, f"{data[name]:.1f}"] for name, text in words.items()]
     counts = next(row["metrics"] for row in data["rows"] if row["setting"]["what"] == "counts")
-    body += [["largest and smallest share of a predicate", f"{counts['largest_share']:.1f}, {counts['smallest_share']:.1f}"]]
+    body += [
+        ["largest and smallest share of a predicate", f"{counts['largest_share']:.1f}, {counts['smallest_share']:.1f}"]
+    ]
     span = counts["relations_an_image"]
     speed = f"{data['scenes_per_second']:.0f} scenes a second on one core"
     note = f"{span['min']} to {span['max']} relations an image, {span['mean']} on average; {speed}."

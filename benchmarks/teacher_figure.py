@@ -13,10 +13,10 @@ from pointing import pictures, prompts_of
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.teacher import look
+from spade.diffusion.teacher_maps import KeptMaps
 from spade.export.plots import maps_png
-from spade.steps.calibration import Lesson
-from spade.steps.map_cache import KeptMaps
-from spade.vocabulary import plain_name
+from spade.structures.vocabulary import plain_name
+from spade.training.calibration import TeacherMaps
 from spade.world.annotation import make_sample
 
 SEED, TIMESTEPS, STEPS = 4_500, (1, 101, 301, 501, 701), 20
@@ -36,7 +36,7 @@ def main() -> None:
             spans = [{"role": m.span.role, "name": m.span.name, "segment": m.span.segment} for m in own.mentions]
             maps = torch.stack([m.map for m in own.mentions])
             columns.append(f"{name}, t = {timestep}")
-            for target in Lesson.of(KeptMaps("", spans, maps, [], [], maps[:0])).targets:
+            for target in TeacherMaps.of(KeptMaps("", spans, maps, [], [], maps[:0])).targets:
                 rows.setdefault(plain_name(target.label), []).append(target.map.float().numpy())
     sheet = Image.open(io.BytesIO(maps_png(Image.fromarray(sample.image), columns, rows))).convert("RGB")
     sheet.thumbnail((1400, 1400))

@@ -7,7 +7,8 @@ import torch
 from common import Results, arguments
 from pointing import looks
 
-from spade.diffusion.backbone import TINY, embedded_model, fingerprint, load_backbone
+from spade.diffusion.backbone import load_backbone
+from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
 from spade.world.annotation import make_sample
 
 WATCH_SEED = 2_000  # the seed that examples/tiny_model watches, too: choices are made on these scenes
@@ -18,12 +19,17 @@ GRIDS = ((1,), (2,), (1, 2))  # strides in latent cells
 def main() -> None:
     """One row a grid and timestep (several: the mean of their maps), things and stuff apart, beside chance."""
     options = arguments(__doc__ or "")
-    results = Results("teacher_maps", options, (WATCH_SEED,), f"{fingerprint(embedded_model() / 'backbone')} {TINY.steps}")
+    results = Results(
+        "teacher_maps", options, (WATCH_SEED,), f"{fingerprint(embedded_model() / 'backbone')} {TINY.steps}"
+    )
     samples = [make_sample(WATCH_SEED, i) for i in range(8 if options.quick else 256)]
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     for strides in GRIDS:
         for timesteps in TIMESTEPS[: 2 if options.quick else None]:
-            setting = {"grid": " and ".join(f"{16 // stride} x {16 // stride}" for stride in strides), "timesteps": list(timesteps)}
+            setting = {
+                "grid": " and ".join(f"{16 // stride} x {16 // stride}" for stride in strides),
+                "timesteps": list(timesteps),
+            }
             if results.has(setting):
                 continue
             found = [look for row in looks(backbone, samples, TINY.steps, timesteps, strides) for look in row]

@@ -23,14 +23,16 @@ from PIL import Image
 from pointing import looks, pictures
 
 import spade
-from spade.diffusion.backbone import TINY, Backbone, embedded_model, load_backbone
+from spade.diffusion.backbone import Backbone, load_backbone
+from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.inversion import invert, sample_back
 from spade.diffusion.prompts import relation_text
-from spade.loading import model_fingerprint
-from spade.open_vocabulary import OpenClip, load_clip
+from spade.models.checkpoint import model_fingerprint
+from spade.open_vocabulary.clip import OpenClip, load_clip
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import THINGS
-from spade.world.rules import PREDICATES, RULES, SYMMETRIC, nodes_of
+from spade.world.regions import nodes_of
+from spade.world.rules import PREDICATES, RULES, SYMMETRIC
 
 HELD_OUT_SEED, BLOCK = 4_000, 64
 ROUND_TRIP_STEPS = 50
@@ -50,7 +52,9 @@ def main() -> None:
         "autoencoder": lambda: {"vae_psnr": spread([_reconstruction(backbone, block) for block in blocks])},
         "OpenCLIP": lambda: _clip(clip, blocks),
         "maps": lambda: _maps(backbone, blocks),
-        "round trip": lambda: {"round_trip_psnr": spread([_round_trip(backbone, block) for block in blocks[: max(1, count // 2)]])},
+        "round trip": lambda: {
+            "round_trip_psnr": spread([_round_trip(backbone, block) for block in blocks[: max(1, count // 2)]])
+        },
     }
     for part, measure in parts.items():
         setting = {"part": part, "blocks": count}
@@ -77,7 +81,9 @@ def _reconstruction(backbone: Backbone, block: Block) -> float:
 
 
 def _round_trip(backbone: Backbone, block: Block) -> float:
-    """Inverted under the relation prompt and sampled back without guidance, against the autoencoder's reconstruction."""
+    """Inverted under the relation prompt and sampled back without guidance, against the autoencoder's
+    reconstruction.
+    """
     latents = backbone.encode_image(pictures(block))
     context, _ = backbone.encode_text([relation_text(sample.triples) for sample in block])
     noise = invert(backbone.unet, backbone.schedule, latents, context, ROUND_TRIP_STEPS, (), ()).latents
@@ -96,7 +102,9 @@ def _clip(clip: OpenClip, blocks: Sequence[Block]) -> dict[str, Any]:
         images = clip.embed_images([Image.fromarray(sample.image) for sample in block])
         captions = [relation_text(sample.triples) for sample in block]
         best = (images @ clip.embed_texts(captions).T).argmax(1)
-        top1.append(100 * float(np.mean([captions[int(b)] == caption for b, caption in zip(best, captions, strict=True)])))
+        top1.append(
+            100 * float(np.mean([captions[int(b)] == caption for b, caption in zip(best, captions, strict=True)]))
+        )
         right, right_elsewhere = [], []
         for sample, image, other in zip(block, images, images.roll(1, 0), strict=True):
             for triple in dict.fromkeys(sample.triples):
@@ -120,8 +128,8 @@ def _clip(clip: OpenClip, blocks: Sequence[Block]) -> dict[str, Any]:
 def _wrong(sample: WorldSample, triple: Triple, rng: np.random.Generator) -> list[Triple]:
     """The relation with a predicate that holds between no two segments of these names, and with its roles swapped.
 
-    The predicate is one that the world has between things, or between a thing and stuff, as the relation is; no roles are swapped
-    where the predicate is symmetric, the names are the same, or the swapped relation is true as well.
+    The predicate is one that the world has between things, or between a thing and stuff, as the relation is; no roles
+    are swapped where the predicate is symmetric, the names are the same, or the swapped relation is true as well.
     """
     subject, predicate, target = triple
     kinds = (subject in THINGS, target in THINGS)
@@ -151,15 +159,26 @@ def _kinds() -> dict[tuple[bool, bool], list[str]]:
 
 def _maps(backbone: Backbone, blocks: Sequence[Block]) -> dict[str, Any]:
     """The pointing game of names under the pictures' own relation prompts."""
-    found = [[look for row in looks(backbone, block, TINY.steps, TINY.read_at, TINY.map_strides) for look in row] for block in blocks]
+    found = [
+        [look for row in looks(backbone, block, TINY.steps, TINY.read_at, TINY.map_strides) for look in row]
+        for block in blocks
+    ]
     metrics: dict[str, Any] = {}
     for suffix, thing in (("", True), ("_stuff", False)):
         own = [[look for look in block if look.thing == thing] for block in found]
         for group, novel in (("base", False), ("novel", True)):
-            metrics[f"pointing_{group}{suffix}"] = spread([100 * float(np.mean([x.hit for x in b if x.novel == novel])) for b in own])
-        metrics[f"pointing_single{suffix}"] = spread([100 * float(np.mean([x.hit for x in b if x.segments == 1])) for b in own])
-        metrics[f"pointing_chance{suffix}"] = spread([100 * float(np.mean([look.chance for look in block])) for block in own])
-        metrics[f"mass_inside{suffix}"] = spread([100 * float(np.mean([look.inside for look in block])) for block in own])
+            metrics[f"pointing_{group}{suffix}"] = spread(
+                [100 * float(np.mean([x.hit for x in b if x.novel == novel])) for b in own]
+            )
+        metrics[f"pointing_single{suffix}"] = spread(
+            [100 * float(np.mean([x.hit for x in b if x.segments == 1])) for b in own]
+        )
+        metrics[f"pointing_chance{suffix}"] = spread(
+            [100 * float(np.mean([look.chance for look in block])) for block in own]
+        )
+        metrics[f"mass_inside{suffix}"] = spread(
+            [100 * float(np.mean([look.inside for look in block])) for block in own]
+        )
         metrics[f"names_asked{suffix}"] = sum(len(block) for block in own)
     return metrics
 
@@ -177,7 +196,9 @@ def _speed_and_size() -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         image.save(Path(folder) / "scene.png")
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "spade_cli", "predict", "scene.png"], cwd=folder, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-m", "spade_cli", "predict", "scene.png"], cwd=folder, check=True, capture_output=True
+        )
         cold = time.perf_counter() - began
     sizes = [path.stat().st_size / 1e6 for path in embedded_model().rglob("*.safetensors")]
     return {

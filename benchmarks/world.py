@@ -19,11 +19,12 @@ from common import Results, arguments
 from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
-from spade.evaluation.groups import FAR
+from spade.evaluation.scoring.groups import FAR
 from spade.world.annotation import CLASSES, WorldSample, make_sample
 from spade.world.dataset import VERSION
 from spade.world.layout import Scene, Thing
-from spade.world.rules import PREDICATES, Node, nodes_of
+from spade.world.regions import Node, nodes_of
+from spade.world.rules import PREDICATES
 
 TRAIN_SEED, HELD_OUT_SEED = 9_001, 9_000
 SIDE = 40  # pixels of a pair's crop
@@ -47,7 +48,15 @@ def main() -> None:
         metrics["pixels_top1"] = _pixels(train, test, epochs)
         results.add({"what": "learners", "train": train_count}, metrics)
     rows = [row["metrics"] for row in results.data["rows"]]
-    names = ("far_share", "context_share", "scenes_per_second", "frequency_top1", "boxes_top1", "pixels_top1", "layout_top1")
+    names = (
+        "far_share",
+        "context_share",
+        "scenes_per_second",
+        "frequency_top1",
+        "boxes_top1",
+        "pixels_top1",
+        "layout_top1",
+    )
     results.headline(**{name: next(row[name] for row in rows if name in row) for name in names})
     results.show(options)
 
@@ -73,7 +82,11 @@ class _Pairs:
                 crops.append(_crop(sample, s, o))
                 self.far += _distance(sample, s, o) > FAR
         self.truth = np.array(truth)
-        self.boxes, self.layout, self.crops = np.array(boxes, np.float32), np.array(layout, np.float32), np.array(crops, np.uint8)
+        self.boxes, self.layout, self.crops = (
+            np.array(boxes, np.float32),
+            np.array(layout, np.float32),
+            np.array(crops, np.uint8),
+        )
 
     def counts(self) -> dict[str, object]:
         """What is in the scenes; shares in percent."""
@@ -85,7 +98,11 @@ class _Pairs:
             "predicates": {name: int((self.truth == i).sum()) for i, name in enumerate(PREDICATES)},
             "largest_share": max(shares.values()),
             "smallest_share": min(shares.values()),
-            "relations_an_image": {"min": int(per_image.min()), "mean": round(float(per_image.mean()), 2), "max": int(per_image.max())},
+            "relations_an_image": {
+                "min": int(per_image.min()),
+                "mean": round(float(per_image.mean()), 2),
+                "max": int(per_image.max()),
+            },
             "far_share": round(100 * self.far / total, 2),
             "context_share": round(100 * self.context / total, 2),
         }
@@ -130,8 +147,13 @@ def _layout_features(sample: WorldSample, s: int, o: int) -> list[float]:
     numbers = sample.node_numbers
     subject, target = nodes[numbers[s]], nodes[numbers[o]]
     features = _state(scene, subject, subject) + _state(scene, target, subject)
-    features += [float(link == numbers[o]) if isinstance(subject, Thing) and link is not None else 0.0 for link in _links(subject)]
-    features += [float(link == numbers[s]) if isinstance(target, Thing) and link is not None else 0.0 for link in _links(target)]
+    features += [
+        float(link == numbers[o]) if isinstance(subject, Thing) and link is not None else 0.0
+        for link in _links(subject)
+    ]
+    features += [
+        float(link == numbers[s]) if isinstance(target, Thing) and link is not None else 0.0 for link in _links(target)
+    ]
     features += [scene.horizon, float(scene.mountain), CLASSES.index(scene.bands[0].label)]
     others = [i for i in range(len(nodes)) if i not in (numbers[s], numbers[o])]
     centre = np.mean([_place(scene, subject), _place(scene, target)], axis=0)
@@ -139,7 +161,9 @@ def _layout_features(sample: WorldSample, s: int, o: int) -> list[float]:
     for i in [*near, *[None] * (3 - len(near))]:
         node = None if i is None else nodes[i]
         features += _state(scene, node, subject)
-        features += [0.0] * 4 if i is None else [float(link) for link in _between(scene, nodes, i, numbers[s], numbers[o])]
+        features += (
+            [0.0] * 4 if i is None else [float(link) for link in _between(scene, nodes, i, numbers[s], numbers[o])]
+        )
     return features
 
 
@@ -156,17 +180,23 @@ def _between(scene: Scene, nodes: tuple[Node, ...], i: int, s: int, o: int) -> I
 
 def _place(scene: Scene, node: Node) -> np.ndarray:
     if isinstance(node, Thing):
-        return np.array([node.x, scene.ground_y(node.depth) - (node.altitude + scene.size(node)[1] / 2) * scene.unit / scene.height])
+        return np.array(
+            [node.x, scene.ground_y(node.depth) - (node.altitude + scene.size(node)[1] / 2) * scene.unit / scene.height]
+        )
     return np.array([0.5, (node.top + node.bottom) / 2])
 
 
 def _crop(sample: WorldSample, s: int, o: int) -> np.ndarray:
-    """(11, SIDE, SIDE): the picture around both boxes with the boxes themselves, then around the subject, then the object."""
+    """(11, SIDE, SIDE): the picture around both boxes with the boxes themselves, then around the subject, then the
+    object.
+    """
     a, b = np.array(sample.segments[s][3]), np.array(sample.segments[o][3])
     union = np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
     picture, xs, ys = _window(sample, union, 0.0)
     inside = [((ys >= box[1]) & (ys < box[3]))[:, None] & ((xs >= box[0]) & (xs < box[2]))[None] for box in (a, b)]
-    return np.concatenate([picture, 255 * np.array(inside, np.uint8), _window(sample, a, 0.15)[0], _window(sample, b, 0.15)[0]])
+    return np.concatenate(
+        [picture, 255 * np.array(inside, np.uint8), _window(sample, a, 0.15)[0], _window(sample, b, 0.15)[0]]
+    )
 
 
 def _window(sample: WorldSample, box: np.ndarray, margin: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -184,14 +214,22 @@ def _frequency(train: _Pairs, test: _Pairs) -> float:
     for row, predicate in zip(train.boxes[:, :2].astype(int), train.truth, strict=True):
         counts.setdefault(tuple(row), Counter())[int(predicate)] += 1
     anything = Counter(train.truth.tolist()).most_common(1)[0][0]
-    guess = [counts[pair].most_common(1)[0][0] if (pair := tuple(row)) in counts else anything for row in test.boxes[:, :2].astype(int)]
+    guess = [
+        counts[pair].most_common(1)[0][0] if (pair := tuple(row)) in counts else anything
+        for row in test.boxes[:, :2].astype(int)
+    ]
     return round(100 * float((np.array(guess) == test.truth).mean()), 2)
 
 
 def _boosting(x: np.ndarray, y: np.ndarray, test_x: np.ndarray, test_y: np.ndarray, categories: list[int]) -> float:
     """Top-1 of gradient boosting; a tenth of the training pairs says when to stop."""
     learner = HistGradientBoostingClassifier(
-        max_iter=250, learning_rate=0.06, max_leaf_nodes=31, categorical_features=categories or None, early_stopping=True, random_state=0
+        max_iter=250,
+        learning_rate=0.06,
+        max_leaf_nodes=31,
+        categorical_features=categories or None,
+        early_stopping=True,
+        random_state=0,
     )
     learner.fit(x, y)
     return round(100 * float((learner.predict(test_x) == test_y).mean()), 2)
@@ -210,7 +248,9 @@ class _Network(nn.Module):
         super().__init__()
         self.both, self.single = _tower(5), _tower(3)  # one tower looks at subject and object alike
         self.labels = nn.Embedding(len(CLASSES), 16)
-        self.decide = nn.Sequential(nn.Linear(3 * 96 * 25 + 32 + facts, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, len(PREDICATES)))
+        self.decide = nn.Sequential(
+            nn.Linear(3 * 96 * 25 + 32 + facts, 256), nn.ReLU(), nn.Dropout(0.3), nn.Linear(256, len(PREDICATES))
+        )
 
     def forward(self, crops: torch.Tensor, facts: torch.Tensor) -> torch.Tensor:
         """Scores (B, P) of crops (B, 11, SIDE, SIDE) in [0, 1] and facts (B, F), the first two of which are labels."""
@@ -239,7 +279,9 @@ def _pixels(train: _Pairs, test: _Pairs, epochs: int) -> float:
     network.eval()
     with torch.no_grad():
         guess = [
-            network(torch.from_numpy(test.crops[i : i + 512]).float() / 255, torch.from_numpy(test.boxes[i : i + 512])).argmax(1)
+            network(
+                torch.from_numpy(test.crops[i : i + 512]).float() / 255, torch.from_numpy(test.boxes[i : i + 512])
+            ).argmax(1)
             for i in range(0, len(test.truth), 512)
         ]
     return round(100 * float((torch.cat(guess).numpy() == test.truth).mean()), 2)

@@ -1,4 +1,5 @@
-"""Train the packaged relations of labels and boxes on PSG's annotation, evaluate them on its test records, and put them into the package.
+"""Train the packaged relations of labels and boxes on PSG's annotation, evaluate them on its test records, and put them
+into the package.
 
 python examples/psg_relations.py psg.json.gz --without psg_mini/psg.json
 """
@@ -14,17 +15,18 @@ from typing import Any
 
 from safetensors.torch import load_file
 
-from spade.config import EvalConfig, RelationsConfig
-from spade.files import sha256_file, write_bytes, write_json
-from spade.loading import LAYOUT_WEIGHTS
+from spade.core.files import sha256_file, write_bytes, write_json
+from spade.core.weights import to_bytes
+from spade.core.workspace import Workspace
+from spade.models.checkpoint import BOX_WEIGHTS
 from spade.steps import evaluate, train_relations
 from spade.steps.common import Run
-from spade.weights import to_bytes
-from spade.workspace import Workspace
+from spade.steps.config import EvalConfig, RelationsConfig
 from spade_cli.console import Console
 
 LICENCE = (
-    "Weights: Apache-2.0, as the package. Trained on annotations of PSG (Yang et al., ECCV 2022), which go back to COCO panoptic and "
+    "Weights: Apache-2.0, as the package. Trained on annotations of PSG (Yang et al., ECCV 2022), which go back to "
+    "COCO panoptic and "
     "Visual Genome (annotations CC BY 4.0); no record of them is in the weights' files."
 )
 
@@ -41,11 +43,13 @@ def main() -> None:
     options = parser.parse_args()
     run = Run(Workspace(options.output / "workspace"), Console())
     data, left_out = _thinned(options.data, options.without, options.output / "psg.json")
-    trained = train_relations.run(RelationsConfig(data=data, nodes="layout", epochs=options.epochs, seed=options.seed), run)
+    trained = train_relations.run(
+        RelationsConfig(data=data, nodes="layout", epochs=options.epochs, seed=options.seed), run
+    )
     made = options.output / "packaged"
     shutil.rmtree(made, ignore_errors=True)
-    weights = {name: value.half() for name, value in load_file(trained.path / LAYOUT_WEIGHTS).items()}
-    write_bytes(made / LAYOUT_WEIGHTS, to_bytes(weights))
+    weights = {name: value.half() for name, value in load_file(trained.path / BOX_WEIGHTS).items()}
+    write_bytes(made / BOX_WEIGHTS, to_bytes(weights))
     shutil.copyfile(trained.path / "model.json", made / "model.json")
     judged = {
         point: evaluate.run(EvalConfig(data=data, mode="predcls", model=made, balance=balance), run).result
@@ -55,7 +59,10 @@ def main() -> None:
     names = [f"{name}@{k}" for k in (20, 50, 100) for name in ("R", "mR", "PR")]
     manifest = {
         "about": "Relations of labels and boxes, learned from PSG's annotation by examples/psg_relations.py.",
-        "data": f"{options.data.name} without its test records and {left_out} records kept for tests; sha256 {sha256_file(options.data)}",
+        "data": (
+            f"{options.data.name} without its test records and {left_out} records kept for tests; sha256 "
+            f"{sha256_file(options.data)}"
+        ),
         "licence": LICENCE,
         "seed": options.seed,
         "learned_from": trained.result["learned_from"],
@@ -64,7 +71,9 @@ def main() -> None:
         "balance": trained.result["balance"],
         "minutes": minutes,
         "figures": {point: {name: round(100 * result[name], 2) for name in names} for point, result in judged.items()},
-        "files": {path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in sorted(made.iterdir())},
+        "files": {
+            path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in sorted(made.iterdir())
+        },
     }
     write_json(made / "manifest.json", manifest)
     target: Path = options.target
@@ -76,9 +85,13 @@ def main() -> None:
 
 
 def _thinned(data: Path, without: Path | None, place: Path) -> tuple[Path, int]:
-    """The annotation without another file's pictures, and how many records that takes away; both of one annotated twice go."""
+    """The annotation without another file's pictures, and how many records that takes away; both of one annotated twice
+    go.
+    """
     document = json.loads(_read(data))
-    others = set() if without is None else {str(record["coco_image_id"]) for record in json.loads(_read(without))["data"]}
+    others = (
+        set() if without is None else {str(record["coco_image_id"]) for record in json.loads(_read(without))["data"]}
+    )
     kept = [record for record in document["data"] if str(record.get("coco_image_id", "")) not in others]
     write_bytes(place, json.dumps(document | {"data": kept}).encode())
     return place, len(document["data"]) - len(kept)

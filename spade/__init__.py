@@ -1,30 +1,61 @@
-"""Open-vocabulary panoptic scene graphs with diffusion features."""
+"""Open-vocabulary panoptic scene graphs with diffusion features.
+
+>>> import spade
+>>> graph = spade.load()("scene.png")  # doctest: +SKIP
+>>> graph.triples()  # doctest: +SKIP
+[('person', 'riding', 'horse'), ...]
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from spade.errors import SpadeError
+from spade.core.errors import SpadeError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from spade.model import Model
-    from spade.relater import Relater
+    from spade.models.predictor import SceneGraphPredictor
+    from spade.models.relation_predictor import RelationPredictor
+    from spade.structures.scene_graph import Relation, SceneGraph, Segment
+    from spade.structures.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
-__all__ = ["SpadeError", "__version__", "load", "load_relater"]
+
+__all__ = [
+    "Relation",
+    "SceneGraph",
+    "Segment",
+    "SpadeError",
+    "Vocabulary",
+    "__version__",
+    "load",
+    "load_relation_predictor",
+]
+
+_STRUCTURES = dict.fromkeys(("Relation", "SceneGraph", "Segment"), "spade.structures.scene_graph")
+_STRUCTURES["Vocabulary"] = "spade.structures.vocabulary"
 
 
-def load(source: str | Path | None = None, **options: Any) -> Model:
-    """Load a model (see ``spade.loading.load``); torch is imported only now."""
-    from spade.loading import load as load_model
+def load(source: str | Path | None = None, **options: Any) -> SceneGraphPredictor:
+    """Load a predictor of scene graphs (see ``spade.models.load.load``); torch is imported only now."""
+    from spade.models.load import load as load_model
 
     return load_model(source, **options)
 
 
-def load_relater(source: str | Path | None = None, **options: Any) -> Relater:
-    """Load a model of relations between given segments (see ``spade.loading.load_relater``)."""
-    from spade.loading import load_relater as load_model
+def load_relation_predictor(source: str | Path | None = None, **options: Any) -> RelationPredictor:
+    """Load a predictor of relations between given segments (see ``spade.models.load.load_relation_predictor``)."""
+    from spade.models.load import load_relation_predictor as load_model
 
     return load_model(source, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """Classes are imported when they are first asked for: ``import spade`` alone loads nothing heavy."""
+    if name == "load_relater":  # its name until 0.1; goes with 0.3
+        return load_relation_predictor
+    if name in _STRUCTURES:
+        return getattr(import_module(_STRUCTURES[name]), name)
+    raise AttributeError(f"module 'spade' has no attribute {name!r}")

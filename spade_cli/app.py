@@ -10,8 +10,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from spade.errors import SpadeError
-from spade_cli.commands import calibrate, evaluate, export_graph, invert, maps, predict, quickstart, status, train_relations, world
+from spade.core.errors import SpadeError
+from spade_cli.commands import (
+    calibrate,
+    evaluate,
+    export_graph,
+    invert,
+    maps,
+    predict,
+    quickstart,
+    status,
+    train_relations,
+    world,
+)
 from spade_cli.console import printable
 
 # Threads that wait sleep instead of spinning: no slower alone, much faster where other work shares the cores.
@@ -32,9 +43,14 @@ class SpadeGroup(TyperGroup):
             print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except Exception as error:
-            if type(error).__name__ != "OutOfMemoryError":  # torch's; importing it here would cost every --help a second
+            if (
+                type(error).__name__ != "OutOfMemoryError"
+            ):  # torch's; importing it here would cost every --help a second
                 raise
-            print("spade: the GPU has too little memory left; lower --batch-size, free the GPU, or use --device cpu.", file=sys.stderr)
+            print(
+                "spade: the GPU has too little memory left; lower --batch-size, free the GPU, or use --device cpu.",
+                file=sys.stderr,
+            )
             raise typer.Exit(2) from None
 
 
@@ -59,7 +75,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
 ) -> None:
     """Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025)."""
 

@@ -53,5 +53,7 @@ class Console:
 
 
 def printable(text: str) -> str:
-    """A text for the terminal: control characters, which could move the cursor or change colours, are shown as codes."""
+    """A text for the terminal: control characters, which could move the cursor or change colours, are shown as
+    codes.
+    """
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from spade.core.workspace import Workspace
 from spade.steps.common import Run, StepResult
-from spade.workspace import Workspace
 from spade_cli.console import Console, printable
 from spade_cli.tables import evaluation
 
@@ -68,27 +68,51 @@ def _workspace(value: Path | None) -> Path:
 _OPTIONS: dict[str, tuple[Any, Any]] = {
     "workspace": (
         Annotated[
-            Path | None, typer.Option(help="Folder of all results (default: spade-workspace, or SPADE_WORKSPACE).", rich_help_panel=GROUP)
+            Path | None,
+            typer.Option(
+                help="Folder of all results (default: spade-workspace, or SPADE_WORKSPACE).", rich_help_panel=GROUP
+            ),
         ],
         None,
     ),
     "device": (Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=GROUP)], "auto"),
     "dtype": (
-        Annotated[Dtype, typer.Option(help="Number format of the backbone; auto: bfloat16 on GPUs that have it.", rich_help_panel=GROUP)],
+        Annotated[
+            Dtype,
+            typer.Option(
+                help="Number format of the backbone; auto: bfloat16 on GPUs that have it.", rich_help_panel=GROUP
+            ),
+        ],
         Dtype.auto,
     ),
     "seed": (Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=GROUP)], 0),
-    "force": (Annotated[bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=GROUP)], False),
+    "force": (
+        Annotated[
+            bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=GROUP)
+        ],
+        False,
+    ),
     "source": (
         Annotated[
             str | None,
-            typer.Option("--from", metavar="KEY", help="Use the input artifact with this key, not the newest.", rich_help_panel=GROUP),
+            typer.Option(
+                "--from",
+                metavar="KEY",
+                help="Use the input artifact with this key, not the newest.",
+                rich_help_panel=GROUP,
+            ),
         ],
         None,
     ),
     "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=GROUP)], False),
-    "quiet": (Annotated[bool, typer.Option("--quiet", help="No messages, no progress bars.", rich_help_panel=GROUP)], False),
-    "json": (Annotated[bool, typer.Option("--json", help="Print one json object on stdout.", rich_help_panel=GROUP)], False),
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", help="No messages, no progress bars.", rich_help_panel=GROUP)],
+        False,
+    ),
+    "json": (
+        Annotated[bool, typer.Option("--json", help="Print one json object on stdout.", rich_help_panel=GROUP)],
+        False,
+    ),
 }
 
 
@@ -96,7 +120,8 @@ def common_options(function: Callable[..., StepResult | None]) -> Callable[..., 
     """Give a command the common options, as ``common``; the StepResult it returns is printed, None is not."""
     own = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
     extra = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind) for name, (kind, value) in _OPTIONS.items()
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+        for name, (kind, value) in _OPTIONS.items()
     ]
 
     @functools.wraps(function)
@@ -131,7 +156,9 @@ def show(result: StepResult, common: Common) -> None:
 
 def _listed(result: Mapping[str, Any]) -> list[str]:
     """A line for each short value."""
-    return [f"{name.replace('_', ' ')}: {text}" for name, value in result.items() if (text := _short(value)) is not None]
+    return [
+        f"{name.replace('_', ' ')}: {text}" for name, value in result.items() if (text := _short(value)) is not None
+    ]
 
 
 TABLES = {"eval": evaluation}  # results that are more than a few lines
@@ -153,4 +180,6 @@ def numbers_list(text: str, option: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: write numbers with commas, for example 20,50,100.", param_hint=option) from None
+        raise typer.BadParameter(
+            f"{text!r}: write numbers with commas, for example 20,50,100.", param_hint=option
+        ) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spade.evaluation.names import RANKED
+from spade.evaluation.scoring.metric_names import RANKED
 
 
 def evaluation(result: Mapping[str, Any]) -> list[str]:
@@ -22,14 +22,27 @@ def _single(result: Mapping[str, Any]) -> list[str]:
             rows.append([name, *(_with_interval(result, f"{name}@{k}") for k in at)])
     if result["skipped"]:
         rows.append(["R, left out as 0", *(_percent(result["strict"][f"R@{k}"]) for k in at)])
-    lines = [f"{result['protocol']}, {result['mode']}: {counts}, {result['denominators']['triplets']} triplets", *_aligned(rows)]
+    lines = [
+        f"{result['protocol']}, {result['mode']}: {counts}, {result['denominators']['triplets']} triplets",
+        *_aligned(rows),
+    ]
     if result["PQ"] is not None:
         parts = f"things {_percent(result['PQ_things'])}, stuff {_percent(result['PQ_stuff'])}"
-        lines.append(f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  RQ {_percent(result['RQ'])}  PQ of {parts}")
+        lines.append(
+            f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  RQ {_percent(result['RQ'])}  PQ of "
+            f"{parts}"
+        )
     lines.append(f"InstR {_percent(result['InstR'])}")
     if result["split_list"] is not None:
-        groups = {name: row for name, row in result["groups"].items() if row is not None and name.endswith(("_predicates", "_objects"))}
-        body = [[name.replace("_", " "), *(_percent(row[f"R@{k}"]) for k in at), str(row["triplets"])] for name, row in groups.items()]
+        groups = {
+            name: row
+            for name, row in result["groups"].items()
+            if row is not None and name.endswith(("_predicates", "_objects"))
+        }
+        body = [
+            [name.replace("_", " "), *(_percent(row[f"R@{k}"]) for k in at), str(row["triplets"])]
+            for name, row in groups.items()
+        ]
         lines += [f"by {result['split_list']}, percent:", *_aligned([["R", *(f"@{k}" for k in at), "triplets"], *body])]
     return [*lines, *_left_out(result), f"report: {result['report']}"]
 
@@ -48,14 +61,20 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
             if row.get(name) is not None:
                 span = row[name]["ci95"]
                 body.append(
-                    [name, f"{100 * row[name]['difference']:+.1f}", f"{100 * span[0]:+.1f} to {100 * span[1]:+.1f}" if span else ""]
+                    [
+                        name,
+                        f"{100 * row[name]['difference']:+.1f}",
+                        f"{100 * span[0]:+.1f} to {100 * span[1]:+.1f}" if span else "",
+                    ]
                 )
         lines += _aligned(body)
     return [*lines, *_left_out(result), f"report: {result['report']}"]
 
 
 def _left_out(result: Mapping[str, Any]) -> list[str]:
-    counts = [(len(result.get(key, ())), what) for key, what in (("skipped_pictures", "annotated"), ("problems", "predicted"))]
+    counts = [
+        (len(result.get(key, ())), what) for key, what in (("skipped_pictures", "annotated"), ("problems", "predicted"))
+    ]
     return [f"skipped: {count} {what} images" for count, what in counts if count]
 
 
@@ -71,6 +90,8 @@ def _with_interval(result: Mapping[str, Any], name: str) -> str:
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip()
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        ).rstrip()
         for row in rows
     ]

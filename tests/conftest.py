@@ -10,9 +10,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line sets 
 import pytest
 import torch
 
-from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, PredictConfig, RelationsConfig
+from spade.core.workspace import Workspace
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps.common import Run, StepResult
-from spade.workspace import Workspace
+from spade.steps.config import EvalConfig, ExportConfig, PredictConfig, RelationsConfig
 
 torch.set_num_threads(2)
 # No test may depend on a hub; the libraries fail at once instead of trying.
@@ -24,7 +25,9 @@ def shared() -> Path:
     """The folder of real data that is not redistributed; tests that need it skip where it is not."""
     folder = Path(os.environ.get("SPADE_SHARED", Path(__file__).parents[2] / "shared"))
     if not (folder / "data").is_dir():
-        pytest.skip(f"{folder} is not there (SPADE_SHARED names it); it holds real PSG records that are not redistributed")
+        pytest.skip(
+            f"{folder} is not there (SPADE_SHARED names it); it holds real PSG records that are not redistributed"
+        )
     return folder
 
 
@@ -57,7 +60,7 @@ def backbone():
 @pytest.fixture(scope="session")
 def clip():
     """The packaged OpenCLIP model."""
-    from spade.open_vocabulary import load_clip
+    from spade.open_vocabulary.clip import load_clip
 
     return load_clip("tiny", torch.device("cpu"))
 

@@ -13,8 +13,8 @@ from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPTokenizer
 from words import CONTEXT, altered, caption
 
+from spade.core.files import write_json
 from spade.diffusion.prompts import relation_text
-from spade.files import write_json
 from spade.world.annotation import WorldSample
 
 BATCH, WIDTH, LAYERS, HEADS = 128, 128, 4, 4
@@ -41,7 +41,10 @@ def main() -> None:
     mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
     write_json(
         folder / "open_clip_config.json",
-        {"model_cfg": config, "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "squash"}},
+        {
+            "model_cfg": config,
+            "preprocess_cfg": {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "squash"},
+        },
     )
     model = open_clip.CLIP(**config).to(options.device)
     print(len(tokenizer), "tokens")
@@ -56,21 +59,27 @@ def main() -> None:
         return true, wrong
 
     def encode(captions: list[str]) -> torch.Tensor:
-        """``encode_text`` on no more tokens than the longest caption has; the tower is causal, so nothing else changes."""
-        ids = tokenizer(captions, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids.to(options.device)
+        """``encode_text`` on no more tokens than the longest caption has; the tower is causal, so nothing else
+        changes.
+        """
+        ids = tokenizer(captions, padding=True, truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids.to(
+            options.device
+        )
         length = ids.shape[1]
         hidden = model.token_embedding(ids) + model.positional_embedding[:length]
         hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
         return normalize(hidden[torch.arange(len(ids)), ids.argmax(1)] @ model.text_projection, dim=-1)
 
-    def settle() -> None:
+    def precompute() -> None:
         """Batch statistics of the image tower for the weights as they are, from a fixed part of the training scenes."""
         torch.optim.swa_utils.update_bn(settling, model.visual)
         model.eval()
 
     settling = pixels(scenes(TRAIN_SEED, range(512))).to(options.device).split(BATCH)
     blocks = [scenes(WATCH_SEED, range(i, i + 64)) for i in range(0, 256, 64)]
-    watched = [(pixels(block).to(options.device), [relation_text(sample.triples) for sample in block]) for block in blocks]
+    watched = [
+        (pixels(block).to(options.device), [relation_text(sample.triples) for sample in block]) for block in blocks
+    ]
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
         model.train()
@@ -83,18 +92,23 @@ def main() -> None:
         target = torch.arange(len(samples), device=logits.device)
         told = torch.tensor([one != other for one, other in zip(true, wrong, strict=True)], device=logits.device)
         logits[:, len(samples) :].masked_fill_(~told, -math.inf)  # wrong where the caption does not tell
-        return {"image": cross_entropy(logits, target) / 2, "text": cross_entropy(logits[:, : len(samples)].T, target) / 2}
+        return {
+            "image": cross_entropy(logits, target) / 2,
+            "text": cross_entropy(logits[:, : len(samples)].T, target) / 2,
+        }
 
     def watch() -> dict[str, float]:
-        settle()
+        precompute()
         hits = []
         for images, captions in watched:
             similarity = model.encode_image(images, normalize=True) @ encode(captions).T
             hits.append((similarity.argmax(1) == torch.arange(len(images), device=similarity.device)).float().mean())
         return {"top1": float(torch.stack(hits).mean())}
 
-    train_part(options, "clip", model, BATCH, losses, watch, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99)
-    settle()
+    train_part(
+        options, "clip", model, BATCH, losses, watch, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99
+    )
+    precompute()
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
     save_file(half, folder / "open_clip_model.safetensors")
 

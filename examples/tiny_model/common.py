@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from spade.files import write_json_lines
-from spade.training import Optimisation, Row, fit
+from spade.core.files import write_json_lines
+from spade.training.config import Optimisation
+from spade.training.loop import Row, fit
 from spade.world.annotation import WorldSample, make_sample
 from spade_cli.console import Console
 
@@ -27,7 +28,9 @@ def arguments(description: str, epochs: int, samples: int, **own: str) -> argpar
     parser.add_argument("--output", type=Path, default=Path("tiny-model"), help="folder of the model being built")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--samples", type=int, default=samples, help="scenes an epoch")
-    parser.add_argument("--until", type=int, default=0, help="end after this epoch of the schedule, with the best so far; 0: the last")
+    parser.add_argument(
+        "--until", type=int, default=0, help="end after this epoch of the schedule, with the best so far; 0: the last"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, text in own.items():
@@ -42,7 +45,9 @@ def progress(label: str, end: int | None = None):  # noqa: ANN201 - a closure ov
     console = Console()
 
     def bar(steps: Iterable[int], done: int, total: int) -> Iterator[int]:
-        yield from console.track((step for step in steps if end is None or step < end), label, total=end or total, done=done)
+        yield from console.track(
+            (step for step in steps if end is None or step < end), label, total=end or total, done=done
+        )
 
     return bar
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from common import arguments, recorded
 
-from spade.config import CalibrateConfig, InvertConfig, RelationsConfig
+from spade.core.workspace import Workspace
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, invert, train_relations, world
 from spade.steps.common import Run
-from spade.workspace import Workspace
+from spade.steps.config import RelationsConfig
 from spade_cli.console import Console
 
 WORLD_SEED, ADAPTER_EPOCHS = 3_000, 3
@@ -20,7 +21,9 @@ def main() -> None:
     data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
     with recorded(options, "adapter", ADAPTER_EPOCHS) as figures:
         world.run(data, options.samples, (128, 128), WORLD_SEED, run, setting="ovdr")
-        config = InvertConfig(data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers)
+        config = InvertConfig(
+            data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers
+        )
         invert.run(config, run)
         figures |= calibrate.run(CalibrateConfig(epochs=ADAPTER_EPOCHS, init="scratch", **numbers), run).result
     print(figures)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from spade.files import sha256_file, write_json
-from spade.workspace import Workspace
+from spade.core.files import sha256_file, write_json
+from spade.core.workspace import Workspace
 
 LIMIT = 16_000_000  # bytes a file
 
@@ -40,7 +40,10 @@ def main() -> None:
             line["figures"].pop(place, None)
     files = {p.relative_to(target).as_posix(): p for p in sorted(target.rglob("*")) if p.is_file()}
     manifest = {
-        "about": "The embedded tiny model. Trained from scratch on spade's procedural world by the scripts in examples/tiny_model.",
+        "about": (
+            "The embedded tiny model. Trained from scratch on spade's procedural world by the scripts in "
+            "examples/tiny_model."
+        ),
         "order": [
             "words.py",
             "autoencoder.py",
@@ -57,7 +60,10 @@ def main() -> None:
     write_json(target / "manifest.json", manifest)
     for name, path in files.items():
         assert path.stat().st_size < LIMIT, f"{name} is larger than {LIMIT} bytes"
-    print(f"{sum(p.stat().st_size for p in files.values()) / 1e6:.1f} MB in {target}; {manifest['minutes']} minutes of training")
+    print(
+        f"{sum(p.stat().st_size for p in files.values()) / 1e6:.1f} MB in {target}; {manifest['minutes']} minutes of "
+        "training"
+    )
 
 
 def _metadata(path: Path) -> dict[str, str] | None:

@@ -1,4 +1,5 @@
-"""Train the tiny UNet and its text encoder to denoise the autoencoder's latents under captions, with Stable Diffusion's noise schedule.
+"""Train the tiny UNet and its text encoder to denoise the autoencoder's latents under captions, with Stable Diffusion's
+noise schedule.
 
 The text encoder is trained with the UNet from the start, as in latent diffusion (Rombach et al., 2022). Under the text
 tower of a contrastively trained CLIP the words' maps stayed at chance in trials (docs/tiny-model.md).
@@ -17,13 +18,13 @@ from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from words import CONTEXT, caption
 
+from spade.core.files import write_bytes
+from spade.core.weights import to_bytes
 from spade.diffusion.prompts import relation_text
-from spade.files import write_bytes
-from spade.weights import to_bytes
 from spade.world.annotation import WorldSample
 
 BATCH, WIDTH = 32, 128
-Words = tuple[list[tuple[str, str, str]], list[str]]  # the relations and the labels of a scene
+VocabularyLike = tuple[list[tuple[str, str, str]], list[str]]  # the relations and the labels of a scene
 POOL = 16_000  # scenes; each is seen several times, with new words and new noise
 
 
@@ -56,7 +57,9 @@ class Both(torch.nn.Module):
                 pad_token_id=tokenizer.pad_token_id,
             )
         )
-        torch.nn.init.normal_(self.text.get_input_embeddings().weight)  # large, so that a word's state is at first its own
+        torch.nn.init.normal_(
+            self.text.get_input_embeddings().weight
+        )  # large, so that a word's state is at first its own
         self.unet = UNet2DConditionModel(
             sample_size=16,
             in_channels=channels,
@@ -80,16 +83,28 @@ def main() -> None:
     vae = AutoencoderKL.from_pretrained(backbone / "vae", torch_dtype=torch.float32).to(device).eval()
     tokenizer = CLIPTokenizer.from_pretrained(backbone / "tokenizer")
     scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     model = Both(tokenizer, vae.config.latent_channels).to(device)
     if options.further:
-        model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(backbone / "unet", torch_dtype=torch.float32).state_dict())
-        model.text.load_state_dict(CLIPTextModel.from_pretrained(backbone / "text_encoder", torch_dtype=torch.float32).state_dict())
+        model.unet.load_state_dict(
+            UNet2DConditionModel.from_pretrained(backbone / "unet", torch_dtype=torch.float32).state_dict()
+        )
+        model.text.load_state_dict(
+            CLIPTextModel.from_pretrained(backbone / "text_encoder", torch_dtype=torch.float32).state_dict()
+        )
 
     def encode(samples: list[WorldSample]) -> torch.Tensor:
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
-            parts = [vae.encode(pixels(samples[i : i + 32]).to(device)).latent_dist.mode() for i in range(0, len(samples), 32)]
+            parts = [
+                vae.encode(pixels(samples[i : i + 32]).to(device)).latent_dist.mode()
+                for i in range(0, len(samples), 32)
+            ]
         return torch.cat(parts).float() * vae.config.scaling_factor
 
     def context(texts: list[str]) -> torch.Tensor:
@@ -101,7 +116,9 @@ def main() -> None:
     watched_words = [relation_text(sample.triples) for sample in watched_scenes]
     watched_noise = torch.randn(watched.shape, generator=torch.Generator().manual_seed(0)).to(device)
     watched_t = torch.linspace(0, 999, 256).long().to(device)
-    words, latents = pool(encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor), options.seed)
+    words, latents = pool(
+        encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor), options.seed
+    )
     latents = latents.to(device)
 
     def losses(numbers: list[int]) -> dict[str, torch.Tensor]:
@@ -135,10 +152,14 @@ def main() -> None:
     scheduler.save_pretrained(backbone / "scheduler")
 
 
-def pool(encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, autoencoder: str, seed: int) -> tuple[list[Words], torch.Tensor]:
-    """The relations and labels of a seed's scenes, and their latents (POOL, C, 16, 16), kept in ``file`` for a resumed run."""
+def pool(
+    encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, autoencoder: str, seed: int
+) -> tuple[list[VocabularyLike], torch.Tensor]:
+    """The relations and labels of a seed's scenes, and their latents (POOL, C, 16, 16), kept in ``file`` for a resumed
+    run.
+    """
     mark = f"{autoencoder} {seed}"
-    words: list[Words] = []
+    words: list[VocabularyLike] = []
     parts = []
     try:
         with safe_open(file, "pt") as kept:

@@ -1,4 +1,6 @@
-"""What the scripts know of words: captions of scenes, captions made wrong, and the byte-pair vocabulary that both text encoders use."""
+"""What the scripts know of words: captions of scenes, captions made wrong, and the byte-pair vocabulary that both text
+encoders use.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
 
 from spade.diffusion.prompts import relation_text
-from spade.vocabulary import psg_lists
+from spade.structures.vocabulary import psg_lists
 from spade.world.captions import web_caption
 from spade.world.rules import PREDICATES, SYMMETRIC
 
@@ -29,7 +31,9 @@ def caption(triples: Triples, labels: list[str], rng: np.random.Generator) -> st
 
 
 def altered(triples: Triples, rng: np.random.Generator) -> Triples:
-    """The relations with one of them made wrong: its roles swapped, or another predicate (as NegCLIP: Yuksekgonul et al., 2023)."""
+    """The relations with one of them made wrong: its roles swapped, or another predicate (as NegCLIP: Yuksekgonul et
+    al., 2023).
+    """
     place = int(rng.integers(len(triples)))
     subject, predicate, target = triples[place]
     if rng.random() < 0.5 and predicate not in SYMMETRIC and subject != target:
@@ -47,9 +51,12 @@ def make_tokenizer(folder: Path) -> CLIPTokenizer:
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.train_from_iterator(
-        corpus, trainers.BpeTrainer(vocab_size=1400, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=2)
+        corpus,
+        trainers.BpeTrainer(vocab_size=1400, initial_alphabet=alphabet, end_of_word_suffix="</w>", min_frequency=2),
     )
     merges = [tuple(pair) for pair in json.loads(tokenizer.to_str())["model"]["merges"]]
     symbols = [*alphabet, *(symbol + "</w>" for symbol in alphabet), *(first + second for first, second in merges)]
@@ -58,7 +65,10 @@ def make_tokenizer(folder: Path) -> CLIPTokenizer:
     (folder / "vocab.json").write_text(json.dumps({s: i for i, s in enumerate(symbols)}, ensure_ascii=False), "utf-8")
     (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(" ".join(pair) for pair in merges) + "\n", "utf-8")
     made = CLIPTokenizer(
-        vocab=str(folder / "vocab.json"), merges=str(folder / "merges.txt"), model_max_length=CONTEXT, pad_token="<|endoftext|>"
+        vocab=str(folder / "vocab.json"),
+        merges=str(folder / "merges.txt"),
+        model_max_length=CONTEXT,
+        pad_token="<|endoftext|>",
     )
     made.save_pretrained(folder)
     return made

@@ -1,1 +1,1 @@
-"""Disk to samples: data sets, pictures, panoptic maps."""
+"""Disk to samples: data sets, images, annotated maps."""

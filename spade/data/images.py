@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from spade.errors import SpadeError
+from spade.core.errors import SpadeError
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -20,7 +20,9 @@ def read_image(path: Path) -> Image.Image:
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such picture; check the name.") from None
     except Image.DecompressionBombError:
-        raise SpadeError(f"{path}: this picture has too many pixels to be opened safely; scale it down first.") from None
+        raise SpadeError(
+            f"{path}: this picture has too many pixels to be opened safely; scale it down first."
+        ) from None
     except (OSError, ValueError, SyntaxError, EOFError):
         raise SpadeError(f"{path}: this picture cannot be decoded; open and save it anew as png or jpeg.") from None
 
@@ -29,7 +31,9 @@ def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
     """A PIL image, or an array (H, W, 3) uint8, as upright RGB on white. Raises SpadeError for another array."""
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise SpadeError(f"an array of shape {image.shape} and type {image.dtype} is no picture; give (H, W, 3) uint8.")
+            raise SpadeError(
+                f"an array of shape {image.shape} and type {image.dtype} is no picture; give (H, W, 3) uint8."
+            )
         return Image.fromarray(image)
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:

@@ -8,21 +8,12 @@ are annotated twice under two image_ids. Records are kept as annotated; ``traini
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import math
-import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import msgspec
+from spade.core.files import canonical_hash, inside, sha256_file
+from spade.structures.vocabulary import Vocabulary
 
-from spade.errors import SpadeError
-from spade.files import canonical_hash, inside, sha256_file
-from spade.vocabulary import Vocabulary, all_different, psg_lists
-
-FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
 
 
@@ -95,10 +86,16 @@ class Dataset:
         new_class, new_predicate = ({old: new for new, old in enumerate(kept)} for kept in (classes, predicates))
 
         def without(record: Record) -> Record:
-            place = {old: new for new, old in enumerate(i for i, s in enumerate(record.segments) if s.category in new_class)}
+            place = {
+                old: new for new, old in enumerate(i for i, s in enumerate(record.segments) if s.category in new_class)
+            }
             told = [(s, o, p) for s, o, p in record.relations if s in place and o in place and p in new_predicate]
-            segments = tuple(replace(record.segments[i], category=new_class[record.segments[i].category]) for i in place)
-            return replace(record, segments=segments, relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in told))
+            segments = tuple(
+                replace(record.segments[i], category=new_class[record.segments[i].category]) for i in place
+            )
+            return replace(
+                record, segments=segments, relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in told)
+            )
 
         return replace(
             self,
@@ -125,190 +122,10 @@ class Dataset:
         return inside(self.root, record.panoptic_name, self.source)
 
     def fingerprint(self, records: list[Record], pictures: bool = True, panoptic: bool = False) -> str:
-        """Hash of the annotation file and of the names and sizes of these records' pictures and panoptic pngs (absent: null)."""
+        """Hash of the annotation file and of the names and sizes of these records' pictures and panoptic pngs (absent:
+        null).
+        """
         paths = [self.image_path(r) for r in records] if pictures else []
         paths += [self.panoptic_path(r) for r in records] if panoptic else []
         sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
         return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})
-
-
-def watched_part(records: list[Record], share: float = 0.1) -> tuple[list[Record], list[Record]]:
-    """Training records split into (learned from, watched), fixed by a hash of the COCO id.
-
-    Both records of an image annotated twice fall on the same side. At least one record is watched where there are two.
-    """
-
-    def rank(record: Record) -> str:
-        return hashlib.sha256(f"watched {record.coco_image_id}".encode()).hexdigest()
-
-    groups = sorted({rank(record) for record in records})
-    count = min(len(groups) - 1, max(1, round(share * len(groups))))
-    chosen = set(groups[:count])
-    return [r for r in records if rank(r) not in chosen], [r for r in records if rank(r) in chosen]
-
-
-def find_annotations(data: Path) -> Path:
-    """The annotation file of a folder, or the file itself. Raises SpadeError with the names that were looked for."""
-    if data.is_dir():
-        for name in FILE_NAMES:
-            for candidate in (data / name, data / f"{name}.gz"):
-                if candidate.is_file():
-                    return candidate
-        if (data / "panoptic.json").is_file():
-            return data / "panoptic.json"  # recognised, and refused with a reason, by load_psg
-        raise SpadeError(
-            f"{data}: holds none of {', '.join(FILE_NAMES)} (or .gz); "
-            f"name the folder of a PSG data set, or make one with: spade world {data}"
-        )
-    if not data.exists():
-        raise SpadeError(f"{data}: no such data set; name a folder with psg.json, or make one with: spade world {data}")
-    return data
-
-
-def is_dataset(path: Path) -> bool:
-    """Whether this looks like a PSG data set: a folder that holds an annotation file, or one by its name."""
-    names = [name for plain in FILE_NAMES for name in (plain, f"{plain}.gz")]
-    return path.name in names or any((path / name).is_file() for name in names)
-
-
-def load_psg(data: Path, images: Path | None = None) -> Dataset:
-    """Load a PSG data set from a folder, an annotation file or a single record; ``images`` is where the pictures lie elsewhere.
-
-    A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
-    """
-    source = find_annotations(data)
-    document = _whole(_parse(source))
-    if "data" not in document and "annotations" in document and "images" in document:
-        raise SpadeError(f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images instead.")
-    lists = {}
-    for key in ("thing_classes", "stuff_classes", "predicate_classes"):
-        value = _value(source, document, key)
-        if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-            raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md).")
-        if (blank := next((i for i, name in enumerate(value) if not name.strip()), None)) is not None:
-            raise SpadeError(f"{source}: name {blank} (from 0) under {key} is blank ({value[blank]!r}); give it a word.")
-        lists[key] = tuple(value)
-    for names, kind in ((lists["thing_classes"] + lists["stuff_classes"], "class"), (lists["predicate_classes"], "predicate")):
-        all_different(names, kind, str(source))
-        if not names:
-            raise SpadeError(f"{source}: lists no {kind}; give it a file in PSG's format (docs/own-data.md).")
-    try:
-        rows = msgspec.json.decode(document.get("data", b"null"), type=list[msgspec.Raw])
-    except (ValueError, RecursionError):
-        raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md).") from None
-    root = images if images is not None else source.parent
-    if not root.is_dir():
-        raise SpadeError(f"{root}: no such picture folder; name it with --images.")
-    records, problems = [], []
-    seen: set[str] = set()
-    for index, row in enumerate(rows):
-        try:
-            # One record at a time: all of them as dicts at once would take ten times the file.
-            record = _record(msgspec.json.decode(row), *map(len, lists.values()))
-            for name in (record.file_name, record.panoptic_name):
-                inside(root, name, source)
-            if record.image_id in seen:
-                raise ValueError(f"image_id {record.image_id} occurs twice")
-            seen.add(record.image_id)
-            records.append(record)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            problems.append(f"{source}: record {index} left out ({type(error).__name__}: {str(error)[:100]})")
-    if not records:
-        why = f" ({problems[0]})" if problems else ""
-        raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
-    test_ids = _value(source, document, "test_image_ids") or []
-    if not isinstance(test_ids, list):
-        raise SpadeError(f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images.")
-    test = frozenset(str(i) for i in test_ids)
-    info = _value(source, document, "info")
-    is_world = isinstance(info, dict) and "world_version" in info
-    return Dataset(
-        source,
-        root,
-        lists["thing_classes"],
-        lists["stuff_classes"],
-        lists["predicate_classes"],
-        tuple(records),
-        test,
-        tuple(problems),
-        is_world,
-        *_novel(source, _value(source, document, "novel"), lists),
-    )
-
-
-def _novel(source: Path, value: Any, lists: dict[str, tuple[str, ...]]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names under ``novel``, as the world writes them for its open settings: objects, predicates."""
-    if value is None:
-        return frozenset(), frozenset()
-    known = {"objects": lists["thing_classes"] + lists["stuff_classes"], "predicates": lists["predicate_classes"]}
-    if not isinstance(value, dict) or not value.keys() <= known.keys() or not all(isinstance(names, list) for names in value.values()):
-        raise SpadeError(f'{source}: novel is not an object with lists; write {{"objects": [...], "predicates": [...]}} or leave it out.')
-    for kind, names in value.items():
-        for name in names:
-            if name not in known[kind]:
-                raise SpadeError(f"{source}: novel names {str(name)[:60]!r} among its {kind}, which the file's lists do not have.")
-        if set(names) == set(known[kind]):
-            raise SpadeError(f"{source}: novel names all {kind}, so there is nothing to train on; leave some of them out of it.")
-    return frozenset(value.get("objects", ())), frozenset(value.get("predicates", ()))
-
-
-def _parse(source: Path) -> dict[str, msgspec.Raw]:
-    """The file's top level: for each key the bytes of its value, checked to be json but not yet turned into objects."""
-    try:
-        raw = source.read_bytes()
-        raw = gzip.decompress(raw) if source.suffix == ".gz" else raw
-        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=dict[str, msgspec.Raw])
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise SpadeError(f"{source}: cannot be read ({reason}); name PSG's psg.json or fetch it again.") from None
-    except msgspec.ValidationError:
-        raise SpadeError(f"{source}: is not PSG's object with data and classes; give it psg.json.") from None
-    except (ValueError, EOFError, zlib.error, RecursionError) as error:
-        reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
-        raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
-
-
-def _whole(document: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """A record that stands alone, as a file with the official class lists, which its numbers refer to; any other as it is."""
-    if not {"segments_info", "annotations", "pan_seg_file_name"} <= document.keys():
-        return document
-    lists = {key: psg_lists()[key] for key in ("thing_classes", "stuff_classes", "predicate_classes")}
-    return {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in ({"data": [document]} | lists).items()}
-
-
-def _value(source: Path, document: dict[str, msgspec.Raw], key: str) -> Any:
-    """The value of a top-level key as plain objects; None where there is none."""
-    try:
-        return msgspec.json.decode(document[key]) if key in document else None
-    except (ValueError, RecursionError) as error:
-        raise SpadeError(f"{source}: {key} cannot be read ({str(error)[:100]}); write the annotation file again.") from None
-
-
-def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
-    segments = []
-    for info, annotation in zip(row["segments_info"], row["annotations"], strict=True):
-        category = int(info["category_id"])
-        if not 0 <= category < things + stuff:
-            raise ValueError(f"category_id {category} is out of range")
-        x1, y1, x2, y2 = (float(v) for v in annotation["bbox"])
-        identity = int(info["id"])
-        if not 0 < identity < 1 << 24:
-            raise ValueError(f"segment id {identity} does not fit a panoptic png")
-        crowd = bool(info.get("iscrowd", 0))
-        if not all(map(math.isfinite, (x1, y1, x2, y2))) or int(info["area"]) < 0:
-            raise ValueError(f"box {annotation['bbox']} or area {info['area']}")
-        segments.append(SegmentRecord(identity, category, category < things, crowd, int(info["area"]), (x1, y1, x2, y2)))
-    if len({segment.id for segment in segments}) != len(segments):
-        raise ValueError("a segment id occurs twice")
-    relations = []
-    for subject, target, predicate in row["relations"]:
-        triple = (int(subject), int(target), int(predicate))
-        if not (0 <= triple[0] < len(segments) and 0 <= triple[1] < len(segments) and 0 <= triple[2] < predicates):
-            raise ValueError(f"relation {list(triple)} is out of range")
-        relations.append(triple)
-    width, height = int(row["width"]), int(row["height"])
-    if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
-        raise ValueError(f"size {width} x {height}")
-    image_id = str(row["image_id"])
-    coco = str(row.get("coco_image_id", image_id))
-    return Record(image_id, coco, str(row["file_name"]), str(row["pan_seg_file_name"]), width, height, tuple(segments), tuple(relations))

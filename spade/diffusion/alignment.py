@@ -1,9 +1,10 @@
 """Calibration's targets and losses: where the student's tokens should look.
 
-Nothing in SPADE says which of the student's tokens stands for which of the caption's. ``vocabulary``: the student's context holds
-one token a label, so a mention and the token of its label are the same thing by construction. ``index``: the image adapter's
-i-th token for the caption's i-th, the literal reading. ``matched``: the adapter's tokens, assigned to labels picture
-by picture. Maps are normalised over space first: the raw difference of two softmax rows over many tokens has almost no gradient.
+Nothing in SPADE says which of the student's tokens stands for which of the caption's. ``vocabulary``: the student's
+context holds one token a label, so a mention and the token of its label are the same thing by construction. ``index``:
+the image adapter's i-th token for the caption's i-th, the literal reading. ``matched``: the adapter's tokens, assigned
+to labels picture by picture. Maps are normalised over space first: the raw difference of two softmax rows over many
+tokens has almost no gradient.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ def label_targets(names: Sequence[str], segments: Sequence[int], maps: Tensor) -
     """
     scaled = normalise(maps.float())
     found = []
-    keys = [(name, segment >= 0) for name, segment in zip(names, segments, strict=True)]  # an object and a predicate may share a name
+    keys = [
+        (name, segment >= 0) for name, segment in zip(names, segments, strict=True)
+    ]  # an object and a predicate may share a name
     for label, is_object in dict.fromkeys(keys):
         mine = [i for i, key in enumerate(keys) if key == (label, is_object)]
         named = tuple(sorted({segments[i] for i in mine if segments[i] >= 0}))
@@ -72,9 +75,9 @@ def map_loss(student: Tensor, targets: Sequence[Sequence[tuple[int, Tensor]]]) -
 def hinge_loss(student: Tensor, wrong: Sequence[Sequence[tuple[int, Tensor, Tensor]]], share: float = 0.5) -> Tensor:
     """Student maps should lie nearer to where a word looks in the true prompt than to where it looks in one made wrong.
 
-    student (B, L, h, w) raw attention; wrong: for each image (position, true map, wrong map) with maps (h, w) that sum to 1. The margin is
-    ``share`` of the L1 distance between the two maps, so that it can be kept however near they are (after SPADE++'s
-    counterfactual calibration, whose fixed margin exceeds any distance of raw maps).
+    student (B, L, h, w) raw attention; wrong: for each image (position, true map, wrong map) with maps (h, w) that sum
+    to 1. The margin is ``share`` of the L1 distance between the two maps, so that it can be kept however near they are
+    (after SPADE++'s counterfactual calibration, whose fixed margin exceeds any distance of raw maps).
     """
     terms = []
     for maps, told in zip(student, wrong, strict=True):
@@ -87,7 +90,8 @@ def hinge_loss(student: Tensor, wrong: Sequence[Sequence[tuple[int, Tensor, Tens
 
 @torch.no_grad()
 def match_maps(student: Tensor, targets: Tensor) -> list[int]:
-    """The student's map (K, h, w, raw) that stands for each of M targets (h, w): least L1 distance in all, each used once.
+    """The student's map (K, h, w, raw) that stands for each of M targets (h, w): least L1 distance in all, each used
+    once.
 
     With more targets than maps, those left over get -1.
     """

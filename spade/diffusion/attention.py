@@ -16,7 +16,9 @@ _KNOWN: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 
 
 def cross_attention(unet: Any) -> dict[str, Any]:
-    """Processor name -> module of every cross-attention layer. Found once a UNet: walking its modules takes longer than reading them."""
+    """Processor name -> module of every cross-attention layer. Found once a UNet: walking its modules takes longer than
+    reading them.
+    """
     if unet not in _KNOWN:
         _KNOWN[unet] = {f"{name}.processor": module for name, module in unet.named_modules() if name.endswith(".attn2")}
     return _KNOWN[unet]
@@ -49,7 +51,9 @@ class Processor:
     ) -> Tensor:
         """(B, N, D), context (B, L, D') -> (B, N, D)."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        query, key, value = (attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context)))
+        query, key, value = (
+            attn.head_to_batch_dim(z) for z in (attn.to_q(hidden_states), attn.to_k(context), attn.to_v(context))
+        )
         mixed = attn.batch_to_head_dim(self.mix(attn, query, key, value, attention_mask))
         out: Tensor = attn.to_out[1](attn.to_out[0](mixed))
         return out

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from spade.diffusion.prompts import Prompt, Span, Triple, relation_prompt
 
-SYMMETRIC = frozenset({"beside", "next to", "near", "touching", "kissing", "talking to", "playing with"})  # as PSG and its users write them
+SYMMETRIC = frozenset(
+    {"beside", "next to", "near", "touching", "kissing", "talking to", "playing with"}
+)  # as PSG and its users write them
+
 Box = tuple[float, float, float, float]
 
 
@@ -18,8 +21,8 @@ Box = tuple[float, float, float, float]
 class Counterfactual:
     """A prompt with one relation made wrong, and its three spans there.
 
-    kind: ``predicate`` (replaced by a near one) or ``roles`` (swapped). Each span is paired with the one of the true prompt, the
-    ``run``-th, that it stands against: the same segment, or the true predicate.
+    kind: ``predicate`` (replaced by a near one) or ``roles`` (swapped). Each span is paired with the one of the true
+    prompt, the ``run``-th, that it stands against: the same segment, or the true predicate.
     """
 
     kind: str
@@ -29,7 +32,9 @@ class Counterfactual:
 
 
 def near_predicates(names: Sequence[str], embeddings: Tensor) -> Callable[[str, set[str]], str | None]:
-    """nearest(predicate, excluded): the name whose embedding (P, D), normed, is nearest and that is not excluded; None without one."""
+    """nearest(predicate, excluded): the name whose embedding (P, D), normed, is nearest and that is not excluded; None
+    without one.
+    """
     similar = embeddings @ embeddings.T
     place = {name: i for i, name in enumerate(names)}
 
@@ -50,9 +55,9 @@ def counterfactuals(
 ) -> list[Counterfactual]:
     """Two for each of the ``count`` related pairs whose box centres are farthest apart, where they exist.
 
-    runs: a picture's triples, as its prompts hold them; boxes (x1, y1, x2, y2) of the segments. Roles are not swapped between
-    equal labels, of a symmetric predicate, nor where the picture has the swapped relation, too. The wrong relation stands among
-    its run's others where the text encoder holds them all, else alone.
+    runs: a picture's triples, as its prompts hold them; boxes (x1, y1, x2, y2) of the segments. Roles are not swapped
+    between equal labels, of a symmetric predicate, nor where the picture has the swapped relation, too. The wrong
+    relation stands among its run's others where the text encoder holds them all, else alone.
     """
     said = {triple for run in runs for triple in run}
     places: dict[tuple[int, int], tuple[int, int]] = {}
@@ -66,13 +71,23 @@ def counterfactuals(
         other = nearest(predicate, {p for s, o, p in said if (s, o) == pair})
         if other is not None:
             found.append(_made("predicate", runs, number, i, (subject, target, other), labels, fits))
-        if labels[subject] != labels[target] and predicate not in SYMMETRIC and (target, subject, predicate) not in said:
+        if (
+            labels[subject] != labels[target]
+            and predicate not in SYMMETRIC
+            and (target, subject, predicate) not in said
+        ):
             found.append(_made("roles", runs, number, i, (target, subject, predicate), labels, fits))
     return found
 
 
 def _made(
-    kind: str, runs: Sequence[Sequence[Triple]], number: int, i: int, wrong: Triple, labels: Sequence[str], fits: Callable[[str], bool]
+    kind: str,
+    runs: Sequence[Sequence[Triple]],
+    number: int,
+    i: int,
+    wrong: Triple,
+    labels: Sequence[str],
+    fits: Callable[[str], bool],
 ) -> Counterfactual:
     run, place = runs[number], i
     prompt = relation_prompt([*run[:i], wrong, *run[i + 1 :]], labels)

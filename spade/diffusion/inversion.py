@@ -10,16 +10,17 @@ import torch
 from diffusers import DDIMInverseScheduler, DDIMScheduler
 from torch import Tensor
 
+from spade.core.errors import SpadeError
 from spade.diffusion.attention import combine, reading
-from spade.errors import SpadeError
 
 
 @dataclass(frozen=True)
 class MapPlan:
-    """How a teacher's maps are read: DDIM ``steps``; the timesteps nearest to ``read_at``; grids of these ``strides`` in latent cells.
+    """How a teacher's maps are read: DDIM ``steps``; the timesteps nearest to ``read_at``; grids of these ``strides``
+    in latent cells.
 
-    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with as much noise
-    added instead; or noise alone, which shows nothing of the picture.
+    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with as
+    much noise added instead; or noise alone, which shows nothing of the picture.
     """
 
     steps: int
@@ -45,7 +46,10 @@ def inverse_scheduler(config: Any, steps: int) -> DDIMInverseScheduler:
     """
     spacing = config.get("timestep_spacing", "leading")
     scheduler = DDIMInverseScheduler.from_config(
-        config, clip_sample=False, set_alpha_to_one=False, timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading"
+        config,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading",
     )
     _set_steps(scheduler, steps)
     return scheduler
@@ -55,14 +59,19 @@ def sampling_scheduler(config: Any, steps: int) -> DDIMScheduler:
     """The DDIM scheduler whose steps undo ``inverse_scheduler``'s."""
     spacing = config.get("timestep_spacing", "leading")
     scheduler = DDIMScheduler.from_config(
-        config, clip_sample=False, set_alpha_to_one=False, timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading"
+        config,
+        clip_sample=False,
+        set_alpha_to_one=False,
+        timestep_spacing=spacing if spacing in ("leading", "trailing") else "leading",
     )
     _set_steps(scheduler, steps)
     return scheduler
 
 
 def _set_steps(scheduler: Any, steps: int) -> None:
-    """With more than half as many steps as the model has timesteps diffusers' spacing no longer reaches noise, or fails."""
+    """With more than half as many steps as the model has timesteps diffusers' spacing no longer reaches noise, or
+    fails.
+    """
     most = scheduler.config.num_train_timesteps // 2
     if not 1 <= steps <= most:
         raise SpadeError(f"--steps {steps}: this model takes 1 to {most} steps.")
@@ -80,16 +89,23 @@ def invert(
 ) -> Inversion:
     """Invert clean latents under a context, reading cross-attention at the timesteps nearest to ``read_at``.
 
-    latents (B, C, h, w), context (B, L, D) in the UNet's number format. No pass runs beyond the last timestep that is read; with an empty
-    ``read_at`` the inversion goes on to full noise and no map is kept. As DDIM inversion prescribes, the UNet gets the timestep it
-    moves to while the latent is still at the previous one (Song et al., 2021).
+    latents (B, C, h, w), context (B, L, D) in the UNet's number format. No pass runs beyond the last timestep that is
+    read; with an empty ``read_at`` the inversion goes on to full noise and no map is kept. As DDIM inversion
+    prescribes, the UNet gets the timestep it moves to while the latent is still at the previous one (Song et al.,
+    2021).
     """
     return _walk(inverse_scheduler(config, steps), unet, latents, context, read_at, strides)
 
 
 @torch.no_grad()
 def sample_back(
-    unet: Any, config: Any, latents: Tensor, context: Tensor, steps: int, read_at: Sequence[int] = (), strides: Sequence[int] = ()
+    unet: Any,
+    config: Any,
+    latents: Tensor,
+    context: Tensor,
+    steps: int,
+    read_at: Sequence[int] = (),
+    strides: Sequence[int] = (),
 ) -> Inversion:
     """Denoise from the noisiest of ``steps`` DDIM timesteps, without guidance, reading as ``invert`` does.
 
@@ -99,7 +115,9 @@ def sample_back(
 
 
 @torch.no_grad()
-def read_maps(unet: Any, config: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan) -> tuple[Tensor, tuple[int, ...]]:
+def read_maps(
+    unet: Any, config: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan
+) -> tuple[Tensor, tuple[int, ...]]:
     """Teacher maps (B, L, h', w') under a context, and the timesteps they were read at.
 
     latents (B, C, h, w) clean; context (B, L, D); noise like ``latents``, used unless the plan's latents are inverted.
@@ -119,7 +137,9 @@ def read_maps(unet: Any, config: Any, latents: Tensor, context: Tensor, noise: T
     return seen.maps, seen.timesteps
 
 
-def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: Sequence[int], strides: Sequence[int]) -> Inversion:
+def _walk(
+    scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: Sequence[int], strides: Sequence[int]
+) -> Inversion:
     """Follow a scheduler's timesteps, in its direction, to the last one that is read, or to its end.
 
     The latent is carried in float32 whatever the UNet computes in: fifty steps would gather its rounding.
@@ -142,7 +162,8 @@ def _walk(scheduler: Any, unet: Any, sample: Tensor, context: Tensor, read_at: S
 
 
 def _looks(scheduler: Any, unet: Any, latents: Tensor, context: Tensor, noise: Tensor, plan: MapPlan) -> Inversion:
-    """One pass a timestep, each on the clean latent with noise, or on noise alone: what is read when nothing is inverted.
+    """One pass a timestep, each on the clean latent with noise, or on noise alone: what is read when nothing is
+    inverted.
 
     As much noise as an inverted latent holds when the UNet is called: that of the step before.
     """

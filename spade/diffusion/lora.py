@@ -10,16 +10,18 @@ import torch
 from peft import LoraConfig
 from safetensors import SafetensorError
 
-from spade.errors import SpadeError
-from spade.files import write_bytes
-from spade.weights import settled
+from spade.core.errors import SpadeError
+from spade.core.files import write_bytes
+from spade.core.weights import settled
 
 NAME = "spade"
 WEIGHTS = "pytorch_lora_weights.safetensors"
 TARGETS = {"q": r"to_q", "k": r"to_k", "v": r"to_v", "out": r"to_out\.0"}
 
 
-def attach(unet: Any, rank: int, alpha: float, targets: Collection[str] = tuple(TARGETS)) -> dict[str, torch.nn.Parameter]:
+def attach(
+    unet: Any, rank: int, alpha: float, targets: Collection[str] = tuple(TARGETS)
+) -> dict[str, torch.nn.Parameter]:
     """Add a fresh LoRA to the cross-attention's projections; returns its trainable parameters, in float32, by name.
 
     targets: some of q, k, v and out. Raises SpadeError for a rank below 1.
@@ -28,7 +30,9 @@ def attach(unet: Any, rank: int, alpha: float, targets: Collection[str] = tuple(
         raise SpadeError(f"--rank {rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
     unet.requires_grad_(False)
     modules = rf".*attn2\.({'|'.join(TARGETS[target] for target in targets)})"
-    unet.add_adapter(LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=modules), adapter_name=NAME)
+    unet.add_adapter(
+        LoraConfig(r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=modules), adapter_name=NAME
+    )
     return trainable(unet)
 
 
@@ -58,7 +62,8 @@ def load(unet: Any, folder: Path) -> None:
         unet.load_lora_adapter(folder, prefix=None, adapter_name=NAME, weight_name=WEIGHTS)
     except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise SpadeError(
-            f"{folder / WEIGHTS}: does not fit this backbone ({str(error).splitlines()[0][:100]}); calibrate on it anew."
+            f"{folder / WEIGHTS}: does not fit this backbone ({str(error).splitlines()[0][:100]}); calibrate on it "
+            "anew."
         ) from None
     if NAME not in getattr(unet, "peft_config", {}):
         raise SpadeError(f"{folder / WEIGHTS}: holds no LoRA for this backbone; calibrate on it anew.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from spade.errors import SpadeError
-from spade.vocabulary import plain_name
+from spade.core.errors import SpadeError
+from spade.structures.vocabulary import plain_name
 
 Triple = tuple[int, int, str]  # subject segment, object segment, predicate
 
@@ -54,7 +54,9 @@ def relation_prompt(triples: Sequence[Triple], labels: Sequence[str]) -> Prompt:
     return Prompt(text, tuple(spans))
 
 
-def split_triples(triples: Sequence[Triple], labels: Sequence[str], token_count: Callable[[str], int], limit: int) -> list[list[Triple]]:
+def split_triples(
+    triples: Sequence[Triple], labels: Sequence[str], token_count: Callable[[str], int], limit: int
+) -> list[list[Triple]]:
     """Triples in as few runs as needed so that the prompt of each fits ``limit`` tokens; none is left out.
 
     Raises SpadeError when a single triple is longer than the text encoder.
@@ -66,7 +68,9 @@ def split_triples(triples: Sequence[Triple], labels: Sequence[str], token_count:
             continue
         text = relation_prompt([triple], labels).text
         if token_count(text) > limit:
-            raise SpadeError(f'the relation "{text[:60]}..." is longer than the text encoder\'s {limit} tokens; shorten the label.')
+            raise SpadeError(
+                f'the relation "{text[:60]}..." is longer than the text encoder\'s {limit} tokens; shorten the label.'
+            )
         runs.append([triple])
     return runs
 

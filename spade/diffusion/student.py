@@ -1,4 +1,6 @@
-"""The calibrated model: the backbone with its LoRA, told about the labels in use and about the picture, not a caption."""
+"""The calibrated model: the backbone with its LoRA, told about the labels in use and about the picture, not a
+caption.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from spade.core.errors import SpadeError
+from spade.core.files import read_json, write_bytes, write_json
+from spade.core.weights import load_weights, to_bytes
 from spade.data.images import model_size, to_array
 from spade.diffusion import lora
 from spade.diffusion.attention import combine, reading
-from spade.diffusion.backbone import Backbone, fingerprint
+from spade.diffusion.backbone import Backbone
+from spade.diffusion.backbone_files import fingerprint
 from spade.diffusion.features import decoder_features, encode_with_features, ordered
 from spade.diffusion.image_adapter import ImageAdapter, student_context
-from spade.errors import SpadeError
-from spade.files import read_json, write_bytes, write_json
-from spade.open_vocabulary import OpenClip, resolve_clip
-from spade.vocabulary import Label, Vocabulary
-from spade.weights import load_weights, to_bytes
+from spade.open_vocabulary.clip import OpenClip
+from spade.open_vocabulary.clip_files import resolve_clip
+from spade.structures.vocabulary import Label, Vocabulary
 
 ADAPTER_FORMAT = 2
 UNET = "unet.safetensors"  # of a student whose UNet was trained as a whole
@@ -29,8 +33,8 @@ LABEL_CONTEXT_TOKENS, MATCHED_TOKENS, MOST_TOKENS = 4, 32, 4096
 
 @dataclass(frozen=True)
 class Kind:
-    """How a student is made: what is trained (lora, adapter, full), which token stands for what (alignment.py), the timestep of its one
-    pass, and the cross-attention grids in which it was taught to look, as strides in latent cells.
+    """How a student is made: what is trained (lora, adapter, full), which token stands for what (alignment.py), the
+    timestep of its one pass, and the cross-attention grids in which it was taught to look, as strides in latent cells.
     """
 
     timestep: int
@@ -45,12 +49,16 @@ class Kind:
 
     def tokens(self, backbone: Backbone) -> int:
         """Tokens of the image adapter, where nothing else is asked for."""
-        return {"vocabulary": LABEL_CONTEXT_TOKENS, "index": backbone.token_limit - 1, "matched": MATCHED_TOKENS}[self.alignment]
+        return {"vocabulary": LABEL_CONTEXT_TOKENS, "index": backbone.token_limit - 1, "matched": MATCHED_TOKENS}[
+            self.alignment
+        ]
 
 
 @dataclass(frozen=True)
-class Observation:
-    """One picture as the frozen parts see it: latents (1, C, h, w), the autoencoder's finer features, its CLIP embedding (1, D)."""
+class EncodedImage:
+    """One picture as the frozen parts see it: latents (1, C, h, w), the autoencoder's finer features, its CLIP
+    embedding (1, D).
+    """
 
     latents: Tensor
     fine: dict[int, Tensor]
@@ -78,8 +86,9 @@ class LabelContext:
 
 
 @dataclass(frozen=True)
-class Sight:
-    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the names (1, C + P, h, w).
+class ImageFeatures:
+    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the names (1, C +
+    P, h, w).
 
     ``attention`` is each cell's share for each name, objects first; None of a student that is told no labels.
     """
@@ -90,7 +99,10 @@ class Sight:
     @property
     def bytes(self) -> int:
         """Memory it takes."""
-        return sum(t.numel() * t.element_size() for t in (*self.features, *([] if self.attention is None else [self.attention])))
+        return sum(
+            t.numel() * t.element_size()
+            for t in (*self.features, *([] if self.attention is None else [self.attention]))
+        )
 
 
 class Student:
@@ -107,11 +119,13 @@ class Student:
         """(width, height) at which a picture of this size is seen."""
         return model_size(width, height, self.backbone.image_size, self.backbone.multiple)
 
-    def observe(self, image: Image.Image, fine: bool = True) -> Observation:
-        """Encode one upright RGB picture; without ``fine`` the autoencoder's finer features, which only the heads need, are not kept."""
+    def observe(self, image: Image.Image, fine: bool = True) -> EncodedImage:
+        """Encode one upright RGB picture; without ``fine`` the autoencoder's finer features, which only the heads need,
+        are not kept.
+        """
         pixels = torch.from_numpy(to_array(image, self.size_for(*image.size)))[None]
         latents, features = encode_with_features(self.backbone, pixels)
-        return Observation(latents, features if fine else {}, self.clip.embed_images([image]))
+        return EncodedImage(latents, features if fine else {}, self.clip.embed_images([image]))
 
     def label_context(self, vocabulary: Vocabulary) -> LabelContext:
         """Tokens of a whole vocabulary, objects first."""
@@ -128,7 +142,7 @@ class Student:
         image_tokens = self.adapter(embeddings.to(self.backbone.device))
         return student_context(labels.begin, labels.tokens, image_tokens.to(labels.begin.dtype))
 
-    def maps(self, observations: Sequence[Observation], labels: LabelContext) -> Tensor:
+    def maps(self, observations: Sequence[EncodedImage], labels: LabelContext) -> Tensor:
         """Cross-attention (B, L, h, w) of pictures of one size, for each token of the context; gradients flow."""
         latents = torch.cat([observation.latents for observation in observations])
         context = self.context(labels, torch.cat([observation.embedding for observation in observations]))
@@ -137,7 +151,7 @@ class Student:
         return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
-    def see(self, observation: Observation, labels: LabelContext) -> Sight:
+    def see(self, observation: EncodedImage, labels: LabelContext) -> ImageFeatures:
         """One UNet pass on the clean latent: all features of one picture, and where it looks for each name."""
         context = self.context(labels, observation.embedding)
         told = self.kind.labels
@@ -147,7 +161,7 @@ class Student:
         if told:
             height, width = observation.latents.shape[-2:]
             maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + len(labels.tokens)].float()
-        return Sight(tuple(ordered(observation.fine | coarse)), maps)
+        return ImageFeatures(tuple(ordered(observation.fine | coarse)), maps)
 
     def save(self, folder: Path) -> None:
         """Write what was trained; adapter.json, which says what it fits, comes last."""
@@ -171,7 +185,9 @@ class Student:
 
 
 def new_student(backbone: Backbone, clip: OpenClip, kind: Kind, tokens: int = 0) -> Student:
-    """A student with a fresh image adapter of ``tokens`` tokens (0: as many as its kind needs); a LoRA is attached by the caller."""
+    """A student with a fresh image adapter of ``tokens`` tokens (0: as many as its kind needs); a LoRA is attached by
+    the caller.
+    """
     adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens or kind.tokens(backbone))
     return Student(backbone, clip, adapter, kind)
 
@@ -181,20 +197,30 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
     facts = read_json(folder / "adapter.json", "adapter", "make one with: spade calibrate")
     try:
         if facts["format"] != ADAPTER_FORMAT:
-            raise SpadeError(f"{folder}: adapter format {facts['format']!r} is unknown; calibrate anew with: spade calibrate")
+            raise SpadeError(
+                f"{folder}: adapter format {facts['format']!r} is unknown; calibrate anew with: spade calibrate"
+            )
         made_on, made_with = facts["backbone"], facts["clip"]
-        kind = Kind(int(facts["timestep"]), tuple(map(int, facts["strides"])), str(facts["train"]), str(facts["alignment"]))
+        kind = Kind(
+            int(facts["timestep"]), tuple(map(int, facts["strides"])), str(facts["train"]), str(facts["alignment"])
+        )
         if not 0 < (tokens := int(facts["tokens"])) <= MOST_TOKENS:
             raise ValueError(f"{tokens} tokens")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise SpadeError(f"{folder / 'adapter.json'}: describes no adapter ({reason}); calibrate anew with: spade calibrate") from None
+        raise SpadeError(
+            f"{folder / 'adapter.json'}: describes no adapter ({reason}); calibrate anew with: spade calibrate"
+        ) from None
     if made_on != fingerprint(backbone.folder):
         raise SpadeError(
-            f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: spade calibrate"
+            f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: "
+            "spade calibrate"
         )
     if made_with != fingerprint(resolve_clip(clip.source)):
-        raise SpadeError(f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with --clip.")
+        raise SpadeError(
+            f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with "
+            "--clip."
+        )
     adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens)
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")
     adapter.requires_grad_(False)

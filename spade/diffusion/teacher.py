@@ -25,7 +25,9 @@ class Mention:
 
 @dataclass(frozen=True)
 class PictureMaps:
-    """What the teacher sees in one picture: its mentions and, for each prompt, the maps of all its tokens (T, h, w), padding left out."""
+    """What the teacher sees in one picture: its mentions and, for each prompt, the maps of all its tokens (T, h, w),
+    padding left out.
+    """
 
     mentions: tuple[Mention, ...]
     tokens: tuple[Tensor, ...]
@@ -37,10 +39,9 @@ def look(
 ) -> tuple[list[PictureMaps], tuple[int, ...]]:
     """Maps of a batch of pictures, each under all of its prompts, and the timesteps they were read at.
 
-    pixels (B, 3, H, W) in [-1, 1]; prompts: at least one a picture; noise (B, C, h, w), needed unless latents are inverted. A picture
-    is encoded once and a text once, however many prompts share them; the UNet gets at most twice as many rows as there are pictures.
-    Mentions that the text encoder cuts off, or has
-    no token for, are left out.
+    pixels (B, 3, H, W) in [-1, 1]; prompts: at least one a picture; noise (B, C, h, w), needed unless latents are
+    inverted. A picture is encoded once and a text once, however many prompts share them; the UNet gets at most twice as
+    many rows as there are pictures. Mentions that the text encoder cuts off, or has no token for, are left out.
     """
     rows = [(i, prompt) for i, own in enumerate(prompts) for prompt in own]
     texts = {prompt.text: None for _, prompt in rows}

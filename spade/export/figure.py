@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from spade.scene_graph import SceneGraph
+from spade.structures.scene_graph import SceneGraph
 
 PANEL = 420  # height of a panel in pixels
 MARGIN = 16
@@ -84,7 +84,12 @@ def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int
         if not len(xs):
             continue
         middle = int(np.argmin((xs - xs.mean()) ** 2 + (ys - ys.mean()) ** 2))
-        box = _place((float(xs[middle]), float(ys[middle])), paint.textbbox((0, 0), one_line(segment.label), font=font), shown.size, taken)
+        box = _place(
+            (float(xs[middle]), float(ys[middle])),
+            paint.textbbox((0, 0), one_line(segment.label), font=font),
+            shown.size,
+            taken,
+        )
         taken.append(box)
         paint.rounded_rectangle(box, 4, fill=(255, 255, 255))
         paint.text((box[0] + 4, box[1] + 1), one_line(segment.label), font=font, fill=INK)
@@ -107,7 +112,9 @@ def _meet(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tuple[int, int], relations: int) -> Image.Image:
+def _graph(
+    graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tuple[int, int], relations: int
+) -> Image.Image:
     """Nodes near where their segments lie, pushed apart; arrows with predicates."""
     panel = Image.new("RGB", size, (248, 248, 250))
     paint, font, small = ImageDraw.Draw(panel), _font(15), _font(13)
@@ -120,9 +127,21 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
         x, y = where[segment.id]
         half = paint.textlength(one_line(segment.label), font=font) / 2 + 9
         halves.append(half)
-        paint.rounded_rectangle((x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2)
-        paint.text((x, y), one_line(segment.label), font=font, fill=(255, 255, 255), anchor="mm", stroke_width=1, stroke_fill=(60, 60, 66))
-    taken: list[Box] = [(x - half, y - 13, x + half, y + 13) for (x, y), half in zip(where.values(), halves, strict=True)]
+        paint.rounded_rectangle(
+            (x - half, y - 13, x + half, y + 13), 13, fill=colours[segment.id], outline=(255, 255, 255), width=2
+        )
+        paint.text(
+            (x, y),
+            one_line(segment.label),
+            font=font,
+            fill=(255, 255, 255),
+            anchor="mm",
+            stroke_width=1,
+            stroke_fill=(60, 60, 66),
+        )
+    taken: list[Box] = [
+        (x - half, y - 13, x + half, y + 13) for (x, y), half in zip(where.values(), halves, strict=True)
+    ]
     for (tail, head), predicate in labels:
         half = paint.textlength(predicate, font=small) / 2 + 3
         for share in (0.5, 0.4, 0.6, 0.3, 0.7, 0.22, 0.78):
@@ -140,9 +159,13 @@ def _graph(graph: SceneGraph, colours: dict[int, tuple[int, int, int]], size: tu
 def _layout(graph: SceneGraph, size: tuple[int, int]) -> dict[int, Point]:
     """Positions in the panel: where the segments lie in the picture, pushed apart until labels and arrows have room."""
     low, high = np.array([70.0, 26.0]), np.array([size[0] - 70.0, size[1] - 26.0])
-    centres = [((s.bbox[0] + s.bbox[2]) / 2 / graph.width, (s.bbox[1] + s.bbox[3]) / 2 / graph.height) for s in graph.segments]
+    centres = [
+        ((s.bbox[0] + s.bbox[2]) / 2 / graph.width, (s.bbox[1] + s.bbox[3]) / 2 / graph.height) for s in graph.segments
+    ]
     points = low + np.array(centres).reshape(-1, 2) * (high - low)
-    points += 0.5 * np.stack([np.cos(np.arange(len(points))), np.sin(np.arange(len(points)))], axis=1)  # no two in one place
+    points += 0.5 * np.stack(
+        [np.cos(np.arange(len(points))), np.sin(np.arange(len(points)))], axis=1
+    )  # no two in one place
     stretch, room = np.array([0.62, 1.0]), min(105.0, 1.05 * (np.prod(high - low) / max(len(points), 1)) ** 0.5)
     for _ in range(300):
         apart = (points[:, None] - points[None]) * stretch
@@ -180,5 +203,8 @@ def _words(page: Image.Image, graph: SceneGraph, relations: int, columns: int, t
         column, row = divmod(index, max(rows, 1))
         x = MARGIN + column * (page.width - 2 * MARGIN) / columns
         paint.text(
-            (x, top + 24 * row), f"{relation.score:.2f}  {one_line(subject)} {one_line(predicate)} {one_line(target)}", font=font, fill=INK
+            (x, top + 24 * row),
+            f"{relation.score:.2f}  {one_line(subject)} {one_line(predicate)} {one_line(target)}",
+            font=font,
+            fill=INK,
         )

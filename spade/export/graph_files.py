@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import networkx as nx
 
-from spade.scene_graph import SceneGraph
+from spade.structures.scene_graph import SceneGraph
 
 # What XML 1.0 cannot carry, even escaped.
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -42,7 +42,13 @@ def to_networkx(graph: SceneGraph, prefix: str = "") -> nx.MultiDiGraph:
         )
     for relation in graph.relations:
         name = clean(relation.predicate)
-        out.add_edge(f"{prefix}{relation.subject}", f"{prefix}{relation.object}", key=name, predicate=name, score=float(relation.score))
+        out.add_edge(
+            f"{prefix}{relation.subject}",
+            f"{prefix}{relation.object}",
+            key=name,
+            predicate=name,
+            score=float(relation.score),
+        )
     return out
 
 

@@ -16,7 +16,9 @@ Row = Mapping[str, float]
 
 
 def curves_png(rows: Sequence[Row]) -> bytes:
-    """A panel a figure of the curves, over epochs. Rows may lack a figure; names that begin with ``minus_`` are drawn as losses."""
+    """A panel a figure of the curves, over epochs. Rows may lack a figure; names that begin with ``minus_`` are drawn
+    as losses.
+    """
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "epoch"]
     across = min(3, len(names))
     down = -(-len(names) // across)
@@ -24,7 +26,9 @@ def curves_png(rows: Sequence[Row]) -> bytes:
     for place, name in enumerate(names):
         axes = figure.add_subplot(down, across, place + 1)
         points = [(row["epoch"], row[name]) for row in rows if name in row]
-        sign, title = (-1, f"watched {name.removeprefix('minus_')}") if name.startswith("minus_") else (1, name.replace("_", " "))
+        sign, title = (
+            (-1, f"watched {name.removeprefix('minus_')}") if name.startswith("minus_") else (1, name.replace("_", " "))
+        )
         axes.plot([x for x, _ in points], [sign * y for _, y in points], marker=".", color="#2b5fa8")
         axes.set_title(title, fontsize=9, loc="left")
         axes.set_xlim(0, max(1, max(row["epoch"] for row in rows)))
@@ -52,11 +56,13 @@ def balance_png(rows: Sequence[Row], chosen: float) -> bytes:
     return figure_png(figure)
 
 
-def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray | None]], longest: int = 24) -> bytes:
+def maps_png(
+    image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray | None]], longest: int = 24
+) -> bytes:
     """The picture, and for each label a row of maps laid over it.
 
-    columns: what the maps of a row are. rows: label -> maps (h, w), each drawn from its own least to its own greatest value; None where
-    there is none. A cross marks the greatest value: where the map points.
+    columns: what the maps of a row are. rows: label -> maps (h, w), each drawn from its own least to its own greatest
+    value; None where there is none. A cross marks the greatest value: where the map points.
     """
     across, down = 1 + len(columns), max(1, len(rows))
     shape = image.width / image.height
@@ -66,8 +72,17 @@ def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequ
         axes.axis("off")
     cells[0, 0].imshow(image)
     for row, (label, maps) in enumerate(rows.items()):
-        cells[row, 0].text(1.02, 0.5, one_line(label, longest), transform=cells[row, 0].transAxes, ha="right", va="center", fontsize=8,
-                           parse_math=False, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8})  # fmt: skip
+        cells[row, 0].text(
+            1.02,
+            0.5,
+            one_line(label, longest),
+            transform=cells[row, 0].transAxes,
+            ha="right",
+            va="center",
+            fontsize=8,
+            parse_math=False,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
+        )
         for column, attention in enumerate(maps):
             axes = cells[row, 1 + column]
             if row == 0:
@@ -78,7 +93,12 @@ def maps_png(image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequ
             extent = (-0.5, image.width - 0.5, image.height - 0.5, -0.5)
             axes.imshow(attention, cmap="inferno", alpha=0.6, extent=extent, interpolation="nearest")
             y, x = np.unravel_index(int(np.argmax(attention)), attention.shape)
-            axes.plot((x + 0.5) * image.width / attention.shape[1], (y + 0.5) * image.height / attention.shape[0], "x", color="#40e0ff")
+            axes.plot(
+                (x + 0.5) * image.width / attention.shape[1],
+                (y + 0.5) * image.height / attention.shape[0],
+                "x",
+                color="#40e0ff",
+            )
             axes.set_xlim(-0.5, image.width - 0.5)
             axes.set_ylim(image.height - 0.5, -0.5)
     return figure_png(figure)

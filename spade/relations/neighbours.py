@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import max_pool2d, normalize
-
-from spade.relations.nodes import hard_masks
-
-FAR = 0.1  # of the picture: gaps between masks are not followed farther
+from torch.nn.functional import normalize
 
 
 @dataclass(frozen=True)
 class Space:
-    """Of each two segments the gap between them and the mean of their sizes, (..., N, N), and how much their boxes overlap, or None.
+    """Of each two segments the gap between them and the mean of their sizes, (..., N, N), and how much their boxes
+    overlap, or None.
 
     Gaps and sizes are shares of the picture.
     """
@@ -43,31 +39,17 @@ def neighbour_graph(space: Space, vectors: Tensor, reach: float = 0.1, similarit
     where the cosine of their vectors (..., N, D) exceeds ``similarity`` (SPADE's eta).
     """
     near = space.gaps <= reach * space.sizes
-    return near | (_cosines(vectors) > similarity) | torch.eye(vectors.shape[-2], dtype=torch.bool, device=vectors.device)
-
-
-def mask_gaps(masks: Tensor) -> Tensor:
-    """Gaps (N, N) between masks (N, h, w) in [0, 1], in shares of the picture, by the larger of both axes; adjacent ones have none.
-
-    Masks grow by a cell a time until they meet; beyond FAR a gap is 1.
-    """
-    hard = hard_masks(masks).float()
-    side = max(masks.shape[-2:])
-    gaps, grown = masks.new_ones((len(masks), len(masks)), dtype=torch.float32), hard
-    for cells in range(math.ceil(FAR * side)):
-        if not len(masks):
-            break
-        grown = max_pool2d(grown[:, None], 3, 1, 1)[:, 0]
-        met = grown.flatten(1) @ hard.flatten(1).T > 0
-        gaps = torch.where(met & (gaps == 1), cells / side, gaps)
-    return gaps
+    return (
+        near | (_cosines(vectors) > similarity) | torch.eye(vectors.shape[-2], dtype=torch.bool, device=vectors.device)
+    )
 
 
 class SoftNeighbours(nn.Module):
-    """Soft graph, (..., N, N) in [0, 1]: beta sig(k_g g + b_g) + (1 - beta) sig(k_s cos + b_s), g = IoU + exp(-gap / tau).
+    """Soft graph, (..., N, N) in [0, 1]: beta sig(k_g g + b_g) + (1 - beta) sig(k_s cos + b_s), g = IoU + exp(-gap /
+    tau).
 
-    SPADE++'s, with gaps in mean sizes, all scalars learned, and with offsets: without them no weight falls below a half. Masks do
-    not overlap, so between them g is the second term alone.
+    SPADE++'s, with gaps in mean sizes, all scalars learned, and with offsets: without them no weight falls below a
+    half. Masks do not overlap, so between them g is the second term alone.
     """
 
     def __init__(self) -> None:
@@ -99,13 +81,21 @@ def _mean(size: Tensor) -> Tensor:
 def _gaps(boxes: Tensor) -> Tensor:
     """Distance between boxes (..., N, 4), 0 where they touch: (..., N, N)."""
     rows, columns = boxes[..., :, None, :], boxes[..., None, :, :]
-    return (torch.maximum(rows[..., :2], columns[..., :2]) - torch.minimum(rows[..., 2:], columns[..., 2:])).clamp(min=0).norm(dim=-1)
+    return (
+        (torch.maximum(rows[..., :2], columns[..., :2]) - torch.minimum(rows[..., 2:], columns[..., 2:]))
+        .clamp(min=0)
+        .norm(dim=-1)
+    )
 
 
 def _overlaps(boxes: Tensor) -> Tensor:
     """IoU of boxes (..., N, 4): (..., N, N)."""
     rows, columns = boxes[..., :, None, :], boxes[..., None, :, :]
-    shared = (torch.minimum(rows[..., 2:], columns[..., 2:]) - torch.maximum(rows[..., :2], columns[..., :2])).clamp(min=0).prod(-1)
+    shared = (
+        (torch.minimum(rows[..., 2:], columns[..., 2:]) - torch.maximum(rows[..., :2], columns[..., :2]))
+        .clamp(min=0)
+        .prod(-1)
+    )
     area = _sizes(boxes) ** 2
     return shared / (area[..., :, None] + area[..., None, :] - shared).clamp(min=1e-8)
 

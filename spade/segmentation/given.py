@@ -10,21 +10,25 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from spade.data.codecs import read_panoptic
-from spade.data.psg import load_psg
-from spade.errors import SpadeError
-from spade.files import inside, read_json
-from spade.scene_graph import SceneGraph, Segment, read_scene_graph, segment_geometry, text_of
-from spade.vocabulary import Label
+from spade.core.errors import SpadeError
+from spade.core.files import inside, read_json
+from spade.data.psg_reader import load_psg
+from spade.structures.panoptic_png import read_panoptic
+from spade.structures.scene_graph import SceneGraph, Segment
+from spade.structures.scene_graph_json import read_scene_graph, text_of
+from spade.structures.segment_map import segment_geometry
+from spade.structures.vocabulary import Label
 
 MOST = 1000  # segments of a picture; every ordered pair of them is looked at
 KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO-panoptic file"
 
 
 class GivenSegments:
-    """The pictures of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic json with pngs.
+    """The pictures of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic
+    json with pngs.
 
-    Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of these.
+    Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of
+    these.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -43,15 +47,20 @@ class GivenSegments:
             self._read_coco()
 
     def of(self, picture: str | Path, size: tuple[int, int]) -> SceneGraph:
-        """A picture's segments as a graph without relations. Raises SpadeError where it has none, or has them at another size."""
+        """A picture's segments as a graph without relations. Raises SpadeError where it has none, or has them at
+        another size.
+        """
         picture = Path(picture)
         found = self._graphs.get(picture.name)
         if found is None:
             told = ", ".join(list(self._graphs)[:3]) or "none"
-            why = f" ({len(self._problems)} of its records cannot be used; {self._problems[0]})" if self._problems else ""
+            why = (
+                f" ({len(self._problems)} of its records cannot be used; {self._problems[0]})" if self._problems else ""
+            )
             more = " ..." * (len(self._graphs) > 3)
             raise SpadeError(
-                f"{self.path}: has no segments of {picture.name}{why}; its pictures are {told}{more}; name a file that has them."
+                f"{self.path}: has no segments of {picture.name}{why}; its pictures are {told}{more}; name a file that "
+                "has them."
             )
         if not isinstance(found, SceneGraph):
             return self._painted(picture.name, size, *found)
@@ -82,7 +91,12 @@ class GivenSegments:
             if len(categories) < len(document["categories"]):
                 raise ValueError("two categories of one id")
             self._labels = tuple(
-                Label(text_of(c, "name"), bool(c.get("isthing", 1)), (), text_of(c, "supercategory") if c.get("supercategory") else None)
+                Label(
+                    text_of(c, "name"),
+                    bool(c.get("isthing", 1)),
+                    (),
+                    text_of(c, "supercategory") if c.get("supercategory") else None,
+                )
                 for c in document["categories"]
             )
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
@@ -97,29 +111,43 @@ class GivenSegments:
     def _png(self, name: str) -> Path:
         """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
         folder = self.path.parent
-        places = [inside(folder, f"{part}/{name}", self.path) for part in (self.path.stem, "panoptic")] + [inside(folder, name, self.path)]
+        places = [inside(folder, f"{part}/{name}", self.path) for part in (self.path.stem, "panoptic")] + [
+            inside(folder, name, self.path)
+        ]
         return next((place for place in places if place.is_file()), places[0])
 
     def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
         name = Path(file_name).name
         if name in self._graphs:
-            raise SpadeError(f"{self.path}: two of its pictures are called {name}; give the pictures names of their own.")
+            raise SpadeError(
+                f"{self.path}: two of its pictures are called {name}; give the pictures names of their own."
+            )
         ids = [identity for identity, _ in rows]
         if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
-            raise SpadeError(f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215.")
+            raise SpadeError(
+                f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215."
+            )
         self._graphs[name] = (png, rows)
 
     def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
         ids = read_panoptic(png, size)
         own = [(identity, category, self._labels[category]) for identity, category in rows]
-        segments = (Segment(i, label.name, c, label.is_thing, 1.0, (0, 0, 0, 0), 0, label.supercategory) for i, c, label in own)
-        return self._masks(SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids))
+        segments = (
+            Segment(i, label.name, c, label.is_thing, 1.0, (0, 0, 0, 0), 0, label.supercategory) for i, c, label in own
+        )
+        return self._masks(
+            SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids)
+        )
 
     def _masks(self, graph: SceneGraph) -> SceneGraph:
-        """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no segment."""
+        """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no
+        segment.
+        """
         if len(graph.segments) > MOST:
             told = f"{graph.file_name} has {len(graph.segments)} segments"
-            raise SpadeError(f"{self.path}: {told}; at most {MOST} of a picture can be related, so leave the smallest out.")
+            raise SpadeError(
+                f"{self.path}: {told}; at most {MOST} of a picture can be related, so leave the smallest out."
+            )
         segments = []
         for segment in graph.segments:
             box, area = segment_geometry(graph.panoptic, segment.id)
@@ -127,7 +155,10 @@ class GivenSegments:
                 segments.append(replace(segment, bbox=box, area=area))
         if graph.segments and not segments:
             png, first = self.png_of(Path(graph.file_name)), graph.segments[0].id
-            raise SpadeError(f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the picture its own png.")
+            raise SpadeError(
+                f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the picture its own "
+                "png."
+            )
         kept = np.isin(graph.panoptic, np.array([segment.id for segment in segments], np.uint32))
         return replace(graph, segments=tuple(segments), panoptic=np.where(kept, graph.panoptic, 0).astype(np.uint32))
 

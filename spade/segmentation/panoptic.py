@@ -32,11 +32,17 @@ class PanopticSegment:
 
 
 def panoptic_map(
-    masks: Tensor, probabilities: Tensor, is_thing: Tensor, size: tuple[int, int], rules: PanopticRules = PanopticRules()
+    masks: Tensor,
+    probabilities: Tensor,
+    is_thing: Tensor,
+    size: tuple[int, int],
+    rules: PanopticRules = PanopticRules(),
 ) -> tuple[np.ndarray, list[PanopticSegment]]:
-    """Map (H, W) int64 of segment numbers from 1, 0 = void, at the picture's size (width, height), and what each number is.
+    """Map (H, W) int64 of segment numbers from 1, 0 = void, at the picture's size (width, height), and what each number
+    is.
 
-    masks (Q, h, w) logits of the whole picture; probabilities (Q, C + 1), the last column "no object"; is_thing (C,) bool.
+    masks (Q, h, w) logits of the whole picture; probabilities (Q, C + 1), the last column "no object"; is_thing (C,)
+    bool.
     """
     keep = candidates(probabilities, rules)
     width, height = size
@@ -48,17 +54,23 @@ def panoptic_map(
     panoptic, found = merge_masks(large, probabilities[keep], is_thing, rules)
     numbers = panoptic.cpu().numpy()
     if inner != (height, width):
-        numbers = np.asarray(Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)).astype(np.int64)
+        numbers = np.asarray(
+            Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
+        ).astype(np.int64)
     return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
 
 
 def candidates(probabilities: Tensor, rules: PanopticRules) -> Tensor:
-    """Indices of the proposals that are sure enough of a label; probabilities (Q, C + 1), the last column "no object"."""
+    """Indices of the proposals that are sure enough of a label; probabilities (Q, C + 1), the last column "no
+    object".
+    """
     best = probabilities[:, :-1].max(-1).values
     return torch.nonzero((best >= rules.min_score) & (best > probabilities[:, -1])).flatten()
 
 
-def merge_masks(mask_logits: Tensor, probabilities: Tensor, is_thing: Tensor, rules: PanopticRules) -> tuple[Tensor, list[PanopticSegment]]:
+def merge_masks(
+    mask_logits: Tensor, probabilities: Tensor, is_thing: Tensor, rules: PanopticRules
+) -> tuple[Tensor, list[PanopticSegment]]:
     """Panoptic map of ONE image: (H, W) int64, 0 = void, n = the n-th segment of the list.
 
     mask_logits (Q, H, W) of the candidates at the map's size; probabilities (Q, C + 1); is_thing (C,) bool.

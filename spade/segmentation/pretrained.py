@@ -14,55 +14,23 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from spade.data.codecs import spread_id
-from spade.errors import SpadeError
-from spade.files import read_json
-from spade.hub import fetch
-from spade.scene_graph import SceneGraph, Segment, segment_geometry
+from spade.core.errors import SpadeError
 from spade.segmentation.panoptic import PanopticRules, panoptic_map
-from spade.vocabulary import Label, named_label
+from spade.segmentation.segmenter_files import resolve_segmenter
+from spade.structures.panoptic_png import spread_id
+from spade.structures.scene_graph import SceneGraph, Segment
+from spade.structures.segment_map import segment_geometry
+from spade.structures.vocabulary import Label, named_label
 
 RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
-_FILES = ["*.json", "*.txt", "*.safetensors"]
 _TASK = "panoptic"
-KINDS = ("mask2former", "maskformer", "oneformer")  # of transformers' universal segmentation; others pad and answer in ways of their own
-
-
-def resolve_segmenter(source: str) -> Path:
-    """The directory of a segmenter: a directory, or a hub id. Raises SpadeError with the remedy."""
-    folder = Path(source)
-    if not folder.is_dir():
-        if source.count("/") != 1 or source.startswith((".", "/", "~")):
-            raise SpadeError(
-                f"{source}: no such segmenter; name a directory, or a hub id like facebook/mask2former-swin-tiny-coco-panoptic."
-            )
-        folder = fetch(source, _FILES, "--segmenter")
-    for name in ("config.json", "preprocessor_config.json"):
-        facts = read_json(folder / name, "part of a segmenter", "name a panoptic model in transformers' format with --segmenter.")
-        kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
-        if kind not in KINDS:
-            raise SpadeError(f"{folder}: is a model of type {kind!r}; --segmenter takes {', '.join(KINDS)}, whose outputs are known.")
-        if isinstance(facts, dict) and name == "config.json":
-            _refuse_foreign_backbone(folder / name, facts)
-    if not list(folder.glob("*.safetensors")):
-        raise SpadeError(f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter.")
-    return folder
-
-
-def _refuse_foreign_backbone(path: Path, facts: dict[str, Any]) -> None:
-    """Raise SpadeError for a backbone that transformers or timm would look up on a hub, whatever it was told of local files."""
-    own = facts.get("backbone_config")
-    if facts.get("backbone") is not None and not own:
-        told = f"names its backbone ({str(facts['backbone'])[:60]}) without a backbone_config, which would be looked up on a hub"
-        raise SpadeError(f"{path}: {told}; choose another --segmenter.")
-    if isinstance(own, dict) and str(own.get("model_type", "")).startswith("timm"):
-        raise SpadeError(f"{path}: its backbone is of timm, which could look it up on a hub; choose another --segmenter.")
 
 
 class PretrainedSegmenter:
     """Pictures to segments with labels and scores; ``labels`` are all that the model knows, in its order.
 
-    known: labels of a vocabulary; where they have a name, they say whether it is a thing or stuff. Of others COCO's list does.
+    known: labels of a vocabulary; where they have a name, they say whether it is a thing or stuff. Of others COCO's
+    list does.
     """
 
     def __init__(self, source: str, device: torch.device, known: Sequence[Label] = ()) -> None:
@@ -74,7 +42,9 @@ class PretrainedSegmenter:
 
     @torch.no_grad()
     def __call__(self, picture: Image.Image, name: str = "") -> SceneGraph:
-        """The picture's segments as a graph without relations. Post-processing is ours (spade.segmentation.panoptic)."""
+        """The picture's segments as a graph without relations. Post-processing is ours
+        (spade.segmentation.panoptic).
+        """
         inputs = self._inputs(picture)
         found = self._model(**inputs)
         probabilities = found.class_queries_logits[0].float().softmax(-1)
@@ -84,7 +54,9 @@ class PretrainedSegmenter:
         ids, segments = identities[numbers], []
         for identity, own in zip(identities[1:].tolist(), chosen, strict=True):
             label = self.labels[own.category]
-            segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity)))
+            segments.append(
+                Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity))
+            )
         names = tuple(label.name for label in self.labels)
         return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), ids)
 
@@ -98,7 +70,9 @@ class PretrainedSegmenter:
 
 
 def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Mask logits (Q, h, w) at the size of the model's input, without what the processor padded below and to the right."""
+    """Mask logits (Q, h, w) at the size of the model's input, without what the processor padded below and to the
+    right.
+    """
     valid = inputs.get("pixel_mask")
     if valid is None or bool(valid.bool().all()):
         return masks
@@ -108,7 +82,7 @@ def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None]:
-    """Model, image processor and, for a model that is told its task in words, that task's tokens."""
+    """SceneGraphPredictor, image processor and, for a model that is told its task in words, that task's tokens."""
     from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, AutoTokenizer
     from transformers.utils import logging as told
 
@@ -120,12 +94,14 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
             folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
         )
         task, extra = None, {}
-        if getattr(model.config, "task_seq_len", None):  # OneFormer; its processor would fetch class names that the model has itself
+        if getattr(
+            model.config, "task_seq_len", None
+        ):  # OneFormer; its processor would fetch class names that the model has itself
             tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             length = int(model.config.task_seq_len)
-            task = tokens([f"the task is {_TASK}"], padding="max_length", max_length=length, truncation=True, return_tensors="pt")[
-                "input_ids"
-            ]
+            task = tokens(
+                [f"the task is {_TASK}"], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+            )["input_ids"]
             extra = {"class_info_file": None}
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **extra)
     except Exception as error:  # what a foreign config.json makes transformers raise is of any kind
@@ -135,11 +111,15 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
         told.set_verbosity(level)
     if not hasattr(processor, "post_process_panoptic_segmentation"):
         raise SpadeError(
-            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose another --segmenter."
+            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose "
+            "another --segmenter."
         )
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
-        raise SpadeError(f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another --segmenter.")
+        raise SpadeError(
+            f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another "
+            "--segmenter."
+        )
     return model.to(device).eval().requires_grad_(False), processor, task
 
 
@@ -147,7 +127,9 @@ def _labels(folder: Path, config: Any, known: Sequence[Label]) -> tuple[Label, .
     """The model's names in order; things or stuff as the vocabulary or COCO's list says."""
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if sorted(names) != list(range(len(names))):
-        raise SpadeError(f"{folder / 'config.json'}: id2label does not number its names from 0; choose another --segmenter.")
+        raise SpadeError(
+            f"{folder / 'config.json'}: id2label does not number its names from 0; choose another --segmenter."
+        )
     said = {label.name.casefold(): label.is_thing for label in known}
     labels = [named_label(names[number]) for number in range(len(names))]
     return tuple(replace(label, is_thing=said.get(label.name.casefold(), label.is_thing)) for label in labels)

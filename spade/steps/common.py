@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
-from spade.data.psg import Dataset, Record, load_psg
-from spade.errors import SpadeError
-from spade.progress import Reporter, Silent
-from spade.workspace import Artifact, Draft, Workspace
+from spade.core.errors import SpadeError
+from spade.core.progress import Reporter, Silent
+from spade.core.workspace import Artifact, ArtifactWriter, Workspace
+from spade.data.psg import Dataset, Record
+from spade.data.psg_reader import load_psg
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class StepResult:
         return {**self.result, **own} if self.step == "eval" else own
 
 
-def already_there(draft: Draft, strict: bool = False) -> StepResult:
+def cached_result(draft: ArtifactWriter, strict: bool = False) -> StepResult:
     """The result of an artifact that was found complete; with ``strict`` what it skipped is an error still."""
     manifest = draft.manifest
     lists = [manifest["result"].get(name) for name in ("skipped", "skipped_pictures")]
@@ -52,7 +53,7 @@ def already_there(draft: Draft, strict: bool = False) -> StepResult:
     return StepResult(draft.step, draft.key, draft.path, True, 0.0, manifest["result"])
 
 
-def just_made(artifact: Artifact) -> StepResult:
+def finished_result(artifact: Artifact) -> StepResult:
     """The result of an artifact that was just finished."""
     manifest = artifact.manifest
     return StepResult(artifact.step, artifact.key, artifact.path, False, float(manifest["seconds"]), manifest["result"])
@@ -80,7 +81,7 @@ def no_source(run: Run, step: str) -> None:
         raise SpadeError(f"--from {run.source}: {step} takes no input artifact here; leave --from out.")
 
 
-def portable(name: str) -> str:
+def absolute_if_local(name: str) -> str:
     """A model's name as later steps can use it from any folder."""
     return str(Path(name).resolve()) if Path(name).is_dir() and name != "tiny" else name
 
@@ -95,23 +96,3 @@ def tell_skipped(problems: Sequence[str], what: str, report: Reporter, strict: b
         report.say(f"skipped: {line}")
     more = f", the first {min(5, len(problems))} named above" if len(problems) > 5 else ""
     report.say(f"skipped {len(problems)} {what}{more}")
-
-
-class Memo(Generic[T]):
-    """Values computed one at a time on first use and kept while they fit a budget of bytes.
-
-    Each is computed alone, never in a batch, so its bits do not depend on what else was asked for or kept.
-    """
-
-    def __init__(self, compute: Callable[[int], T], size: Callable[[T], int], budget: int = 4 << 30) -> None:
-        self._compute, self._size, self._left = compute, size, budget
-        self._kept: dict[int, T] = {}
-
-    def __getitem__(self, index: int) -> T:
-        if index in self._kept:
-            return self._kept[index]
-        value = self._compute(index)
-        if (needed := self._size(value)) <= self._left:
-            self._left -= needed
-            self._kept[index] = value
-        return value

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from spade.config import EvalConfig
+from spade.core.errors import SpadeError
+from spade.core.files import write_json, write_text
+from spade.core.workspace import keyed
 from spade.data.psg import Dataset, Record
-from spade.errors import SpadeError
-from spade.evaluation.bootstrap import differences
-from spade.evaluation.report import comparison_page
-from spade.evaluation.sources import open_predictions
-from spade.files import write_json, write_text
-from spade.steps.common import Run, StepResult, already_there, just_made
-from spade.steps.scoring import Lists, data_print, score
-from spade.workspace import keyed
+from spade.evaluation.formats.sources import open_predictions
+from spade.evaluation.report.page import comparison_page
+from spade.evaluation.scoring.bootstrap import differences
+from spade.evaluation.scoring.runner import Lists, data_print, score
+from spade.steps.common import Run, StepResult, cached_result, finished_result
+from spade.steps.config import EvalConfig
 
 
-def run(config: EvalConfig, dataset: Dataset, records: list[Record], lists: Lists, run: Run, step: tuple[str, int]) -> StepResult:
-    """Evaluate every file of ``config.compare``; differences are to the first. ``step`` names the artifact and its version."""
+def run(
+    config: EvalConfig, dataset: Dataset, records: list[Record], lists: Lists, run: Run, step: tuple[str, int]
+) -> StepResult:
+    """Evaluate every file of ``config.compare``; differences are to the first. ``step`` names the artifact and its
+    version.
+    """
     systems = [open_predictions(path, dataset, config.mode == "predcls", config.lenient) for path in config.compare]
     prints = {f"predictions {n}": system.fingerprint() for n, system in enumerate(systems)}
     prints |= {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
     draft = run.workspace.draft(*step, keyed(config) | {"compared": len(systems)}, fingerprints=prints, force=run.force)
     if draft.cached:
-        return already_there(draft, config.strict)
+        return cached_result(draft, config.strict)
     names, rows, drawn = _names([str(path) for path in config.compare]), [], []
     skipped: set[str] = set()
     for name, system in zip(names, systems, strict=True):
@@ -31,7 +35,9 @@ def run(config: EvalConfig, dataset: Dataset, records: list[Record], lists: List
         skipped |= set(unusable)
         drawn.append(evaluator.replicates(config.seed))
         summary = evaluator.summary(lists.split, lists.zero_shot, drawn=drawn[-1])
-        rows.append({"name": name, "predictions": str(system.path.resolve()), **summary, "problems": system.problems + problems})
+        rows.append(
+            {"name": name, "predictions": str(system.path.resolve()), **summary, "problems": system.problems + problems}
+        )
     result: dict[str, Any] = {
         "data": str(dataset.source.resolve()),
         "protocol": config.protocol,
@@ -48,7 +54,7 @@ def run(config: EvalConfig, dataset: Dataset, records: list[Record], lists: List
     try:
         write_json(draft.file("report.json"), result)
         write_text(draft.file("report.html"), comparison_page(result))
-        return just_made(draft.finish(result))
+        return finished_result(draft.finish(result))
     finally:
         draft.release()
 
@@ -56,7 +62,9 @@ def run(config: EvalConfig, dataset: Dataset, records: list[Record], lists: List
 def _names(paths: list[str]) -> list[str]:
     """The shortest ends of the paths that tell them apart."""
     if len(set(paths)) < len(paths):
-        raise SpadeError(f"--compare: {next(p for p in paths if paths.count(p) > 1)} is named twice; name different files.")
+        raise SpadeError(
+            f"--compare: {next(p for p in paths if paths.count(p) > 1)} is named twice; name different files."
+        )
     parts = [path.replace("\\", "/").split("/") for path in paths]
     for depth in range(1, max(map(len, parts)) + 1):
         ends = ["/".join(part[-depth:]) for part in parts]

@@ -6,18 +6,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from spade.config import EvalConfig
-from spade.data.psg import Dataset, Record, is_dataset
-from spade.errors import SpadeError
-from spade.evaluation.groups import read_split, read_zero_shot
-from spade.evaluation.protocols import MODES, PROTOCOLS
-from spade.evaluation.report import page
-from spade.evaluation.sources import OWN, open_predictions
-from spade.files import write_json, write_json_lines, write_text
+from spade.core.errors import SpadeError
+from spade.core.files import write_json, write_json_lines, write_text
+from spade.core.workspace import Artifact, keyed, nodes_of
+from spade.data.psg import Dataset, Record
+from spade.data.psg_reader import is_dataset
+from spade.evaluation.formats.sources import OWN, open_predictions
+from spade.evaluation.report.page import page
+from spade.evaluation.scoring.groups import read_split, read_zero_shot
+from spade.evaluation.scoring.protocols import MODES, PROTOCOLS
+from spade.evaluation.scoring.runner import Lists, data_print, score
 from spade.steps import compare
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, open_dataset
-from spade.steps.scoring import Lists, data_print, score
-from spade.workspace import Artifact, keyed, nodes_of
+from spade.steps.common import Run, StepResult, cached_result, choose_records, finished_result, open_dataset
+from spade.steps.config import EvalConfig
 
 STEP, VERSION = "eval", 2
 
@@ -41,14 +42,16 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         path = source.path / OWN
         inputs["eval-predictions"] = source.key
         config = replace(config, **{name: source.manifest["config"][name] for name in ("device", "dtype")})
-    predictions = open_predictions(path, dataset, config.mode == "predcls", config.lenient)  # refuses a bad file before anything is written
+    predictions = open_predictions(
+        path, dataset, config.mode == "predcls", config.lenient
+    )  # refuses a bad file before anything is written
     prints = {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
     if source is None:
         config = replace(config, device="none", dtype="none")  # no model runs
         prints["predictions"] = predictions.fingerprint()
     draft = run.workspace.draft(STEP, VERSION, keyed(config), inputs, prints, run.force)
     if draft.cached:
-        return already_there(draft, config.strict)
+        return cached_result(draft, config.strict)
     evaluator, skipped, problems = score(config, dataset, records, predictions, run)
     result = {
         "data": str(dataset.source.resolve()),
@@ -65,17 +68,22 @@ def run(config: EvalConfig, run: Run) -> StepResult:
         write_json(draft.file("report.json"), result)
         write_json_lines(draft.file("per_image.jsonl"), evaluator.per_image())
         write_text(draft.file("report.html"), page(result, evaluator, predictions))
-        done = just_made(draft.finish(result))
+        done = finished_result(draft.finish(result))
         return replace(done, seconds=round(time.perf_counter() - began, 3))  # our model's predictions included
     finally:
         draft.release()
 
 
 def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Path, ...]]:
-    """The data set and the prediction files among what was named: with ``compare`` the data set, if any, comes first."""
+    """The data set and the prediction files among what was named: with ``compare`` the data set, if any, comes
+    first.
+    """
     if not compare:
         if len(paths) > 1:
-            raise SpadeError(f"{paths[1]}: one data set at a time; name prediction files with --predictions, or several with --compare.")
+            raise SpadeError(
+                f"{paths[1]}: one data set at a time; name prediction files with --predictions, or several with "
+                "--compare."
+            )
         return (paths[0] if paths else None), ()
     if len(paths) > 0 and is_dataset(paths[0]):
         return paths[0], paths[1:] or (Path(),)
@@ -101,9 +109,13 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
     return open_dataset(Path(source["data"]), config.images or Path(source["images_root"]), run.report, config.strict)
 
 
-def _own_predictions(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> tuple[Artifact, list[str]]:
-    """The current model's predictions, made once and used by every protocol; and what was wrong with pictures left out."""
-    from spade.steps.predict_dataset import predict_dataset  # loads torch, which prediction files do without
+def _own_predictions(
+    config: EvalConfig, dataset: Dataset, records: list[Record], run: Run
+) -> tuple[Artifact, list[str]]:
+    """The current model's predictions, made once and used by every protocol; and what was wrong with pictures left
+    out.
+    """
+    from spade.steps.predictions import predict_dataset  # loads torch, which prediction files do without
 
     artifact = predict_dataset(config, dataset, records, run)
     return artifact, list(artifact.manifest["result"]["skipped_pictures"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from spade.config import ExportConfig
-from spade.errors import SpadeError
+from spade.core.errors import SpadeError
+from spade.core.files import canonical_hash, sha256_file, write_bytes
+from spade.core.workspace import keyed
 from spade.export.graph_files import graphml, merged, to_networkx
-from spade.files import canonical_hash, sha256_file, write_bytes
-from spade.scene_graph import SceneGraph, read_scene_graph
-from spade.steps.common import Run, StepResult, already_there, just_made
-from spade.workspace import keyed
+from spade.steps.common import Run, StepResult, cached_result, finished_result
+from spade.steps.config import ExportConfig
+from spade.structures.scene_graph import SceneGraph
+from spade.structures.scene_graph_json import read_scene_graph
 
 STEP, VERSION = "export-graph", 1
 
@@ -21,14 +22,14 @@ def run(config: ExportConfig, run: Run) -> StepResult:
     prints = {"graphs": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
-        done = already_there(draft)
+        done = cached_result(draft)
     else:
         files = _files(config, [read_scene_graph(path) for path in paths], paths)
         draft.begin()
         try:
             for name, data in files.items():
                 write_bytes(draft.file(name), data)
-            done = just_made(draft.finish({"files": list(files)}))
+            done = finished_result(draft.finish({"files": list(files)}))
         finally:
             draft.release()
     if config.output is not None:

@@ -14,24 +14,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spade.config import InvertConfig
+from spade.core.device import Processes, pick_device, pick_dtype, processes
+from spade.core.errors import SpadeError
+from spade.core.files import write_bytes, write_json, write_json_lines
+from spade.core.workspace import keyed
 from spade.data.images import model_size, to_array
 from spade.data.psg import Dataset, Record
-from spade.device import pick_device, pick_dtype
+from spade.data.samples import checked_image
 from spade.diffusion.attention import layer_strides
-from spade.diffusion.backbone import Backbone, Preset, fingerprint, load_backbone, preset, resolve_backbone
+from spade.diffusion.backbone import Backbone, load_backbone
+from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, fingerprint, resolve_backbone
+from spade.diffusion.config import InvertConfig
 from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.prompts import Prompt, Span, relation_prompt, split_triples
 from spade.diffusion.teacher import PictureMaps, look
-from spade.distributed import Processes, processes
-from spade.errors import SpadeError
-from spade.files import write_bytes, write_json, write_json_lines
-from spade.open_vocabulary import load_clip, resolve_clip
-from spade.steps.common import Run, StepResult, already_there, choose_records, just_made, no_source, open_dataset, portable, tell_skipped
-from spade.steps.map_cache import Page, batch_file, index, is_whole, pack
-from spade.steps.pictures import sized_picture
-from spade.workspace import keyed
+from spade.diffusion.teacher_maps import Page, batch_file, index, is_whole, pack
+from spade.open_vocabulary.clip import load_clip
+from spade.open_vocabulary.clip_files import resolve_clip
+from spade.steps.common import (
+    Run,
+    StepResult,
+    absolute_if_local,
+    cached_result,
+    choose_records,
+    finished_result,
+    no_source,
+    open_dataset,
+    tell_skipped,
+)
 
 STEP, VERSION = "invert", 1
 
@@ -41,20 +52,27 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     no_source(run, "spade invert")
     device = pick_device(config.device)
     folder = resolve_backbone(config.backbone)
-    defaults = preset(folder)
+    defaults = backbone_defaults(folder)
     config = _with_preset(config, defaults, device)
     dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
-    prints = {"data": dataset.fingerprint(records), "backbone": fingerprint(folder), "clip": fingerprint(resolve_clip(config.clip))}
+    prints = {
+        "data": dataset.fingerprint(records),
+        "backbone": fingerprint(folder),
+        "clip": fingerprint(resolve_clip(config.clip)),
+    }
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
-        draft.refresh(data=str(config.data.resolve()), images_root=str(config.images.resolve()) if config.images else None)
-        return already_there(draft, config.strict)
+        draft.refresh(
+            data=str(config.data.resolve()), images_root=str(config.images.resolve()) if config.images else None
+        )
+        return cached_result(draft, config.strict)
     present = [r for r in records if dataset.image_path(r).is_file()]
     absent = [f"{dataset.image_path(r)}: no such picture" for r in records if not dataset.image_path(r).is_file()]
     if not present:
         raise SpadeError(
-            f"{dataset.image_path(records[0])}: no such picture, nor any other of this data set; name the pictures' folder with --images."
+            f"{dataset.image_path(records[0])}: no such picture, nor any other of this data set; name the pictures' "
+            "folder with --images."
         )
     tell_skipped(absent, "absent pictures", run.report, config.strict)
     ours = processes()
@@ -65,7 +83,10 @@ def run(config: InvertConfig, run: Run) -> StepResult:
     try:
         plan = _plan(present, backbone, config.batch_size)
         if ours.is_main:
-            write_json(draft.file("plan.json"), {"batch_size": config.batch_size, "batches": [[r.image_id for r in b] for b in plan]})
+            write_json(
+                draft.file("plan.json"),
+                {"batch_size": config.batch_size, "batches": [[r.image_id for r in b] for b in plan]},
+            )
         _compute(plan, draft.path, dataset, backbone, config, run, ours)
         ours.wait()
         rows, broken, timesteps = index(draft.path, len(plan))
@@ -77,8 +98,8 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         result = {
             "data": str(config.data.resolve()),
             "images_root": str(config.images.resolve()) if config.images else None,
-            "backbone": portable(config.backbone),
-            "clip": portable(config.clip),
+            "backbone": absolute_if_local(config.backbone),
+            "clip": absolute_if_local(config.clip),
             "images": len(rows),
             "spans": sum(len(row["spans"]) for row in rows),
             "skipped": absent + broken,
@@ -88,7 +109,7 @@ def run(config: InvertConfig, run: Run) -> StepResult:
         if not ours.is_main:
             return StepResult(STEP, draft.key, draft.path, False, 0.0, result)
         write_json_lines(draft.file("index.jsonl"), rows)
-        return just_made(draft.finish(result))
+        return finished_result(draft.finish(result))
     finally:
         draft.release()
 
@@ -97,10 +118,12 @@ def _refuse_absent_grids(grids: Sequence[int], backbone: Backbone) -> None:
     there = sorted(set(layer_strides(backbone.unet).values()))
     for stride in grids:
         if stride not in there:
-            raise SpadeError(f"--grids {stride}: this UNet has cross-attention on grids of stride {', '.join(map(str, there))} only.")
+            raise SpadeError(
+                f"--grids {stride}: this UNet has cross-attention on grids of stride {', '.join(map(str, there))} only."
+            )
 
 
-def _with_preset(config: InvertConfig, defaults: Preset, device: torch.device) -> InvertConfig:
+def _with_preset(config: InvertConfig, defaults: BackboneDefaults, device: torch.device) -> InvertConfig:
     return replace(
         config,
         steps=config.steps or defaults.steps,
@@ -117,7 +140,9 @@ def _plan(records: Sequence[Record], backbone: Backbone, batch_size: int) -> lis
     """Batches of records whose pictures are seen at one size, fixed before the run."""
     groups: dict[tuple[int, int], list[Record]] = {}
     for record in records:
-        groups.setdefault(model_size(record.width, record.height, backbone.image_size, backbone.multiple), []).append(record)
+        groups.setdefault(model_size(record.width, record.height, backbone.image_size, backbone.multiple), []).append(
+            record
+        )
     return [group[i : i + batch_size] for _, group in sorted(groups.items()) for i in range(0, len(group), batch_size)]
 
 
@@ -130,7 +155,13 @@ class _Loaded:
 
 
 def _compute(
-    plan: list[list[Record]], folder: Path, dataset: Dataset, backbone: Backbone, config: InvertConfig, run: Run, ours: Processes
+    plan: list[list[Record]],
+    folder: Path,
+    dataset: Dataset,
+    backbone: Backbone,
+    config: InvertConfig,
+    run: Run,
+    ours: Processes,
 ) -> None:
     """Make the missing batch files, reading the next batch's pictures while the UNet works."""
     numbered = ours.share(list(enumerate(plan)))
@@ -161,10 +192,12 @@ def _prefetched(
 
 def _load(record: Record, dataset: Dataset, backbone: Backbone) -> _Loaded:
     try:
-        image = sized_picture(dataset, record)
+        image = checked_image(dataset, record)
     except SpadeError as error:
         return _Loaded(None, str(error))
-    return _Loaded(to_array(image, model_size(record.width, record.height, backbone.image_size, backbone.multiple)), None)
+    return _Loaded(
+        to_array(image, model_size(record.width, record.height, backbone.image_size, backbone.multiple)), None
+    )
 
 
 class _Teacher:
@@ -193,11 +226,17 @@ class _Teacher:
         if usable:
             texts = [[*true, *(c.prompt for c in wrong)] for _, _, _, true, wrong in usable]
             pixels = torch.from_numpy(np.stack([pixels for _, _, pixels, _, _ in usable]))
-            noise = None if self.plan.latents == "inverted" else torch.stack([self._noise(row[1], pixels.shape) for row in usable])
+            noise = (
+                None
+                if self.plan.latents == "inverted"
+                else torch.stack([self._noise(row[1], pixels.shape) for row in usable])
+            )
             seen, reached = look(self.backbone, pixels, texts, self.plan, noise)
             for (page, record, _, true, wrong), own in zip(usable, seen, strict=True):
                 if not all(bool(torch.isfinite(mention.map).all()) for mention in own.mentions):
-                    page.problem = f"image {record.image_id}: its maps are no numbers in {self.config.dtype}; use --dtype float32"
+                    page.problem = (
+                        f"image {record.image_id}: its maps are no numbers in {self.config.dtype}; use --dtype float32"
+                    )
                     continue
                 self._keep(page, len(true), wrong, own)
         return pack(pages, reached)
@@ -217,9 +256,13 @@ class _Teacher:
 
     def _noise(self, record: Record, shape: Sequence[int]) -> Tensor:
         """The noise of one picture, the same in whatever batch."""
-        seed = np.random.SeedSequence([self.config.seed, zlib.crc32(record.image_id.encode())]).generate_state(1)[0].item()
+        seed = (
+            np.random.SeedSequence([self.config.seed, zlib.crc32(record.image_id.encode())]).generate_state(1)[0].item()
+        )
         channels, factor = self.backbone.unet.config.in_channels, self.backbone.factor
-        return torch.randn((channels, shape[2] // factor, shape[3] // factor), generator=torch.Generator().manual_seed(seed))
+        return torch.randn(
+            (channels, shape[2] // factor, shape[3] // factor), generator=torch.Generator().manual_seed(seed)
+        )
 
     def _keep(self, page: Page, true: int, wrong: Sequence[Counterfactual], own: PictureMaps) -> None:
         """Put a picture's maps on its page; its first ``true`` prompts are so, the others are made wrong."""
@@ -227,7 +270,11 @@ class _Teacher:
         for mention in own.mentions:
             if mention.prompt < true:
                 place[mention.prompt, mention.span] = len(page.spans)
-                fact: dict[str, Any] = {"role": mention.span.role, "name": mention.span.name, "segment": mention.span.segment}
+                fact: dict[str, Any] = {
+                    "role": mention.span.role,
+                    "name": mention.span.name,
+                    "segment": mention.span.segment,
+                }
                 if self.config.keep == "tokens":
                     fact |= {"prompt": mention.prompt, "tokens": list(mention.tokens)}
                 page.spans.append(fact)

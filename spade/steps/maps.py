@@ -1,4 +1,6 @@
-"""Pictures of attention: where the teacher looks for each label of an image, and the student before and after calibration."""
+"""Pictures of attention: where the teacher looks for each label of an image, and the student before and after
+calibration.
+"""
 
 from __future__ import annotations
 
@@ -11,21 +13,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spade.config import CalibrateConfig, MapsConfig
+from spade.core.device import pick_device, pick_dtype
+from spade.core.errors import SpadeError
+from spade.core.files import read_json, write_bytes
+from spade.core.workspace import keyed, verify
 from spade.data.images import read_image
-from spade.data.psg import Record, watched_part
-from spade.device import pick_device, pick_dtype
+from spade.data.psg import Record
 from spade.diffusion.backbone import load_backbone
+from spade.diffusion.config import CalibrateConfig
 from spade.diffusion.student import Kind, Student, load_student
-from spade.errors import SpadeError
 from spade.export.plots import maps_png
-from spade.files import read_json, write_bytes
-from spade.open_vocabulary import load_clip
+from spade.open_vocabulary.clip import load_clip
 from spade.steps.calibrate import inverted_records, lessons
-from spade.steps.calibration import Calibration
-from spade.steps.common import Run, StepResult, already_there, just_made
-from spade.vocabulary import plain_name
-from spade.workspace import keyed, verify
+from spade.steps.common import Run, StepResult, cached_result, finished_result
+from spade.steps.config import MapsConfig
+from spade.structures.vocabulary import plain_name
+from spade.training.calibration import Calibration
+from spade.training.split import validation_split
 
 STEP, VERSION = "maps", 1
 SHOWN = 4  # images, where none are named
@@ -40,10 +44,17 @@ def run(config: MapsConfig, run: Run) -> StepResult:
     assert teacher is not None
     dataset, records = inverted_records(teacher)
     chosen = _choose(config.images, records)
-    config = replace(config, images=tuple(record.image_id for record in chosen), device=str(device), dtype=pick_dtype(config.dtype, device))
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibrated.key, "invert": teacher.key}, force=run.force)
+    config = replace(
+        config,
+        images=tuple(record.image_id for record in chosen),
+        device=str(device),
+        dtype=pick_dtype(config.dtype, device),
+    )
+    draft = run.workspace.draft(
+        STEP, VERSION, keyed(config), {"calibrate": calibrated.key, "invert": teacher.key}, force=run.force
+    )
     if draft.cached:
-        return already_there(draft)
+        return cached_result(draft)
     verify(calibrated, "run spade calibrate --force")
     source = teacher.manifest["result"]
     backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
@@ -83,20 +94,25 @@ def run(config: MapsConfig, run: Run) -> StepResult:
             )
             write_bytes(draft.file(f"{number:04d}.png"), maps_png(picture, columns, rows))
         names = {f"{number:04d}.png": record.image_id for number, record in enumerate(chosen)}
-        return just_made(draft.finish({"figures": [str(draft.file(name)) for name in names], "images": list(names.values())}))
+        return finished_result(
+            draft.finish({"figures": [str(draft.file(name)) for name in names], "images": list(names.values())})
+        )
     finally:
         draft.release()
 
 
 def _choose(wanted: Sequence[str], records: Sequence[Record]) -> list[Record]:
     if not wanted:
-        learned, watched = watched_part(list(records))
+        learned, watched = validation_split(list(records))
         return (watched or learned)[:SHOWN]
-    by_id = {record.image_id: record for record in records} | {Path(record.file_name).name: record for record in records}
+    by_id = {record.image_id: record for record in records} | {
+        Path(record.file_name).name: record for record in records
+    }
     for name in wanted:
         if name not in by_id:
             raise SpadeError(
-                f"{name}: no image of the inverted data set has this id or file name; the first has the id {records[0].image_id}."
+                f"{name}: no image of the inverted data set has this id or file name; the first has the id "
+                f"{records[0].image_id}."
             )
     return list(dict.fromkeys(by_id[name] for name in wanted))
 

@@ -9,21 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from spade.config import PredictConfig
-from spade.data.codecs import write_panoptic
+from spade.core.device import pick_device, pick_dtype
+from spade.core.errors import SpadeError
+from spade.core.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
+from spade.core.workspace import ArtifactWriter, keyed
 from spade.data.images import EXTENSIONS, read_image
-from spade.data.psg import Dataset, is_dataset, load_psg
-from spade.device import pick_device, pick_dtype
-from spade.errors import SpadeError
-from spade.evaluation.sources import OWN
+from spade.data.psg import Dataset
+from spade.data.psg_reader import is_dataset, load_psg
+from spade.data.samples import checked_image
+from spade.evaluation.formats.exchange_writer import ExchangeWriter
+from spade.evaluation.formats.sources import OWN
 from spade.export.figure import figure_png, one_line
-from spade.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
-from spade.relater import OR
-from spade.steps.common import Run, StepResult, already_there, just_made, tell_skipped
-from spade.steps.exchange import ExchangeWriter
-from spade.steps.pictures import sized_picture
-from spade.steps.ways import Way, choose_way
-from spade.workspace import Draft, keyed
+from spade.steps.common import Run, StepResult, cached_result, finished_result, tell_skipped
+from spade.steps.config import PredictConfig
+from spade.steps.select_model import PredictionSource, select_source
+from spade.structures.label_index import OR
+from spade.structures.panoptic_png import write_panoptic
 
 STEP, VERSION = "predict", 3
 
@@ -34,17 +35,17 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     config = replace(config, device=str(device), dtype=pick_dtype(config.dtype, device))
     paths = expand(config.images)[: config.limit]
     dataset = _whole_dataset(config)
-    way = choose_way(config, dataset, paths, run)
+    way = select_source(config, dataset, paths, run)
     prints = way.prints | {"images": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
     prints |= {"exchange": "1"} if dataset is not None else {}
     draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
     if draft.cached:
-        done = already_there(draft, config.strict)
+        done = cached_result(draft, config.strict)
     else:
         try:
             result = _predict(config, draft, way, paths, dataset, run) | {"model": str(way.model)}
             result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
-            done = just_made(draft.finish(result))
+            done = finished_result(draft.finish(result))
         finally:
             draft.release()
     if config.output is not None:
@@ -56,10 +57,18 @@ def run(config: PredictConfig, run: Run) -> StepResult:
     return done
 
 
-def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path], dataset: Dataset | None, run: Run) -> dict[str, Any]:
+def _predict(
+    config: PredictConfig,
+    draft: ArtifactWriter,
+    way: PredictionSource,
+    paths: Sequence[Path],
+    dataset: Dataset | None,
+    run: Run,
+) -> dict[str, Any]:
     """Write each picture's files, unless a killed run wrote them.
 
-    Says which graphs there are, what was wrong with other pictures, and what labels stand for that the model does not know by name.
+    Says which graphs there are, what was wrong with other pictures, and what labels stand for that the model does not
+    know by name.
     """
     by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
     answer, facts = way.start()
@@ -69,7 +78,7 @@ def _predict(config: PredictConfig, draft: Draft, way: Way, paths: Sequence[Path
     labels: dict[str, list[str]] = {}
     for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
         try:
-            picture = read_image(path) if dataset is None else sized_picture(dataset, by_path[path])
+            picture = read_image(path) if dataset is None else checked_image(dataset, by_path[path])
             done = not run.force and _finished(draft, name, exchange)
             prediction = None if done else answer(path, picture)
         except SpadeError as error:
@@ -108,7 +117,7 @@ def _tell(labels: dict[str, list[str]], model: dict[str, Any]) -> None:
         own += [answer for answer in taken.split(OR) if answer not in own]
 
 
-def _finished(draft: Draft, name: str, exchange: ExchangeWriter | None) -> bool:
+def _finished(draft: ArtifactWriter, name: str, exchange: ExchangeWriter | None) -> bool:
     """Whether a killed run wrote this picture's files."""
     return draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name))
 
@@ -121,7 +130,9 @@ def expand(names: Sequence[str]) -> list[Path]:
     for name in names:
         path = Path(name)
         if path.is_dir():
-            pictures = _dataset_pictures(path) or sorted(p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
+            pictures = _dataset_pictures(path) or sorted(
+                p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()
+            )
         elif path.is_file():
             pictures = [path]
         else:
@@ -134,7 +145,9 @@ def expand(names: Sequence[str]) -> list[Path]:
 
 def _whole_dataset(config: PredictConfig) -> Dataset | None:
     """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
-    own_names = config.vocab is None and config.predicates is None and config.segments is None and config.segmenter is None
+    own_names = (
+        config.vocab is None and config.predicates is None and config.segments is None and config.segmenter is None
+    )
     if len(config.images) != 1 or not own_names:
         return None
     folder = Path(config.images[0])

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, PredictConfig, RelationsConfig
-from spade.data.psg import load_psg
-from spade.diffusion.backbone import embedded_model
+from spade.data.psg_reader import load_psg
+from spade.diffusion.backbone_files import embedded_model
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, evaluate, export_graph, invert, predict, train_relations, world
 from spade.steps.common import Run, StepResult, no_source
+from spade.steps.config import EvalConfig, ExportConfig, PredictConfig, RelationsConfig
 
 SHOWN = ("PQ", "R@20", "R@50", "mR@20", "mR@50")
 

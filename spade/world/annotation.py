@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spade.data.codecs import spread_id
+from spade.structures.panoptic_png import spread_id
 from spade.world.context import needs_context
 from spade.world.drawing import draw
 from spade.world.layout import STUFF, THINGS, Scene, Thing
-from spade.world.rules import PREDICATES, Node, nodes_of, relations
+from spade.world.regions import Node, nodes_of
+from spade.world.rules import PREDICATES, relations
 from spade.world.situations import sample_scene
 
 CLASSES = THINGS + STUFF
@@ -80,7 +81,9 @@ def _sample(scene: Scene) -> WorldSample:
         place[number] = len(segments)
         box = (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1)
         segments.append((identity, CLASSES.index(node.label), area, box))
-    rated = [(_salience(nodes, triple), triple) for triple in relations(scene) if triple[0] in place and triple[2] in place]
+    rated = [
+        (_salience(nodes, triple), triple) for triple in relations(scene) if triple[0] in place and triple[2] in place
+    ]
     rated.sort(key=lambda pair: -pair[0])
     telling = sum(salience >= TELLING for salience, _ in rated)
     told = [triple for _, triple in rated[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from spade.world.layout import Scene, Thing, without, without_stuff
-from spade.world.rules import Node, nodes_of, predicate_of, stuff_of
+from spade.world.regions import Node, nodes_of, stuff_of
+from spade.world.rules import predicate_of
 
 
 def needs_context(scene: Scene, relation: tuple[int, str, int]) -> bool:

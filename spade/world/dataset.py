@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spade.data.codecs import png_bytes, write_panoptic
-from spade.errors import SpadeError
-from spade.files import write_bytes, write_json
+from spade.core.errors import SpadeError
+from spade.core.files import write_bytes, write_json
+from spade.structures.panoptic_png import png_bytes, write_panoptic
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import STUFF, THINGS
 from spade.world.rules import PREDICATES
@@ -62,11 +62,18 @@ def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
         "image_id": image_id,
         "coco_image_id": image_id,
         "segments_info": [
-            {"id": identity, "category_id": category, "iscrowd": 0, "isthing": int(category < len(THINGS)), "area": area}
+            {
+                "id": identity,
+                "category_id": category,
+                "iscrowd": 0,
+                "isthing": int(category < len(THINGS)),
+                "area": area,
+            }
             for identity, category, area, _ in sample.segments
         ],
         "annotations": [
-            {"bbox": list(map(float, box)), "bbox_mode": 0, "category_id": category} for _, category, _, box in sample.segments
+            {"bbox": list(map(float, box)), "bbox_mode": 0, "category_id": category}
+            for _, category, _, box in sample.segments
         ],
         "relations": [list(triple) for triple in sample.relations],
         "needs_context": list(sample.needs_context),
@@ -74,9 +81,16 @@ def psg_record(sample: WorldSample, name: str, image_id: str) -> dict:
 
 
 def write_world(
-    out: Path, images: int, size: tuple[int, int], seed: int, setting: str, force: bool, progress: Callable[[range], Iterable[int]]
+    out: Path,
+    images: int,
+    size: tuple[int, int],
+    seed: int,
+    setting: str,
+    force: bool,
+    progress: Callable[[range], Iterable[int]],
 ) -> bool:
-    """Write a world of ``images`` scenes of ``size`` (width, height) into the folder ``out``; every fifth is a test image.
+    """Write a world of ``images`` scenes of ``size`` (width, height) into the folder ``out``; every fifth is a test
+    image.
 
     Test images are annotated in full, training images as the ``setting`` has it.
 
@@ -84,7 +98,14 @@ def write_world(
     there already. Raises SpadeError where ``out`` holds something else.
     """
     width, height = size
-    made = {"world_version": VERSION, "images": images, "width": width, "height": height, "seed": seed, "setting": setting}
+    made = {
+        "world_version": VERSION,
+        "images": images,
+        "width": width,
+        "height": height,
+        "seed": seed,
+        "setting": setting,
+    }
     index_file, begun = out / "psg.json", out / ".world.json"
     if not all(place.is_dir() for place in (out, *out.parents) if place.exists()):
         raise SpadeError(f"{out}: a file stands where a folder is needed; name another folder.")

@@ -13,7 +13,7 @@ from PIL import Image
 
 from spade.world.brush import SCALE, Brush, Colour
 from spade.world.layout import SIZE, Scene, Thing
-from spade.world.rules import stuff_of
+from spade.world.regions import stuff_of
 from spade.world.sprites import SPRITES
 
 _STUFF: dict[str, tuple[Colour, ...]] = {  # one of several colours a scene
@@ -26,6 +26,7 @@ _STUFF: dict[str, tuple[Colour, ...]] = {  # one of several colours a scene
     "wall-other-merged": ((222, 210, 190), (190, 206, 210), (214, 190, 186), (200, 200, 176)),
     "floor-wood": ((166, 124, 84), (138, 104, 76), (190, 156, 116)),
 }
+
 _GRAIN = {"mountain-merged": 0.12, "sea": 0.10, "grass-merged": 0.14, "sand": 0.06, "road": 0.05, "floor-wood": 0.06}
 
 
@@ -125,7 +126,9 @@ def _light(image: np.ndarray, ids: np.ndarray, scene: Scene) -> np.ndarray:
     rng = np.random.default_rng(scene.texture_seed + 1)
     fine = rng.standard_normal(ids.shape).astype(np.float32)
     coarse = np.asarray(
-        Image.fromarray(rng.standard_normal((9, 9)).astype(np.float32)).resize((scene.width, scene.height), Image.Resampling.BICUBIC)
+        Image.fromarray(rng.standard_normal((9, 9)).astype(np.float32)).resize(
+            (scene.width, scene.height), Image.Resampling.BICUBIC
+        )
     )
     amount = np.full(256, 0.03, np.float32)
     for i, region in enumerate(stuff_of(scene)):

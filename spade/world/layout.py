@@ -30,7 +30,18 @@ THINGS = (
     "couch",
     "dining table",
 )
-STUFF = ("sky-other-merged", "mountain-merged", "sea", "grass-merged", "sand", "road", "wall-other-merged", "floor-wood")
+
+STUFF = (
+    "sky-other-merged",
+    "mountain-merged",
+    "sea",
+    "grass-merged",
+    "sand",
+    "road",
+    "wall-other-merged",
+    "floor-wood",
+)
+
 LIVING = frozenset({"person", "cat", "dog", "horse", "bird"})
 ANIMALS = LIVING - {"person"}
 
@@ -54,8 +65,18 @@ SIZE: dict[str, tuple[float, float]] = {
     "couch": (0.34, 0.62),
     "dining table": (0.30, 0.56),
 }
+
 # Where what they carry sits: height of the seat or top as a share of their own height.
-SEAT = {"bench": 0.45, "chair": 0.48, "couch": 0.42, "horse": 0.52, "bicycle": 0.62, "boat": 0.45, "dining table": 0.97, "car": 0.42}
+SEAT = {
+    "bench": 0.45,
+    "chair": 0.48,
+    "couch": 0.42,
+    "horse": 0.52,
+    "bicycle": 0.62,
+    "boat": 0.45,
+    "dining table": 0.97,
+    "car": 0.42,
+}
 
 
 @dataclass(frozen=True)

@@ -8,46 +8,13 @@ shorter sides of the picture, depths as in layout.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from spade.world.layout import ANIMALS, LIVING, Scene, Thing
+from spade.world.regions import Node, Region, nodes_of
+from spade.world.sight import REACH, close_ahead, first_seen, level
 
-REACH = 0.55  # times the depth: an arm's length and a half
-SAME_DEPTH = 0.2  # things nearer than this in depth can look each other in the eye
 MOVING = ("walking", "running")
-
-
-@dataclass(frozen=True)
-class Region:
-    """A stuff segment. ``top`` and ``bottom`` are heights on the picture, shares from the top."""
-
-    label: str
-    top: float
-    bottom: float
-
-
-Node = Thing | Region
 Rule = Callable[[Scene, Node, Node], bool]
-
-
-def stuff_of(scene: Scene) -> tuple[Region, ...]:
-    """The stuff regions from top to bottom; two bands of one label are one region, as in panoptic maps."""
-    regions = [Region(scene.back, 0.0, scene.horizon)] if scene.back else []
-    if scene.mountain:
-        regions.append(Region("mountain-merged", scene.horizon * 0.45, scene.horizon))
-    edges: dict[str, tuple[float, float]] = {}
-    start = 0.0
-    for band in scene.bands:
-        if band.label:
-            top = edges[band.label][0] if band.label in edges else scene.ground_y(start)
-            edges[band.label] = (top, scene.ground_y(band.near_edge))
-        start = band.near_edge
-    return tuple(regions + [Region(label, *edge) for label, edge in edges.items()])
-
-
-def nodes_of(scene: Scene) -> tuple[Node, ...]:
-    """Things, then stuff regions."""
-    return scene.things + stuff_of(scene)
 
 
 def _things(rule: Callable[[Scene, Thing, Thing], bool]) -> Rule:
@@ -62,7 +29,9 @@ def _things(rule: Callable[[Scene, Thing, Thing], bool]) -> Rule:
 
 def _on_ground(thing: Thing) -> bool:
     """Its own feet or wheels touch the ground."""
-    return thing.on is None and thing.inside is None and thing.altitude == 0 and thing.pose not in ("flying", "floating")
+    return (
+        thing.on is None and thing.inside is None and thing.altitude == 0 and thing.pose not in ("flying", "floating")
+    )
 
 
 def _upon(*poses: str) -> Rule:
@@ -98,7 +67,12 @@ def parked_on(scene: Scene, subject: Node, target: Node) -> bool:
 
 
 def _car_on(scene: Scene, subject: Node, target: Node) -> bool:
-    return isinstance(subject, Thing) and subject.label == "car" and isinstance(target, Region) and scene.ground_of(subject) == target.label
+    return (
+        isinstance(subject, Thing)
+        and subject.label == "car"
+        and isinstance(target, Region)
+        and scene.ground_of(subject) == target.label
+    )
 
 
 def _driven(scene: Scene, car: Node) -> bool:
@@ -107,7 +81,11 @@ def _driven(scene: Scene, car: Node) -> bool:
 
 def crossing(scene: Scene, subject: Node, target: Node) -> bool:
     """On foot on a road on which a car with a driver comes towards the walker."""
-    if not (isinstance(subject, Thing) and isinstance(target, Region)) or target.label != "road" or subject.pose not in MOVING:
+    if (
+        not (isinstance(subject, Thing) and isinstance(target, Region))
+        or target.label != "road"
+        or subject.pose not in MOVING
+    ):
         return False
     if subject.label == "car" or not _on_ground(subject) or scene.ground_of(subject) != "road":
         return False
@@ -164,14 +142,14 @@ def playing_with(scene: Scene, subject: Thing, target: Thing) -> bool:
     if target.label == "sports ball":
         return subject.label != "person" and _ball_ahead(scene, subject, 0.9 * REACH) is target
     facing = target.label in ("person", "dog", "cat") and target.facing == -subject.facing and target.pose != "lying"
-    return facing and _level(subject, target) and _ball_between(scene, subject, target)
+    return facing and level(subject, target) and _ball_between(scene, subject, target)
 
 
 def _ball_between(scene: Scene, one: Thing, other: Thing) -> bool:
     left, right = sorted((one.x, other.x))
     if (other.x - one.x) * one.facing <= 0:
         return False
-    return any(left < ball.x < right and _level(ball, one) for ball in _balls(scene))
+    return any(left < ball.x < right and level(ball, one) for ball in _balls(scene))
 
 
 def _balls(scene: Scene) -> list[Thing]:
@@ -181,7 +159,7 @@ def _balls(scene: Scene) -> list[Thing]:
 
 def _ball_ahead(scene: Scene, subject: Thing, reach: float) -> Thing | None:
     """The nearest ball right before the subject."""
-    near = [ball for ball in _balls(scene) if _close_ahead(scene, subject, ball, reach)]
+    near = [ball for ball in _balls(scene) if close_ahead(scene, subject, ball, reach)]
     return min(near, key=lambda ball: scene.ahead(subject, ball), default=None)
 
 
@@ -195,37 +173,6 @@ def talking_to(scene: Scene, subject: Thing, target: Thing) -> bool:
 def looking_at(scene: Scene, subject: Thing, target: Thing) -> bool:
     """The first thing that the gaze meets."""
     return subject.label in LIVING and subject.pose not in ("lying", "flying") and first_seen(scene, subject) is target
-
-
-def first_seen(scene: Scene, subject: Thing, flying: bool = False) -> Thing | None:
-    """The nearest thing in the direction that the subject faces, at a similar depth, that could block the view.
-
-    What lies low (balls, food, cups) or is held blocks nothing; nobody sees what carries him.
-    """
-    if subject.facing == 0 or subject.inside is not None:
-        return None
-    carrier = None if subject.on is None else scene.things[subject.on]
-    seen = [
-        other
-        for other in scene.things
-        if other is not subject
-        and other is not carrier
-        and other.inside is None
-        and other.label not in ("sports ball", "banana", "cup", "kite", "umbrella")
-        and (flying or other.pose != "flying")
-        and other.on != scene.index(subject)
-        and scene.ahead(subject, other) > 0
-        and (_level(subject, other) or (flying and other.pose == "flying"))
-    ]
-    return min(seen, key=lambda other: abs(other.x - subject.x)) if seen else None
-
-
-def _level(one: Thing, other: Thing) -> bool:
-    return abs(one.depth - other.depth) < SAME_DEPTH
-
-
-def _close_ahead(scene: Scene, subject: Thing, target: Thing, reach: float) -> bool:
-    return _level(subject, target) and 0 < scene.ahead(subject, target) < reach * subject.depth
 
 
 @_things
@@ -245,7 +192,11 @@ def beside(scene: Scene, subject: Thing, target: Thing) -> bool:
     if not (_on_ground(subject) and _on_ground(target)):
         return False
     gap = (scene.span(target)[0] - scene.span(subject)[1]) * scene.width / scene.unit
-    return subject.x < target.x and -0.1 < gap < 0.45 * max(subject.depth, target.depth) and abs(subject.depth - target.depth) < 0.16
+    return (
+        subject.x < target.x
+        and -0.1 < gap < 0.45 * max(subject.depth, target.depth)
+        and abs(subject.depth - target.depth) < 0.16
+    )
 
 
 def flying_over(scene: Scene, subject: Node, target: Node) -> bool:
@@ -260,11 +211,20 @@ def flying_over(scene: Scene, subject: Node, target: Node) -> bool:
 def over(scene: Scene, subject: Node, target: Node) -> bool:
     """The sky over the region that meets it; an umbrella over somebody who does not hold it."""
     if isinstance(subject, Region):
-        return subject.label == "sky-other-merged" and isinstance(target, Region) and target.label == _first_below(scene)
-    if subject.label != "umbrella" or not (isinstance(target, Thing) and target.label == "person" and scene.held(subject)):
+        return (
+            subject.label == "sky-other-merged" and isinstance(target, Region) and target.label == _first_below(scene)
+        )
+    if subject.label != "umbrella" or not (
+        isinstance(target, Thing) and target.label == "person" and scene.held(subject)
+    ):
         return False
     left, right = scene.span(subject)
-    return left < target.x < right and target.holds != scene.index(subject) and target.inside is None and _level(subject, target)
+    return (
+        left < target.x < right
+        and target.holds != scene.index(subject)
+        and target.inside is None
+        and level(subject, target)
+    )
 
 
 def _first_below(scene: Scene) -> str:
@@ -297,6 +257,7 @@ RULES: dict[str, Rule] = {
     "in front of": in_front_of,
     "beside": beside,
 }
+
 PREDICATES = tuple(RULES)
 SYMMETRIC = frozenset({"beside"})
 

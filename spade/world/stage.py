@@ -44,14 +44,24 @@ class Stage:
 
     def make(self, label: str, pose: str, **facts: object) -> Thing:
         """A thing at the stage's place, unless ``facts`` say otherwise."""
-        own: dict[str, object] = {"x": self.x, "depth": self.depth, "facing": self.facing, "tint": float(self.rng.random())}
+        own: dict[str, object] = {
+            "x": self.x,
+            "depth": self.depth,
+            "facing": self.facing,
+            "tint": float(self.rng.random()),
+        }
         own["scale"] = float(self.rng.uniform(0.82, 1.12))
         return Thing(label=label, pose=pose, **{**own, **facts})  # type: ignore[arg-type]
 
     def upon(self, carrier: Thing, number: int, label: str, pose: str, **facts: object) -> Thing:
         """A thing on the seat or the top of another."""
         height = SIZE[carrier.label][0] * carrier.depth * carrier.scale
-        own: dict[str, object] = {"x": carrier.x, "depth": carrier.depth, "on": number, "altitude": SEAT[carrier.label] * height}
+        own: dict[str, object] = {
+            "x": carrier.x,
+            "depth": carrier.depth,
+            "on": number,
+            "altitude": SEAT[carrier.label] * height,
+        }
         return self.make(label, pose, **{**own, **facts})
 
     def pick_side(self) -> int:
@@ -63,7 +73,9 @@ class Stage:
         return int(self.rng.choice([-1, 0, 1]))
 
     def held_thing(self, label: str) -> Thing:
-        """A thing in the hand of a person who stands at the stage's place: before the chest, an umbrella above the head."""
+        """A thing in the hand of a person who stands at the stage's place: before the chest, an umbrella above the
+        head.
+        """
         ahead, up = (0.03, 0.5) if label == "umbrella" else (0.15, 0.3)
         return self.make(label, "resting", x=self.beside(ahead), altitude=up * self.depth)
 

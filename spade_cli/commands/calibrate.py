@@ -18,7 +18,13 @@ def register(app: typer.Typer) -> None:
 def calibrate(
     common: Common,
     train: Annotated[
-        str, typer.Option(help="What learns: lora, with the image adapter; adapter, the image adapter alone; full, the whole UNet with it.")
+        str,
+        typer.Option(
+            help=(
+                "What learns: lora, with the image adapter; adapter, the image adapter alone; full, the whole "
+                "UNet with it."
+            )
+        ),
     ] = "lora",
     rank: Annotated[int, typer.Option(help="Rank of the LoRA (with --train lora).")] = 8,
     alpha: Annotated[float, typer.Option(min=0, help="Scale of the LoRA (0: the same as the rank).")] = 0.0,
@@ -28,13 +34,21 @@ def calibrate(
     alignment: Annotated[
         str,
         typer.Option(
-            help="The student's token for a word: vocabulary, its label's; index, that at its place; matched, the nearest in each picture."
+            help=(
+                "The student's token for a word: vocabulary, its label's; index, that at its place; matched, the "
+                "nearest in each picture."
+            )
         ),
     ] = "vocabulary",
     tokens: Annotated[int, typer.Option(min=0, help="Tokens of the image adapter (0: the alignment's default).")] = 0,
-    timestep: Annotated[int, typer.Option(min=0, help="Timestep of the student's one pass (0: the backbone's default).")] = 0,
+    timestep: Annotated[
+        int, typer.Option(min=0, help="Timestep of the student's one pass (0: the backbone's default).")
+    ] = 0,
     counterfactual: Annotated[
-        float, typer.Option(min=0, help="Weight of the hinge against maps of wrong prompts; needs spade invert --counterfactual.")
+        float,
+        typer.Option(
+            min=0, help="Weight of the hinge against maps of wrong prompts; needs spade invert --counterfactual."
+        ),
     ] = 0.0,
     epochs: Annotated[int, typer.Option(min=0, help="Epochs (0: the backbone's default).")] = 0,
     batch_size: Annotated[int, typer.Option(min=0, help="Pictures a batch (0: the backbone's default).")] = 0,
@@ -45,7 +59,7 @@ def calibrate(
     ] = "embedded",
 ) -> StepResult:
     """Teach the UNet to look where the teacher looked, without a caption: LoRA and an image adapter."""
-    from spade.config import CalibrateConfig
+    from spade.diffusion.config import CalibrateConfig
     from spade.steps.calibrate import run
 
     config = CalibrateConfig(

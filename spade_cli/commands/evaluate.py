@@ -38,45 +38,67 @@ def evaluate(
     common: Common,
     data: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[DATA] [FILE...]", help="Annotated data set (default: the newest model's); with --compare the files too."),
+        typer.Argument(
+            metavar="[DATA] [FILE...]",
+            help="Annotated data set (default: the newest model's); with --compare the files too.",
+        ),
     ] = None,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Predictions of any system: exchange file, sgbench file, competition submission (default: our model's)."),
+        typer.Option(
+            help=(
+                "Predictions of any system: exchange file, sgbench file, competition submission (default: our model's)."
+            )
+        ),
     ] = None,
     compare: Annotated[
-        bool, typer.Option("--compare", help="Evaluate the prediction FILEs side by side; differences are to the first.")
+        bool,
+        typer.Option("--compare", help="Evaluate the prediction FILEs side by side; differences are to the first."),
     ] = False,
     protocol: Annotated[Protocol, typer.Option(help="Whose rules to follow (docs/evaluation.md).")] = Protocol.openpsg,
     mode: Annotated[Mode, typer.Option(help="sgdet: masks predicted; predcls: annotated segments given.")] = Mode.sgdet,
     at: Annotated[str, typer.Option(help="The K of R@K and its kin, with commas.")] = "20,50,100",
-    split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help="Base and novel names: pgsg, ovsgtr, or a json file.")] = None,
-    zero_shot: Annotated[Path | None, typer.Option(help="Json list of label triples unseen in training, for zR@K.")] = None,
+    split_list: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="Base and novel names: pgsg, ovsgtr, or a json file.")
+    ] = None,
+    zero_shot: Annotated[
+        Path | None, typer.Option(help="Json list of label triples unseen in training, for zR@K.")
+    ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Model folder or workspace (default: the newest trained one, else the packaged).")
+        Path | None,
+        typer.Option(
+            help="SceneGraphPredictor folder or workspace (default: the newest trained one, else the packaged)."
+        ),
     ] = None,
     images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
     fusion: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
+            min=0,
+            max=1,
+            help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's).",
         ),
     ] = None,
     novel_odds: Annotated[
         float | None,
-        typer.Option(min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."),
+        typer.Option(
+            min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."
+        ),
     ] = None,
     balance: Annotated[
-        float | None, typer.Option(min=0, max=2, help="For rare predicates, of a model of labels and boxes (default: the model's).")
+        float | None,
+        typer.Option(min=0, max=2, help="For rare predicates, of a model of labels and boxes (default: the model's)."),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="A picture or annotated map that cannot be read is an error.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="A picture or annotated map that cannot be read is an error.")
+    ] = False,
 ) -> StepResult:
     """Recall, panoptic quality and more of a model, or of predictions of any system, by the field's protocols."""
-    from spade.config import EvalConfig
+    from spade.steps.config import EvalConfig
     from spade.steps.evaluate import named, run
 
     dataset, files = named(tuple(data or ()), compare)

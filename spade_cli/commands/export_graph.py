@@ -13,20 +13,25 @@ from spade_cli.options import Common, common_options
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("export-graph", epilog="Example: spade export-graph --format graphml --output graphs")(common_options(export_graph))
+    app.command("export-graph", epilog="Example: spade export-graph --format graphml --output graphs")(
+        common_options(export_graph)
+    )
 
 
 def export_graph(
     common: Common,
     graphs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[GRAPH.json]...", help="Scene graphs (default: the newest predictions).")
+        list[Path] | None,
+        typer.Argument(metavar="[GRAPH.json]...", help="Scene graphs (default: the newest predictions)."),
     ] = None,
     format: Annotated[str, typer.Option(help="Graph format: graphml.")] = "graphml",
-    output: Annotated[Path | None, typer.Option(help="Also write here: FILE.graphml for one graph, else a folder.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Also write here: FILE.graphml for one graph, else a folder.")
+    ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="All graphs in one file.")] = False,
 ) -> StepResult:
     """Scene graphs to graph files that other tools open."""
-    from spade.config import ExportConfig
+    from spade.steps.config import ExportConfig
     from spade.steps.export_graph import run
 
     return run(ExportConfig(graphs=tuple(graphs or ()), format=format, output=output, merge=merge), common.run())

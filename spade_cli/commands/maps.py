@@ -19,11 +19,16 @@ def maps(
     common: Common,
     images: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[IMAGE]...", help="Ids or file names of inverted images (default: the first that calibration watched)."),
+        typer.Argument(
+            metavar="[IMAGE]...",
+            help="Ids or file names of inverted images (default: the first that calibration watched).",
+        ),
     ] = None,
 ) -> StepResult:
-    """Draw where the teacher looks for each label of an image, the raw UNet that is told the labels, and the calibrated student."""
-    from spade.config import MapsConfig
+    """Draw where the teacher looks for each label of an image, the raw UNet that is told the labels, and the calibrated
+    student.
+    """
+    from spade.steps.config import MapsConfig
     from spade.steps.maps import run
 
     return run(MapsConfig(images=tuple(images or ()), **common.numbers), common.run())

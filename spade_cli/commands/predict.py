@@ -19,43 +19,61 @@ def register(app: typer.Typer) -> None:
 def predict(
     common: Common,
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Picture files, folders, globs, or a data set (its test pictures).")
+        list[str],
+        typer.Argument(metavar="IMAGE...", help="Picture files, folders, globs, or a data set (its test pictures)."),
     ],
-    vocab: Annotated[Path | None, typer.Option(help="Vocabulary file: one label a line (default: the model's training list).")] = None,
+    vocab: Annotated[
+        Path | None, typer.Option(help="Vocabulary file: one label a line (default: the model's training list).")
+    ] = None,
     predicates: Annotated[Path | None, typer.Option(help="File with one predicate a line.")] = None,
     output: Annotated[Path | None, typer.Option(help="Also put the files into this folder.")] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Model folder or workspace (default: the newest trained one, else the packaged).")
+        Path | None,
+        typer.Option(
+            help="SceneGraphPredictor folder or workspace (default: the newest trained one, else the packaged)."
+        ),
     ] = None,
     segments: Annotated[
         Path | None,
-        typer.Option(help="Masks and labels that are given: scene graph, PSG or COCO-panoptic json. Relations are added."),
+        typer.Option(
+            help="Masks and labels that are given: scene graph, PSG or COCO-panoptic json. Relations are added."
+        ),
     ] = None,
     segmenter: Annotated[
         str | None,
-        typer.Option(help="Panoptic model of transformers that finds them: a directory or hub id (Mask2Former, OneFormer, ...)."),
+        typer.Option(
+            help="Panoptic model of transformers that finds them: a directory or hub id (Mask2Former, OneFormer, ...)."
+        ),
     ] = None,
     novel_odds: Annotated[
         float | None,
-        typer.Option(min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."),
+        typer.Option(
+            min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."
+        ),
     ] = None,
     balance: Annotated[
         float | None,
-        typer.Option(min=0, max=2, help="For rare predicates, with --segments or --segmenter (default: the model's; 0: nothing)."),
+        typer.Option(
+            min=0, max=2, help="For rare predicates, with --segments or --segmenter (default: the model's; 0: nothing)."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most N relations a picture.")] = 20,
-    min_score: Annotated[float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")] = 0.1,
+    min_score: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")
+    ] = 0.1,
     fusion: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1, help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's)."
+            min=0,
+            max=1,
+            help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's).",
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N pictures.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A picture that cannot be read is an error.")] = False,
 ) -> StepResult:
     """Pictures to scene graphs: json, panoptic png, and a figure of image, masks and graph."""
-    from spade.config import PredictConfig
+    from spade.steps.config import PredictConfig
     from spade.steps.predict import run
 
     config = PredictConfig(

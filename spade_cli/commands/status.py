@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
 
 def status(common: Common) -> StepResult | None:
     """What the workspace holds: step, key, inputs, when, size, complete or partial."""
-    from spade.workspace import Workspace
+    from spade.core.workspace import Workspace
 
     rows = Workspace(common.workspace).status()
     if common.json:
@@ -36,7 +36,13 @@ def _table(rows: list[dict]) -> None:
         inputs = ", ".join(row["inputs"].values())
         seconds = "" if row["seconds"] is None else f"{row['seconds']:.1f}"
         table.add_row(
-            row["step"], row["key"], inputs, state, (row["finished"] or "")[:16].replace("T", " "), seconds, f"{row['bytes'] / 1e6:.1f}"
+            row["step"],
+            row["key"],
+            inputs,
+            state,
+            (row["finished"] or "")[:16].replace("T", " "),
+            seconds,
+            f"{row['bytes'] / 1e6:.1f}",
         )
     console = Console()
     if not console.is_terminal:

@@ -32,7 +32,8 @@ def world(
     images: Annotated[int, typer.Option(min=5, help="Number of scenes; every fifth is a test image.")] = 240,
     size: Annotated[str, typer.Option(help="PX or WIDTHxHEIGHT, from 64 to 1024 pixels a side.")] = "128",
     setting: Annotated[
-        Setting, typer.Option(help="closed: all annotated; ovr: novel predicates only in test images; ovdr: novel labels, too.")
+        Setting,
+        typer.Option(help="closed: all annotated; ovr: novel predicates only in test images; ovdr: novel labels, too."),
     ] = Setting.closed,
 ) -> StepResult:
     """Write the embedded synthetic world as a PSG-format data set: pictures, panoptic maps, relations."""
@@ -41,5 +42,7 @@ def world(
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", size)
     sides = [int(side) for side in match.groups(default=match[1])] if match else []
     if not sides or not all(64 <= side <= 1024 for side in sides):
-        raise typer.BadParameter(f"{size!r}: use PX or WIDTHxHEIGHT from 64 to 1024, for example 128 or 160x128.", param_hint="--size")
+        raise typer.BadParameter(
+            f"{size!r}: use PX or WIDTHxHEIGHT from 64 to 1024, for example 128 or 160x128.", param_hint="--size"
+        )
     return run(out, images, (sides[0], sides[1]), common.seed, common.run(), setting.value)

@@ -12,7 +12,18 @@ from typer.testing import CliRunner
 
 from spade_cli.app import app
 
-COMMANDS = ("quickstart", "world", "invert", "calibrate", "maps", "train-relations", "predict", "eval", "export-graph", "status")
+COMMANDS = (
+    "quickstart",
+    "world",
+    "invert",
+    "calibrate",
+    "maps",
+    "train-relations",
+    "predict",
+    "eval",
+    "export-graph",
+    "status",
+)
 runner = CliRunner()
 
 
@@ -39,7 +50,8 @@ def test_help_imports_nothing_heavy():
         "from spade_cli.app import app\n"
         "try: app()\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'open_clip', 'networkx', 'scipy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'open_clip', 'networkx', 'scipy'} & "
+        "set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -111,7 +123,14 @@ def test_quiet_says_nothing(here):
 def test_workspace_from_the_environment_and_status(here, monkeypatch, pipeline):
     monkeypatch.setenv("SPADE_WORKSPACE", str(pipeline["run"].workspace.root))
     rows = json.loads(spade("status", "--json").stdout)["result"]["artifacts"]
-    assert {row["step"] for row in rows} >= {"invert", "calibrate", "train-relations", "predict", "eval", "export-graph"}
+    assert {row["step"] for row in rows} >= {
+        "invert",
+        "calibrate",
+        "train-relations",
+        "predict",
+        "eval",
+        "export-graph",
+    }
     assert all(row["complete"] for row in rows if row["step"] == "invert")
     text = spade("status").stdout
     assert pipeline["invert"].key in text
@@ -123,7 +142,16 @@ def test_from_chooses_the_input(pipeline, here):
     root = pipeline["run"].workspace.root
     one_sentence(spade("calibrate", "--workspace", root, "--from", "zzz"), "zzz", "spade status")
     done = json.loads(
-        spade("export-graph", "--workspace", root, "--from", pipeline["predict"].key, "--output", here / "g.graphml", "--json").stdout
+        spade(
+            "export-graph",
+            "--workspace",
+            root,
+            "--from",
+            pipeline["predict"].key,
+            "--output",
+            here / "g.graphml",
+            "--json",
+        ).stdout
     )
     assert done["cached"]
     assert (here / "g.graphml").read_text().startswith("<?xml")
@@ -142,9 +170,14 @@ def test_merged_export(pipeline, here):
 def test_the_command_page_is_what_the_commands_say():
     page = Path(__file__).parents[2] / "docs" / "commands.md"
     made = subprocess.run(
-        [sys.executable, "-m", "typer", "spade_cli.app", "utils", "docs", "--name", "spade"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "typer", "spade_cli.app", "utils", "docs", "--name", "spade"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    assert made.stdout.strip() == page.read_text().strip(), "run: typer spade_cli.app utils docs --name spade --output docs/commands.md"
+    assert made.stdout.strip() == page.read_text().strip(), (
+        "run: typer spade_cli.app utils docs --name spade --output docs/commands.md"
+    )
 
 
 def test_quickstart_with_sockets_blocked(here, monkeypatch):

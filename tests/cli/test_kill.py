@@ -38,7 +38,9 @@ def kill_when(root, arguments, pattern, count):
 
 def payload(root, step):
     return {
-        p.relative_to(root): p.read_bytes() for p in (root / step).rglob("*") if p.is_file() and p.name not in ("manifest.json", ".lock")
+        p.relative_to(root): p.read_bytes()
+        for p in (root / step).rglob("*")
+        if p.is_file() and p.name not in ("manifest.json", ".lock")
     }
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from spade.core.errors import SpadeError
 from spade.data.images import model_size, read_image, to_array
-from spade.errors import SpadeError
 
 
 def test_exif_orientation_is_applied(tmp_path):
@@ -39,7 +39,11 @@ def test_bad_pictures_are_one_sentence(tmp_path):
     whole = tmp_path / "whole.png"
     Image.effect_noise((64, 64), 50).save(whole)
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:900])
-    for name, message in (("broken.jpg", "cannot be decoded"), ("cut.png", "cannot be decoded"), ("none.png", "no such picture")):
+    for name, message in (
+        ("broken.jpg", "cannot be decoded"),
+        ("cut.png", "cannot be decoded"),
+        ("none.png", "no such picture"),
+    ):
         with pytest.raises(SpadeError, match=message):
             read_image(tmp_path / name)
 

@@ -6,8 +6,9 @@ import shutil
 
 import pytest
 
-from spade.data.psg import load_psg, watched_part
-from spade.errors import SpadeError
+from spade.core.errors import SpadeError
+from spade.data.psg_reader import load_psg
+from spade.training.split import validation_split
 
 
 def record(number, relations=((0, 1, 0),), **changes):
@@ -18,8 +19,14 @@ def record(number, relations=((0, 1, 0),), **changes):
         "width": 20,
         "image_id": str(number),
         "coco_image_id": str(number // 2),
-        "segments_info": [{"id": 5, "category_id": 0, "iscrowd": 0, "isthing": 1, "area": 4}, {"id": 6, "category_id": 2, "area": 9}],
-        "annotations": [{"bbox": [0, 0, 2, 2], "bbox_mode": 0, "category_id": 0}, {"bbox": [0, 5, 20, 10], "category_id": 2}],
+        "segments_info": [
+            {"id": 5, "category_id": 0, "iscrowd": 0, "isthing": 1, "area": 4},
+            {"id": 6, "category_id": 2, "area": 9},
+        ],
+        "annotations": [
+            {"bbox": [0, 0, 2, 2], "bbox_mode": 0, "category_id": 0},
+            {"bbox": [0, 5, 20, 10], "category_id": 2},
+        ],
         "relations": [list(triple) for triple in relations],
     } | changes
 
@@ -92,7 +99,10 @@ def test_a_bad_record_is_left_out_and_named(tmp_path, changes, why):
         ("[]", "is not PSG.s object"),
         ("[" * 100_000, "is not PSG's object"),
         ('{"data": [{"width": NaN}]}', "is not valid json"),
-        (json.dumps(document([])).encode().replace(b'"dog"', b'"\xff"'), "thing_classes cannot be read|is not valid json"),
+        (
+            json.dumps(document([])).encode().replace(b'"dog"', b'"\xff"'),
+            "thing_classes cannot be read|is not valid json",
+        ),
         (json.dumps(document([], thing_classes="x")), "no list of names under thing_classes"),
         (json.dumps(document([], thing_classes=["a", " "])), "name 1 .from 0. under thing_classes is blank"),
         (json.dumps(document({})), "no list under data"),
@@ -140,11 +150,11 @@ def test_fingerprint_sees_annotations_and_sizes_but_not_the_place(world, tmp_pat
 
 def test_the_watched_part_is_fixed_and_keeps_images_annotated_twice_together(tmp_path):
     dataset = load_psg(write(tmp_path, document([record(i) for i in range(40)])))
-    learned, watched = watched_part(list(dataset.records))
+    learned, watched = validation_split(list(dataset.records))
     assert len(watched) == 4
     assert not {r.coco_image_id for r in learned} & {r.coco_image_id for r in watched}
-    assert watched_part(list(reversed(dataset.records)))[1] == list(reversed(watched))
-    assert watched_part(list(dataset.records[:1])) == ([dataset.records[0]], [])
+    assert validation_split(list(reversed(dataset.records)))[1] == list(reversed(watched))
+    assert validation_split(list(dataset.records[:1])) == ([dataset.records[0]], [])
 
 
 def test_real_records(shared):

@@ -41,7 +41,10 @@ def test_loss_by_hand():
 @given(st.floats(0.01, 100), st.integers(0, 1000))
 def test_loss_ignores_the_scale_of_a_map_and_stays_in_its_range(factor, seed):
     generator = torch.Generator().manual_seed(seed)
-    student, target = torch.rand(1, 1, 4, 4, generator=generator) + 0.01, normalise(torch.rand(4, 4, generator=generator) + 0.01)
+    student, target = (
+        torch.rand(1, 1, 4, 4, generator=generator) + 0.01,
+        normalise(torch.rand(4, 4, generator=generator) + 0.01),
+    )
     plain, scaled = (float(map_loss(s, [[(0, target)]])) for s in (student, factor * student))
     assert abs(plain - scaled) < 1e-4
     assert 0 <= plain <= 2

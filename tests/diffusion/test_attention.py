@@ -45,7 +45,9 @@ def test_maps_equal_an_eager_softmax(backbone, place):
     name = f"{place}.transformer_blocks.0.attn2"
     layer = backbone.unet.get_submodule(name)
     seen = {}
-    handle = layer.register_forward_pre_hook(lambda module, args, kwargs: seen.update(x=args[0], **kwargs), with_kwargs=True)
+    handle = layer.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.update(x=args[0], **kwargs), with_kwargs=True
+    )
     with torch.no_grad(), reading(backbone.unet, (1, 2, 4)) as store:
         backbone.unet(latents, 51, encoder_hidden_states=context)
     handle.remove()

@@ -21,7 +21,9 @@ def made(runs, count=9, fits=lambda text: True, nearest=always):
 
 def test_the_farthest_pair_comes_first():
     runs = [[(0, 1, "on"), (0, 2, "beside")]]
-    assert made(runs, 1) == [("predicate", "person is on dog, person is on person")], "people are not swapped with each other"
+    assert made(runs, 1) == [("predicate", "person is on dog, person is on person")], (
+        "people are not swapped with each other"
+    )
     assert made(runs)[1:] == [
         ("predicate", "person is beside dog, person is beside person"),
         ("roles", "dog is on person, person is beside person"),
@@ -66,7 +68,10 @@ def test_near_predicates_by_hand():
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["on", "beside"])), max_size=6, unique=True), st.integers(0, 4)
+    st.lists(
+        st.tuples(st.integers(0, 2), st.integers(0, 2), st.sampled_from(["on", "beside"])), max_size=6, unique=True
+    ),
+    st.integers(0, 4),
 )
 def test_every_counterfactual_is_false(triples, count):
     triples = [t for t in triples if t[0] != t[1]]

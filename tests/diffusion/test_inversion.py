@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from spade.core.errors import SpadeError
 from spade.diffusion.attention import cross_attention
 from spade.diffusion.inversion import (
     MapPlan,
@@ -15,7 +16,6 @@ from spade.diffusion.inversion import (
     sample_back,
     sampling_scheduler,
 )
-from spade.errors import SpadeError
 
 
 def test_scheduler_traps_are_avoided(backbone):
@@ -44,7 +44,9 @@ def test_a_constant_epsilon_is_undone_exactly(backbone):
 
 
 def test_the_error_of_a_v_prediction_falls_with_the_steps(backbone):
-    """A constant v is no constant noise, so steps are not undone exactly; the error is of first order in their length."""
+    """A constant v is no constant noise, so steps are not undone exactly; the error is of first order in their
+    length.
+    """
     config = backbone.schedule | {"prediction_type": "v_prediction"}
     errors = [there_and_back(config, steps) for steps in (10, 100)]
     assert errors[1] < errors[0] / 4
@@ -71,7 +73,9 @@ def test_a_v_prediction_round_trip_gets_better_with_more_steps(backbone):
     errors = []
     for steps in (10, 40):
         noise = invert(backbone.unet, schedule, latents, context, steps, (), ()).latents
-        errors.append(float((sample_back(backbone.unet, schedule, noise, context, steps).latents - latents).square().mean()))
+        errors.append(
+            float((sample_back(backbone.unet, schedule, noise, context, steps).latents - latents).square().mean())
+        )
     assert errors[1] < errors[0] / 2
 
 
@@ -84,7 +88,11 @@ def test_the_round_trip_gets_better_with_more_steps(backbone):
     errors = []
     for steps in (5, 50):
         noise = invert(backbone.unet, backbone.schedule, latents, context, steps, (), (2,)).latents
-        errors.append(float((sample_back(backbone.unet, backbone.schedule, noise, context, steps).latents - latents).square().mean()))
+        errors.append(
+            float(
+                (sample_back(backbone.unet, backbone.schedule, noise, context, steps).latents - latents).square().mean()
+            )
+        )
     assert errors[1] < errors[0]
     assert errors[1] < 0.05, "latents have unit variance; 50 steps return them up to a twentieth of it"
 
@@ -111,7 +119,9 @@ def test_no_pass_runs_beyond_the_last_timestep_read(backbone):
 def test_maps_are_the_mean_over_the_timesteps_read(backbone):
     torch.manual_seed(1)
     latents, context = torch.randn(1, backbone.unet.config.in_channels, 16, 16), torch.randn(1, 5, backbone.context_dim)
-    parts = [invert(backbone.unet, backbone.schedule, latents, context, 20, at, (2,)).maps for at in ((1,), (101,), (1, 101))]
+    parts = [
+        invert(backbone.unet, backbone.schedule, latents, context, 20, at, (2,)).maps for at in ((1,), (101,), (1, 101))
+    ]
     assert torch.allclose((parts[0] + parts[1]) / 2, parts[2], atol=1e-6)
 
 
@@ -177,7 +187,9 @@ def test_reading_while_sampling_back_sees_nearly_the_same(backbone):
     context, offsets = backbone.encode_text(["person is standing on grass"] * 2)
     words = [i for i, (first, last) in enumerate(offsets[0]) if last > first]
     there, back = (
-        read_maps(backbone.unet, backbone.schedule, latents, context, latents, MapPlan(50, (101,), (2,), read))[0][:, words].flatten(2)
+        read_maps(backbone.unet, backbone.schedule, latents, context, latents, MapPlan(50, (101,), (2,), read))[0][
+            :, words
+        ].flatten(2)
         for read in ("inversion", "resampling")
     )
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from spade.core.errors import SpadeError
 from spade.diffusion import lora
-from spade.errors import SpadeError
 
 
 @pytest.fixture
@@ -15,7 +15,10 @@ def unet(backbone):
 
 def run(unet):
     torch.manual_seed(0)
-    latents, context = torch.randn(1, unet.config.in_channels, 16, 16), torch.randn(1, 6, unet.config.cross_attention_dim)
+    latents, context = (
+        torch.randn(1, unet.config.in_channels, 16, 16),
+        torch.randn(1, 6, unet.config.cross_attention_dim),
+    )
     with torch.no_grad():
         return unet(latents, 51, encoder_hidden_states=context).sample
 

@@ -4,14 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spade.core.errors import SpadeError
 from spade.diffusion.prompts import relation_prompt, relation_text, span_tokens, split_triples
-from spade.errors import SpadeError
 
 LABELS = ["person", "sky-other-merged", "dog", "hot dog", "person"]
 
 
 def test_text_uses_plain_names():
-    assert relation_text([("sky-other-merged", "over", "sea"), ("person", "on", "sand")]) == "sky is over sea, person is on sand"
+    assert (
+        relation_text([("sky-other-merged", "over", "sea"), ("person", "on", "sand")])
+        == "sky is over sea, person is on sand"
+    )
 
 
 def test_spans_cover_their_names():
@@ -41,7 +44,10 @@ def test_tokens_of_repeated_contained_and_split_words(backbone):
 
 def test_43_triples_are_all_covered(backbone):
     triples = [(i % 5, (i + 1) % 5, f"predicate {i}") for i in range(43)]
-    prompts = [relation_prompt(run, LABELS) for run in split_triples(triples, LABELS, backbone.token_count, backbone.token_limit)]
+    prompts = [
+        relation_prompt(run, LABELS)
+        for run in split_triples(triples, LABELS, backbone.token_count, backbone.token_limit)
+    ]
     assert len(prompts) > 1
     assert [s.name for p in prompts for s in p.spans if s.role == "predicate"] == [t[2] for t in triples]
     assert all(backbone.token_count(p.text) <= backbone.token_limit for p in prompts)
@@ -51,7 +57,8 @@ def test_43_triples_are_all_covered(backbone):
 def test_splitting_covers_every_triple_within_the_limit(lengths, limit):
     triples = [(0, 1, "x" * n) for n in lengths]
     prompts = [
-        relation_prompt(run, ["a", "b"]) for run in split_triples(triples, ["a", "b"], lambda text: len(text.replace(" ", "")), limit)
+        relation_prompt(run, ["a", "b"])
+        for run in split_triples(triples, ["a", "b"], lambda text: len(text.replace(" ", "")), limit)
     ]
     assert [s.name for p in prompts for s in p.spans if s.role == "predicate"] == [t[2] for t in triples]
     assert all(len(p.text.replace(" ", "")) <= limit for p in prompts)

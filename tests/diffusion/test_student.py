@@ -6,13 +6,14 @@ import pytest
 import torch
 from PIL import Image
 
+from spade.core.errors import SpadeError
 from spade.diffusion import lora
-from spade.diffusion.backbone import Backbone, embedded_model, fingerprint, load_backbone, preset, resolve_backbone
+from spade.diffusion.backbone import Backbone, load_backbone
+from spade.diffusion.backbone_files import backbone_defaults, embedded_model, fingerprint, resolve_backbone
 from spade.diffusion.features import decoder_features, encode_with_features, feature_channels, feature_strides
 from spade.diffusion.image_adapter import ImageAdapter, student_context
 from spade.diffusion.student import Kind, load_student, new_student
-from spade.errors import SpadeError
-from spade.vocabulary import Label, Vocabulary
+from spade.structures.vocabulary import Label, Vocabulary
 
 
 def test_context_order():
@@ -98,9 +99,11 @@ def test_backbone_names(tmp_path):
         resolve_backbone("nonsense")
     with pytest.raises(SpadeError, match="has no folder vae/"):
         resolve_backbone(str(tmp_path))
-    with pytest.raises(SpadeError, match=r"could not be fetched .* hf download owner/none, or name a directory with --backbone"):
+    with pytest.raises(
+        SpadeError, match=r"could not be fetched .* hf download owner/none, or name a directory with --backbone"
+    ):
         resolve_backbone("owner/none")
-    assert preset(resolve_backbone("tiny")).clip == "tiny"
+    assert backbone_defaults(resolve_backbone("tiny")).clip == "tiny"
 
 
 def test_a_broken_weight_file_is_one_sentence(tmp_path):
@@ -125,11 +128,18 @@ def test_a_directory_of_the_true_architecture_loads(tmp_path):
     for part in ("text_encoder", "tokenizer", "scheduler"):
         shutil.copytree(source / part, tmp_path / part)
     AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, block_out_channels=(8, 8, 16, 16),
-        norm_num_groups=4, layers_per_block=2,
-    ).save_pretrained(tmp_path / "vae")  # fmt: skip
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(8, 8, 16, 16),
+        norm_num_groups=4,
+        layers_per_block=2,
+    ).save_pretrained(tmp_path / "vae")
     UNet2DConditionModel(
-        sample_size=64, block_out_channels=(32, 32, 64, 64), attention_head_dim=8, cross_attention_dim=128, layers_per_block=2
+        sample_size=64,
+        block_out_channels=(32, 32, 64, 64),
+        attention_head_dim=8,
+        cross_attention_dim=128,
+        layers_per_block=2,
     ).save_pretrained(tmp_path / "unet")
     backbone: Backbone = load_backbone(str(tmp_path), torch.device("cpu"), torch.float32)
     assert (backbone.image_size, backbone.multiple) == (512, 64)
@@ -139,7 +149,7 @@ def test_a_directory_of_the_true_architecture_loads(tmp_path):
     shapes = {stride: tuple(f.shape[1:]) for stride, f in (fine | coarse).items()}
     widths = feature_channels(backbone)
     assert shapes == {s: (w, 128 // s, 192 // s) for s, w in zip(feature_strides(backbone), widths, strict=True)}
-    assert preset(tmp_path).read_at == (61,)
+    assert backbone_defaults(tmp_path).read_at == (61,)
 
 
 def test_label_context_counts_the_whole_list(model):

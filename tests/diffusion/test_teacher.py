@@ -16,7 +16,10 @@ def scenes(count=2):
 
 def test_company_changes_nothing(backbone):
     """A picture's maps are the same alone and beside others, and with more prompts than one."""
-    prompts = [relation_prompt([(0, 1, "beside")], ["dog", "person"]), relation_prompt([(1, 0, "looking at")], ["dog", "person"])]
+    prompts = [
+        relation_prompt([(0, 1, "beside")], ["dog", "person"]),
+        relation_prompt([(1, 0, "looking at")], ["dog", "person"]),
+    ]
     alone, reached = look(backbone, scenes(1), [prompts[:1]], PLAN)
     both, _ = look(backbone, scenes(2), [prompts, prompts[:1]], PLAN)
     assert reached == (101,)
@@ -24,7 +27,9 @@ def test_company_changes_nothing(backbone):
     for one, other in zip(alone[0].mentions, both[0].mentions, strict=False):
         assert one.span == other.span
         assert torch.allclose(one.map, other.map, atol=1e-5)
-    assert not torch.allclose(both[0].mentions[0].map, both[1].mentions[0].map, atol=1e-5), "another picture has other maps"
+    assert not torch.allclose(both[0].mentions[0].map, both[1].mentions[0].map, atol=1e-5), (
+        "another picture has other maps"
+    )
 
 
 def test_43_triples_give_a_map_for_each_of_their_mentions(backbone):
@@ -40,10 +45,17 @@ def test_43_triples_give_a_map_for_each_of_their_mentions(backbone):
 def test_a_text_is_encoded_once_and_a_picture_once(backbone):
     counted = {"texts": 0, "pictures": 0}
     handles = [
-        backbone.text_encoder.register_forward_pre_hook(lambda m, args: counted.update(texts=counted["texts"] + len(args[0]))),
-        backbone.vae.encoder.register_forward_pre_hook(lambda m, args: counted.update(pictures=counted["pictures"] + len(args[0]))),
+        backbone.text_encoder.register_forward_pre_hook(
+            lambda m, args: counted.update(texts=counted["texts"] + len(args[0]))
+        ),
+        backbone.vae.encoder.register_forward_pre_hook(
+            lambda m, args: counted.update(pictures=counted["pictures"] + len(args[0]))
+        ),
     ]
-    prompt, other = relation_prompt([(0, 1, "beside")], ["dog", "person"]), relation_prompt([(0, 1, "feeding")], ["dog", "person"])
+    prompt, other = (
+        relation_prompt([(0, 1, "beside")], ["dog", "person"]),
+        relation_prompt([(0, 1, "feeding")], ["dog", "person"]),
+    )
     try:
         look(backbone, scenes(2), [[prompt, other], [prompt]], PLAN)
     finally:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from spade.data.psg import Dataset, Record, SegmentRecord
-from spade.evaluation.evaluator import Evaluator
-from spade.evaluation.masks import Layers
-from spade.evaluation.predictions import PredictedImage
-from spade.evaluation.rows import ranked
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.masks import Layers
+from spade.evaluation.scoring.predicted_image import PredictedImage
+from spade.evaluation.scoring.rows import ranked
 
 TRUE = np.zeros((4, 8), np.uint32)
 TRUE[:, :4], TRUE[:, 4:] = 5, 6

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from spade.diffusion import lora
-from spade.diffusion.backbone import embedded_model, load_backbone
+from spade.diffusion.backbone import load_backbone
+from spade.diffusion.backbone_files import embedded_model
 from spade.diffusion.student import load_student
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "lora_in_diffusers.py"
@@ -35,6 +36,8 @@ def test_plain_diffusers_predicts_what_the_student_predicts(pipeline, clip):
 
 def test_the_script_says_what_it_loaded(pipeline):
     adapter = pipeline["calibrate"].path / "adapter"
-    done = subprocess.run([sys.executable, SCRIPT, embedded_model() / "backbone", adapter], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, embedded_model() / "backbone", adapter], capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("LoRA of rank 8 and alpha 8 on ")
     assert subprocess.run([sys.executable, SCRIPT], capture_output=True, check=False).returncode == 1

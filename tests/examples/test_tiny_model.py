@@ -46,7 +46,9 @@ def test_captions_and_their_wrong_versions_are_worded_alike(words):
     sample, told = make_sample(5, 1), 0
     changed = words.altered(sample.triples, np.random.default_rng(0))
     for seed in range(40):
-        one, other = (words.caption(triples, sample.labels, np.random.default_rng(seed)) for triples in (sample.triples, changed))
+        one, other = (
+            words.caption(triples, sample.labels, np.random.default_rng(seed)) for triples in (sample.triples, changed)
+        )
         told += one != other
         assert len(one.split(",")) == len(other.split(","))
     assert 0 < told < 40

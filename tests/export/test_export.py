@@ -12,7 +12,7 @@ from PIL import Image
 
 from spade.export.figure import figure, figure_png
 from spade.export.graph_files import clean, graphml, merged, to_networkx
-from spade.scene_graph import Relation, SceneGraph, Segment
+from spade.structures.scene_graph import Relation, SceneGraph, Segment
 
 
 def graph(labels=("dog", "sky"), predicates=("under",), size=(40, 30)):
@@ -63,7 +63,9 @@ def test_a_figure_of_any_picture(size):
     assert 500 < page.width < 4000
 
 
-@pytest.mark.parametrize("labels", [(), ("one",), tuple(f"label {i}" for i in range(30)), ("a\nb", "\x1b[31mred"), ("x" * 500, "\u732b")])
+@pytest.mark.parametrize(
+    "labels", [(), ("one",), tuple(f"label {i}" for i in range(30)), ("a\nb", "\x1b[31mred"), ("x" * 500, "\u732b")]
+)
 def test_a_figure_of_any_labels(labels):
     page = figure(Image.new("RGB", (40, 30)), graph(labels=labels, predicates=("p\nq",)))
     assert page.width < 4000

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spade.relations.model import Heads
+from spade.models.heads import Heads
 from tests.relations.samples import CONFIG
 
 

@@ -6,21 +6,25 @@ from dataclasses import replace
 
 import torch
 
-from spade.relations.losses import Truth
-from spade.relations.model import HeadsConfig, Nodes, RelationConfig
-from spade.relations.nodes import mask_boxes
-from spade.relations.pairs import DETAILED
-from spade.segmentation.proposer import ProposerConfig
+from spade.models.config import HeadsConfig
+from spade.relations.config import DETAILED, RelationHeadConfig
+from spade.relations.mask_geometry import mask_boxes
+from spade.relations.nodes import Nodes
+from spade.segmentation.config import MaskProposerConfig
+from spade.training.targets import Truth
 
 CONFIG = HeadsConfig(
-    ProposerConfig(strides=(4, 8, 16, 32), channels=(8, 16, 16, 16), clip_dim=12, classes=3, width=32, queries=5),
-    RelationConfig(clip_dim=12, width=32, layers=2),
+    MaskProposerConfig(strides=(4, 8, 16, 32), channels=(8, 16, 16, 16), clip_dim=12, classes=3, width=32, queries=5),
+    RelationHeadConfig(clip_dim=12, width=32, layers=2),
 )
 
 
 def features(batch=2, side=64):
     torch.manual_seed(1)
-    return [torch.randn(batch, c, side // s, side // s) for s, c in zip(CONFIG.proposer.strides, CONFIG.proposer.channels, strict=True)]
+    return [
+        torch.randn(batch, c, side // s, side // s)
+        for s, c in zip(CONFIG.proposer.strides, CONFIG.proposer.channels, strict=True)
+    ]
 
 
 def words(count, seed):
@@ -40,7 +44,15 @@ def some_nodes(count, seed, config=CONFIG.relations):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
     query, pixels = torch.randn(count, 32, generator=generator), torch.randn(32, 16, 16, generator=generator)
-    return Nodes.of(query, pixels, words(count, seed), masks, mask_boxes(masks), config, torch.rand(4, 8, 8, generator=generator) + 0.01)
+    return Nodes.of(
+        query,
+        pixels,
+        words(count, seed),
+        masks,
+        mask_boxes(masks),
+        config,
+        torch.rand(4, 8, 8, generator=generator) + 0.01,
+    )
 
 
 def some_memory(batch, seed=9):

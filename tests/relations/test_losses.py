@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from spade.relations.losses import WEIGHTS, Imbalance, _fitting, _renumber, relation_losses, stage2_losses
-from spade.relations.model import RelationHeads
-from spade.segmentation.mask_generator import mask_loss
+from spade.relations.head import RelationHead
+from spade.relations.losses import WEIGHTS, Imbalance, relation_losses
+from spade.segmentation.losses import mask_loss
+from spade.training.joint_losses import _fitting, _renumber, stage2_losses
 from tests.relations.samples import LAYOUT, features, some_attention, some_layout, some_memory, some_nodes, truth, words
 
 
@@ -20,14 +21,22 @@ def test_losses_of_odd_batches_are_finite_and_reach_every_parameter(heads):
         truth(masks[:1], [2], []),
     ]
     torch.manual_seed(2)
-    terms = stage2_losses(heads, mask_loss(heads.proposer.decoder_config), features(), some_attention(2), truths, words(3, 4), words(4, 5))
+    terms = stage2_losses(
+        heads, mask_loss(heads.proposer.decoder_config), features(), some_attention(2), truths, words(3, 4), words(4, 5)
+    )
     assert set(terms) == {"mask", "rel", "pair", "rqc"}
     sum(terms.values()).backward()
     # nn.MultiheadAttention and the deformable encoder keep some biases that no loss depends on by construction.
     silent = {n for n, p in heads.named_parameters() if p.grad is None}
     assert not silent, silent
     empty = stage2_losses(
-        heads, mask_loss(heads.proposer.decoder_config), features(), None, [truth(masks[:0], [], [])] * 2, words(3, 4), words(4, 5)
+        heads,
+        mask_loss(heads.proposer.decoder_config),
+        features(),
+        None,
+        [truth(masks[:0], [], [])] * 2,
+        words(3, 4),
+        words(4, 5),
     )
     assert all(torch.isfinite(term) for term in empty.values())
 
@@ -42,7 +51,13 @@ def test_adjusted_predicates_have_their_prior_in_the_loss(heads):
     nodes, prior = some_nodes(4, 6), Imbalance.of("adjust", torch.tensor([60, 20, 8, 2]), 0.5)
     (row,) = heads.relations.relate([nodes], some_memory(1), words(4, 5), [torch.tensor([[0, 1]])])
     terms = relation_losses(
-        heads.relations, [nodes], [torch.tensor([[0, 1, 3]])], some_memory(1), words(4, 5), WEIGHTS | {"rel": 1.0}, prior
+        heads.relations,
+        [nodes],
+        [torch.tensor([[0, 1, 3]])],
+        some_memory(1),
+        words(4, 5),
+        WEIGHTS | {"rel": 1.0},
+        prior,
     )
     by_hand = -(row.predicate_logits[0] + prior.log_prior).log_softmax(0)[3]
     assert torch.isclose(terms["rel"], by_hand, atol=1e-5)
@@ -50,14 +65,16 @@ def test_adjusted_predicates_have_their_prior_in_the_loss(heads):
 
 
 def test_a_batch_without_any_pair_has_a_loss_all_the_same():
-    heads = RelationHeads(LAYOUT)
-    terms = relation_losses(heads, [some_layout(0, 1), some_layout(1, 2)], [torch.zeros(0, 3, dtype=torch.int64)] * 2, None, words(4, 5))
+    heads = RelationHead(LAYOUT)
+    terms = relation_losses(
+        heads, [some_layout(0, 1), some_layout(1, 2)], [torch.zeros(0, 3, dtype=torch.int64)] * 2, None, words(4, 5)
+    )
     sum(terms.values()).backward()
 
 
 @pytest.mark.parametrize("most", [4, 16, 1000])
 def test_where_pairs_are_drawn_their_odds_are_those_among_all(most):
-    heads = RelationHeads(replace(LAYOUT, dropout=0.0))
+    heads = RelationHead(replace(LAYOUT, dropout=0.0))
     with torch.no_grad():
         heads.related[-1].weight.zero_()
         heads.related[-1].bias.fill_(math.log(3 / (9 * 8 - 3)))
@@ -77,12 +94,16 @@ def test_imbalance_by_hand():
 
 
 def test_a_rare_predicate_weighs_more_where_it_stands_alone(heads):
-    """One relation a picture: the loss is its cross entropy times its weight, and the picture's own weights do not cancel."""
+    """One relation a picture: the loss is its cross entropy times its weight, and the picture's own weights do not
+    cancel.
+    """
 
     def told(predicate, imbalance):
         torch.manual_seed(7)
         triples = [torch.tensor([[0, 1, predicate]])]
-        return relation_losses(heads.relations, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5), WEIGHTS, imbalance)["rel"]
+        return relation_losses(
+            heads.relations, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5), WEIGHTS, imbalance
+        )["rel"]
 
     imbalance = Imbalance.of("reweight", torch.tensor([60, 20, 8, 2]), 0.5)
     for predicate in range(4):
@@ -94,7 +115,9 @@ def test_weights_scale_their_terms(heads):
     for weights in (WEIGHTS, {"rel": 2.0, "pair": 0.0, "rqc": 0.6}):
         torch.manual_seed(7)
         terms.append(
-            relation_losses(heads.relations, [some_nodes(4, 6)], [torch.tensor([[0, 1, 2]])], some_memory(1), words(4, 5), weights)
+            relation_losses(
+                heads.relations, [some_nodes(4, 6)], [torch.tensor([[0, 1, 2]])], some_memory(1), words(4, 5), weights
+            )
         )
     assert torch.isclose(2 * terms[0]["rel"], terms[1]["rel"])
     assert terms[1]["pair"] == 0

@@ -7,20 +7,27 @@ from itertools import permutations
 import pytest
 import torch
 
+from spade.models.config import HeadsConfig
+from spade.relations.config import DETAILED
+from spade.relations.head import RelationHead, nearest_mean
 from spade.relations.losses import relation_losses
-from spade.relations.model import HeadsConfig, RelationHeads, likest_mean
-from spade.relations.pairs import DETAILED
 from spade.segmentation.mask_generator import cell_places
 from tests.relations.samples import CONFIG, some_memory, some_nodes, words
 
 
 def test_pairs_know_where_in_the_picture_they_look():
-    """Cells that change places, each with what is seen there, are another picture to pairs that know places, and none to others."""
-    nodes, memory, order = some_nodes(4, 4), some_memory(1), torch.randperm(20, generator=torch.Generator().manual_seed(3))
+    """Cells that change places, each with what is seen there, are another picture to pairs that know places, and none
+    to others.
+    """
+    nodes, memory, order = (
+        some_nodes(4, 4),
+        some_memory(1),
+        torch.randperm(20, generator=torch.Generator().manual_seed(3)),
+    )
     places = cell_places(((2, 2), (4, 4)), 32)
     for told in (True, False):
         torch.manual_seed(0)
-        heads = RelationHeads(replace(CONFIG.relations, places=told)).eval()
+        heads = RelationHead(replace(CONFIG.relations, places=told)).eval()
         with torch.no_grad():
             (plain,), (mixed,), (moved,) = (
                 heads.relate([nodes], memory[:, cells], words(4, 5), places=places[:, there])
@@ -58,7 +65,7 @@ def test_every_option_learns_and_comes_back_from_json(options):
     torch.manual_seed(5)
     config = HeadsConfig(CONFIG.proposer, replace(CONFIG.relations, **options))
     assert HeadsConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
-    heads = RelationHeads(config.relations)
+    heads = RelationHead(config.relations)
     triples = [torch.tensor([[0, 1, 2], [2, 0, 1]])]
     terms = relation_losses(heads, [some_nodes(4, 6, config.relations)], triples, some_memory(1), words(4, 5))
     sum(terms.values()).backward()
@@ -70,12 +77,14 @@ def test_every_option_learns_and_comes_back_from_json(options):
 @pytest.mark.parametrize("options", [{}, *OPTIONS], ids=[str(option) for option in ({}, *OPTIONS)])
 def test_images_of_a_batch_do_not_touch_each_other(options):
     torch.manual_seed(5)
-    heads = RelationHeads(replace(CONFIG.relations, **options)).eval()
+    heads = RelationHead(replace(CONFIG.relations, **options)).eval()
     with torch.no_grad():
         for p in heads.parameters():
             p += 0.1 * torch.randn_like(p)  # what starts at zero says something, too
         images, memory = [some_nodes(count, count, heads.config) for count in (3, 1, 6, 0)], some_memory(4)
-        pairs = [torch.tensor(list(permutations(range(len(nodes)), 2)), dtype=torch.int64).reshape(-1, 2) for nodes in images]
+        pairs = [
+            torch.tensor(list(permutations(range(len(nodes)), 2)), dtype=torch.int64).reshape(-1, 2) for nodes in images
+        ]
         together = heads.relate(images, memory, words(4, 5), pairs)
         for i, nodes in enumerate(images):
             (alone,) = heads.relate([nodes], memory[i : i + 1], words(4, 5), pairs[i : i + 1])
@@ -88,8 +97,10 @@ def test_images_of_a_batch_do_not_touch_each_other(options):
 def test_order_does_not_matter_where_masks_say_who_is_near(neighbours):
     torch.manual_seed(5)
     config = replace(CONFIG.relations, nearness="masks", neighbours=neighbours)
-    heads, nodes, order = RelationHeads(config).eval(), some_nodes(5, 5, config), torch.tensor([3, 1, 4, 0, 2])
-    moved = replace(nodes, **{name: getattr(nodes, name)[order] for name in ("query", "pooled", "label", "boxes", "area")})
+    heads, nodes, order = RelationHead(config).eval(), some_nodes(5, 5, config), torch.tensor([3, 1, 4, 0, 2])
+    moved = replace(
+        nodes, **{name: getattr(nodes, name)[order] for name in ("query", "pooled", "label", "boxes", "area")}
+    )
     assert nodes.gaps is not None
     moved = replace(moved, gaps=nodes.gaps[order][:, order])
     (plain,), (turned,) = (heads.relate([these], some_memory(1), words(4, 5)) for these in (nodes, moved))
@@ -99,28 +110,35 @@ def test_order_does_not_matter_where_masks_say_who_is_near(neighbours):
 def scored(heads, memory=None, predicates=4, **options):
     """The same nodes under the same weights, with other options that have none."""
     config = replace(heads.config, **options)
-    other = RelationHeads(config).eval()
+    other = RelationHead(config).eval()
     other.load_state_dict(heads.state_dict())
     with torch.no_grad():
-        return other.relate([some_nodes(4, 6, config)], some_memory(1) if memory is None else memory, words(predicates, 5))[0]
+        return other.relate(
+            [some_nodes(4, 6, config)], some_memory(1) if memory is None else memory, words(predicates, 5)
+        )[0]
 
 
 def test_contrast_takes_the_likest_names_off(heads):
     plain, told = (scored(heads.relations, contrast=contrast).predicate_logits for contrast in (0.0, 0.3))
-    assert torch.allclose(told, plain - 0.3 * likest_mean(plain, words(4, 5)), atol=1e-5)
+    assert torch.allclose(told, plain - 0.3 * nearest_mean(plain, words(4, 5)), atol=1e-5)
     assert not torch.allclose(told, plain, atol=1e-2)
 
 
 def test_pairs_that_do_not_look_see_no_picture(heads):
-    seeing, blind = ([scored(heads.relations, some_memory(1, seed), look=look).pair_logits for seed in (9, 10)] for look in (True, False))
+    seeing, blind = (
+        [scored(heads.relations, some_memory(1, seed), look=look).pair_logits for seed in (9, 10)]
+        for look in (True, False)
+    )
     assert torch.equal(*blind)
     assert not torch.allclose(*seeing, atol=1e-3)
 
 
 def test_what_maps_of_predicates_add_by_hand():
-    """The log of the mean attention under subject, object and both; predicates behind the attended ones stay as they are."""
+    """The log of the mean attention under subject, object and both; predicates behind the attended ones stay as they
+    are.
+    """
     torch.manual_seed(0)
-    heads = RelationHeads(replace(CONFIG.relations, maps=True)).eval()
+    heads = RelationHead(replace(CONFIG.relations, maps=True)).eval()
     before = scored(heads, predicates=6)
     with torch.no_grad():
         heads.trust.copy_(torch.tensor([1.0, 2.0, 3.0]))
@@ -136,6 +154,6 @@ def test_what_maps_of_predicates_add_by_hand():
 def test_what_contrast_takes_off_by_hand():
     texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), dim=1)
     logits = torch.tensor([[4.0, 2.0, 1.0]])
-    assert torch.allclose(likest_mean(logits, texts, 1), torch.tensor([[2.0, 4.0, 2.0]]))
-    assert torch.allclose(likest_mean(logits, texts, 9), torch.tensor([[1.5, 2.5, 3.0]]))
-    assert torch.equal(likest_mean(logits[:, :1], texts[:1]), torch.zeros(1, 1))
+    assert torch.allclose(nearest_mean(logits, texts, 1), torch.tensor([[2.0, 4.0, 2.0]]))
+    assert torch.allclose(nearest_mean(logits, texts, 9), torch.tensor([[1.5, 2.5, 3.0]]))
+    assert torch.equal(nearest_mean(logits[:, :1], texts[:1]), torch.zeros(1, 1))

@@ -9,10 +9,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spade.relations.neighbours import SoftNeighbours, Space, mask_gaps, neighbour_graph
-from spade.relations.nodes import GeometryEncoder, mask_boxes, node_geometry, pool, pool_unions
-from spade.relations.pairs import DETAILED, PairCosine, PairSimilarity, mean_selected_recall, pair_geometry, select_pairs, selected_recall
-from spade.relations.transformer import RelationGraphTransformer, _SetAttention
+from spade.relations.config import DETAILED
+from spade.relations.graph_transformer import RelationGraphTransformer, _SetAttention
+from spade.relations.mask_geometry import mask_boxes, mask_gaps, node_geometry, pool, pool_unions
+from spade.relations.neighbours import SoftNeighbours, Space, neighbour_graph
+from spade.relations.nodes import GeometryEncoder
+from spade.relations.pair_geometry import pair_geometry
+from spade.relations.pair_selection import (
+    PairCosine,
+    PairSimilarity,
+    mean_selected_recall,
+    select_pairs,
+    selected_recall,
+)
 
 
 def boxes_to_masks(*boxes, size=10):
@@ -29,12 +38,18 @@ def test_boxes_and_geometry_by_hand():
     assert torch.allclose(geometry, torch.tensor([0.5, 0.4, 0.8, 0.4, 0.32**0.5, 1.0]), atol=1e-5)
     faint = torch.zeros(1, 10, 10)
     faint[0, 3, 4] = 0.2
-    assert torch.allclose(mask_boxes(faint), torch.tensor([[0.4, 0.3, 0.5, 0.4]])), "a mask below half a cell keeps its place"
+    assert torch.allclose(mask_boxes(faint), torch.tensor([[0.4, 0.3, 0.5, 0.4]])), (
+        "a mask below half a cell keeps its place"
+    )
 
 
 def test_pool_is_the_mean_under_the_mask():
     features = torch.stack([torch.arange(100.0).view(10, 10), torch.ones(10, 10)])
-    assert torch.allclose(pool(features, boxes_to_masks((0, 0, 1, 10), (9, 9, 10, 10))), torch.tensor([[4.5, 1.0], [99.0, 1.0]]), atol=1e-3)
+    assert torch.allclose(
+        pool(features, boxes_to_masks((0, 0, 1, 10), (9, 9, 10, 10))),
+        torch.tensor([[4.5, 1.0], [99.0, 1.0]]),
+        atol=1e-3,
+    )
 
 
 def test_pool_unions_is_the_mean_in_the_box_around_both():
@@ -49,7 +64,11 @@ def test_pool_unions_is_the_mean_in_the_box_around_both():
 def test_neighbours_are_near_or_alike():
     boxes = mask_boxes(boxes_to_masks((0, 0, 3, 3), (0, 3, 3, 6), (7, 7, 10, 10)))
     apart = torch.eye(3)
-    assert neighbour_graph(Space.of_boxes(boxes), apart).tolist() == [[True, True, False], [True, True, False], [False, False, True]]
+    assert neighbour_graph(Space.of_boxes(boxes), apart).tolist() == [
+        [True, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
     alike = torch.tensor([[1.0, 0, 0], [0, 1, 0], [1, 0.1, 0]])
     graph = neighbour_graph(Space.of_boxes(boxes), alike)
     assert graph[0, 2]
@@ -228,7 +247,9 @@ def test_pair_geometry_by_hand():
     more = pair_geometry(boxes, area, pairs, DETAILED)
     assert torch.equal(more[:, :7], got)
     logs = [0.0, math.log(2) / 4]  # as wide, twice as high
-    assert torch.allclose(more[0, 7:], torch.tensor([*logs, 0.5 / 4, (0.1 / 0.3) / 4, 0.0, 0.2, 0.0, 0.0, 0.4, 0.2]), atol=1e-5)
+    assert torch.allclose(
+        more[0, 7:], torch.tensor([*logs, 0.5 / 4, (0.1 / 0.3) / 4, 0.0, 0.2, 0.0, 0.0, 0.4, 0.2]), atol=1e-5
+    )
     apart = pair_geometry(torch.tensor([[0.0, 0.0, 0.2, 0.2], [0.5, 0.3, 0.7, 0.4]]), area, pairs, DETAILED)
     assert torch.allclose(apart[0, 13:15], torch.tensor([0.3, 0.1]))
     assert torch.allclose(apart[1, 13:15], apart[0, 13:15])

@@ -6,19 +6,26 @@ import shutil
 import numpy as np
 import pytest
 
-from spade.data.codecs import read_panoptic, write_panoptic
-from spade.errors import SpadeError
-from spade.files import write_json
-from spade.scene_graph import Relation, SceneGraph, Segment
+from spade.core.errors import SpadeError
+from spade.core.files import write_json
 from spade.segmentation.given import GivenSegments
+from spade.structures.panoptic_png import read_panoptic, write_panoptic
+from spade.structures.scene_graph import Relation, SceneGraph, Segment
 
 IDS = np.zeros((6, 8), np.uint32)
 IDS[:3], IDS[3:, :4] = 70_000, 9
 
 
 def graph(**changes):
-    segments = (Segment(70_000, "sky", 1, False, 0.5, (0, 0, 8, 3), 24), Segment(9, "dog", 0, True, 0.9, (0, 3, 4, 6), 12))
-    facts = {"relations": (Relation(9, 70_000, "over", 0.4),), "objects": ("dog", "sky"), "predicates": ("over",)} | changes
+    segments = (
+        Segment(70_000, "sky", 1, False, 0.5, (0, 0, 8, 3), 24),
+        Segment(9, "dog", 0, True, 0.9, (0, 3, 4, 6), 12),
+    )
+    facts = {
+        "relations": (Relation(9, 70_000, "over", 0.4),),
+        "objects": ("dog", "sky"),
+        "predicates": ("over",),
+    } | changes
     return SceneGraph("a.jpg", 8, 6, segments, panoptic=IDS, **facts)
 
 
@@ -64,9 +71,9 @@ def test_coco_panoptic_with_its_pngs_in_the_usual_places(tmp_path, place):
         ("sky-other-merged", 1, False, (0, 0, 8, 3), 24, "sky"),
         ("dog", 0, True, (0, 3, 4, 6), 12, "animal"),
     ]
-    assert given.png_of(tmp_path / "a.jpg") == (tmp_path / place / "a.png").resolve() or given.png_of(tmp_path / "a.jpg").samefile(
-        tmp_path / place / "a.png"
-    )
+    assert given.png_of(tmp_path / "a.jpg") == (tmp_path / place / "a.png").resolve() or given.png_of(
+        tmp_path / "a.jpg"
+    ).samefile(tmp_path / place / "a.png")
 
 
 def test_boxes_and_areas_are_those_of_the_masks(tmp_path):
@@ -84,7 +91,9 @@ def test_segments_of_another_png_are_refused(tmp_path):
     write_panoptic(tmp_path / "a.png", IDS + 1)
     write_json(tmp_path / "a.json", graph().to_json("a.png"))
     for path in (tmp_path / "a.json", coco(tmp_path)):
-        with pytest.raises(SpadeError, match=rf"a\.png: has no pixel of any segment that .*{path.name} names, such as 70000"):
+        with pytest.raises(
+            SpadeError, match=rf"a\.png: has no pixel of any segment that .*{path.name} names, such as 70000"
+        ):
             GivenSegments(path).of("a.jpg", (8, 6))
 
 
@@ -101,7 +110,9 @@ def test_a_record_that_cannot_be_used_is_told(world, tmp_path):
     document["data"][0]["relations"] = [[0, 99, 0]]
     (tmp_path / "psg.json").write_text(json.dumps(document))
     name = document["data"][0]["file_name"].split("/")[-1]
-    with pytest.raises(SpadeError, match=rf"has no segments of {name} \(1 of its records cannot be used; .*relation \[0, 99, 0\]"):
+    with pytest.raises(
+        SpadeError, match=rf"has no segments of {name} \(1 of its records cannot be used; .*relation \[0, 99, 0\]"
+    ):
         GivenSegments(tmp_path / "psg.json").of(name, (128, 128))
 
 
@@ -175,7 +186,9 @@ def test_numbers_that_no_segment_has(tmp_path, value):
 def test_a_world_is_a_psg_file(world):
     given = GivenSegments(world / "psg.json")
     found = given.of(world / "images" / "000004.png", (128, 128))
-    record = next(r for r in json.loads((world / "psg.json").read_text())["data"] if r["file_name"].endswith("000004.png"))
+    record = next(
+        r for r in json.loads((world / "psg.json").read_text())["data"] if r["file_name"].endswith("000004.png")
+    )
     assert {s.id for s in found.segments} == {s["id"] for s in record["segments_info"]}
     assert {s.id: s.area for s in found.segments} == {s["id"]: s["area"] for s in record["segments_info"]}
     packed = world.parent / "packed"
@@ -190,7 +203,8 @@ def test_real_coco_panoptic(shared):
     document = json.loads((folder / "panoptic.json").read_text())
     (annotation,) = [a for a in document["annotations"] if a["file_name"] == "000000142238.png"]
     boxes = {
-        s["id"]: [s["bbox"][0], s["bbox"][1], s["bbox"][0] + s["bbox"][2], s["bbox"][1] + s["bbox"][3]] for s in annotation["segments_info"]
+        s["id"]: [s["bbox"][0], s["bbox"][1], s["bbox"][0] + s["bbox"][2], s["bbox"][1] + s["bbox"][3]]
+        for s in annotation["segments_info"]
     }
     assert {s.id: list(s.bbox) for s in found.segments} == boxes
     assert {s.id: s.area for s in found.segments} == {s["id"]: s["area"] for s in annotation["segments_info"]}

@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from spade.segmentation.mask_generator import MaskGenerator, decoder_config, mask_loss, match_queries, shrink_masks
+from spade.segmentation.losses import mask_loss
+from spade.segmentation.mask_generator import MaskGenerator, decoder_config
+from spade.segmentation.matching import match_queries, shrink_masks
 
 STRIDES, CHANNELS = (2, 4, 8, 16, 32), (8, 8, 16, 16, 16)
 
@@ -21,7 +23,9 @@ def features(batch=2, height=64, width=96):
 
 def test_shapes_and_layers(generator):
     out = generator(features())
-    assert [tuple(m.shape) for m in out.masks] == [(2, 6, 32, 48)] * 4, "one prediction before the first layer and one after each"
+    assert [tuple(m.shape) for m in out.masks] == [(2, 6, 32, 48)] * 4, (
+        "one prediction before the first layer and one after each"
+    )
     assert [tuple(q.shape) for q in out.queries] == [(2, 6, 32)] * 4
     assert out.pixels.shape == (2, 32, 32, 48)
     assert out.memory.shape == (2, 2 * 3 + 4 * 6 + 8 * 12, 32)
@@ -91,7 +95,9 @@ def test_nobody_is_taught_that_void_is_nothing(generator):
 
 
 def test_void_regions_are_segments_without_a_name():
-    """Four queries: both annotated halves, the void quarter badly, nothing. The third learns that mask, and that it is something."""
+    """Four queries: both annotated halves, the void quarter badly, nothing. The third learns that mask, and that it is
+    something.
+    """
     criterion, annotated = mask_loss(decoder_config(STRIDES, 6, 32, 3, 4)), halves()
     void = torch.zeros(1, 64, 96)
     void[0, 32:, 48:] = 1

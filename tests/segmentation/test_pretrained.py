@@ -6,13 +6,20 @@ import pytest
 import torch
 from PIL import Image
 
-from spade.errors import SpadeError
-from spade.segmentation.pretrained import PretrainedSegmenter, _without_padding, resolve_segmenter
-from spade.vocabulary import Label, psg_lists
+from spade.core.errors import SpadeError
+from spade.segmentation.pretrained import PretrainedSegmenter, _without_padding
+from spade.segmentation.segmenter_files import resolve_segmenter
+from spade.structures.vocabulary import Label, psg_lists
 
 NAMES = psg_lists()["thing_classes"] + psg_lists()["stuff_classes"]
-SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 2,
-        "out_features": ["stage1", "stage2", "stage3", "stage4"]}  # fmt: skip
+SWIN = {
+    "image_size": 64,
+    "embed_dim": 8,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [1, 1, 2, 2],
+    "window_size": 2,
+    "out_features": ["stage1", "stage2", "stage3", "stage4"],
+}
 CPU = torch.device("cpu")
 
 
@@ -25,14 +32,28 @@ def sure(model, bias):
 
 def mask2former(folder):
     """A directory of the true architecture, small, with random weights."""
-    from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation, Mask2FormerImageProcessor, SwinConfig
+    from transformers import (
+        Mask2FormerConfig,
+        Mask2FormerForUniversalSegmentation,
+        Mask2FormerImageProcessor,
+        SwinConfig,
+    )
 
     torch.manual_seed(0)
     config = Mask2FormerConfig(
-        backbone_config=SwinConfig(**SWIN), feature_size=32, mask_feature_size=32, hidden_dim=32, encoder_feedforward_dim=32,
-        dim_feedforward=32, encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=1, id2label=dict(enumerate(NAMES)),
+        backbone_config=SwinConfig(**SWIN),
+        feature_size=32,
+        mask_feature_size=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=32,
+        dim_feedforward=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=1,
+        id2label=dict(enumerate(NAMES)),
         label2id={name: number for number, name in enumerate(NAMES)},
-    )  # fmt: skip
+    )
     sure(Mask2FormerForUniversalSegmentation(config), "class_predictor.bias").save_pretrained(folder)
     Mask2FormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 96}).save_pretrained(folder)
     return folder
@@ -48,19 +69,40 @@ def oneformer(folder):
     )
 
     torch.manual_seed(0)
-    words = ["<|startoftext|>", "<|endoftext|>", *"abcdefghijklmnopqrstuvwxyz", *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz")]
+    words = [
+        "<|startoftext|>",
+        "<|endoftext|>",
+        *"abcdefghijklmnopqrstuvwxyz",
+        *(f"{c}</w>" for c in "abcdefghijklmnopqrstuvwxyz"),
+    ]
     vocab = {word: number for number, word in enumerate(words)}
     CLIPTokenizerFast(vocab=vocab, merges=[], model_max_length=77).save_pretrained(folder)
     config = OneFormerConfig(
-        backbone_config=SwinConfig(**SWIN), conv_dim=32, mask_dim=32, hidden_dim=32, encoder_feedforward_dim=32, dim_feedforward=32,
-        encoder_layers=1, decoder_layers=2, num_attention_heads=2, num_queries=1, id2label=dict(enumerate(NAMES)),
-        label2id={name: number for number, name in enumerate(NAMES)}, text_encoder_vocab_size=len(words), is_training=False,
-    )  # fmt: skip
-    sure(OneFormerForUniversalSegmentation(config), "model.transformer_module.decoder.class_embed.bias").save_pretrained(folder)
+        backbone_config=SwinConfig(**SWIN),
+        conv_dim=32,
+        mask_dim=32,
+        hidden_dim=32,
+        encoder_feedforward_dim=32,
+        dim_feedforward=32,
+        encoder_layers=1,
+        decoder_layers=2,
+        num_attention_heads=2,
+        num_queries=1,
+        id2label=dict(enumerate(NAMES)),
+        label2id={name: number for number, name in enumerate(NAMES)},
+        text_encoder_vocab_size=len(words),
+        is_training=False,
+    )
+    sure(
+        OneFormerForUniversalSegmentation(config), "model.transformer_module.decoder.class_embed.bias"
+    ).save_pretrained(folder)
     processor = OneFormerImageProcessor(size={"shortest_edge": 64, "longest_edge": 96})
     processor.save_pretrained(folder)
     path = folder / "preprocessor_config.json"
-    facts = json.loads(path.read_text("utf-8")) | {"class_info_file": "coco_panoptic.json", "repo_path": "shi-labs/oneformer_demo"}
+    facts = json.loads(path.read_text("utf-8")) | {
+        "class_info_file": "coco_panoptic.json",
+        "repo_path": "shi-labs/oneformer_demo",
+    }
     path.write_text(json.dumps(facts), "utf-8")  # as published: names that only the hub has
     return folder
 
@@ -93,7 +135,9 @@ def sure_of(segmenter, monkeypatch, names, masks):
 
 def test_a_picture_of_any_shape_goes_through_the_true_architecture(segmenter):
     for size in ((90, 60), (33, 70)):
-        graph = segmenter(Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)), "a.jpg")
+        graph = segmenter(
+            Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)), "a.jpg"
+        )
         assert (graph.width, graph.height) == size
         assert graph.panoptic.shape == (size[1], size[0])
         assert {s.id for s in graph.segments} == set(np.unique(graph.panoptic).tolist()) - {0}
@@ -135,11 +179,15 @@ def test_what_was_padded_is_cut_off():
     found = _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid})
     assert found.shape == (1, 16, 24)
     assert found[0, :14, :22].min() > 0.99
-    assert torch.equal(_without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid * 0 + 1}), masks)
+    assert torch.equal(
+        _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid * 0 + 1}), masks
+    )
 
 
 def test_masks_of_a_picture_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
-    """A picture of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may shift the masks."""
+    """A picture of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may
+    shift the masks.
+    """
     masks = torch.full((2, 16, 24), -9.0)
     masks[0, :, :12], masks[1, :, 12:] = 9.0, 9.0
     asked = sure_of(segmenter, monkeypatch, ["dog", "cat"], masks)
@@ -167,7 +215,10 @@ def test_a_backbone_that_only_a_hub_could_describe_is_refused(tmp_path, monkeypa
             {"backbone": "microsoft/resnet-50", "backbone_config": None},
             r"names its backbone \(microsoft/resnet-50\) without a backbone_config",
         ),
-        ({"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:timm/resnet18.a1_in1k"}}, "its backbone is of timm"),
+        (
+            {"backbone_config": {"model_type": "timm_backbone", "backbone": "hf-hub:timm/resnet18.a1_in1k"}},
+            "its backbone is of timm",
+        ),
     ):
         path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | changes), "utf-8")
         with pytest.raises(SpadeError, match=rf"config\.json: {told}"):
@@ -222,7 +273,11 @@ def test_another_kind_of_model_is_refused(tmp_path, kind):
         ("config.json", {"num_attention_heads": 0}, "cannot be loaded"),
         ("config.json", {"id2label": ["a"]}, "cannot be loaded"),
         ("preprocessor_config.json", None, "cannot be loaded"),
-        ("preprocessor_config.json", {"image_processor_type": "CLIPImageProcessor"}, "is of CLIPImageProcessor.*, which no segmenter has"),
+        (
+            "preprocessor_config.json",
+            {"image_processor_type": "CLIPImageProcessor"},
+            "is of CLIPImageProcessor.*, which no segmenter has",
+        ),
     ],
 )
 def test_hostile_configurations_are_one_sentence(tmp_path, file, change, told):

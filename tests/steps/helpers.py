@@ -11,7 +11,11 @@ def lines(path):
 
 
 def payload(folder):
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name not in ("manifest.json", ".lock")}
+    return {
+        p.relative_to(folder): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and p.name not in ("manifest.json", ".lock")
+    }
 
 
 def copied(world, tmp_path):

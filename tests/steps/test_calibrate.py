@@ -8,16 +8,17 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from spade.config import CalibrateConfig, InvertConfig, MapsConfig
-from spade.data.psg import load_psg
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
+from spade.data.psg_reader import load_psg
 from spade.diffusion.backbone import load_backbone
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.lora import WEIGHTS
 from spade.diffusion.student import load_student
-from spade.errors import SpadeError
+from spade.diffusion.teacher_maps import read_maps
 from spade.steps import calibrate, invert, maps
 from spade.steps.common import Run
-from spade.steps.map_cache import read_maps
-from spade.workspace import Workspace
+from spade.steps.config import MapsConfig
 from tests.steps.helpers import lines, payload
 
 
@@ -72,7 +73,10 @@ def test_every_kind_learns_saves_and_comes_back(teacher, tmp_path, options, clip
     assert ("unet.safetensors" in files) == (options.get("train") == "full")
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     student = load_student(backbone, clip, result.path / "adapter")
-    assert (student.kind.train, student.kind.alignment) == (options.get("train", "lora"), options.get("alignment", "vocabulary"))
+    assert (student.kind.train, student.kind.alignment) == (
+        options.get("train", "lora"),
+        options.get("alignment", "vocabulary"),
+    )
     labels = student.label_context(load_psg(Path(result.result["data"])).vocabulary)
     assert (len(labels.tokens) > 0) == student.kind.labels
     observation = student.observe(Image.new("RGB", (128, 96), "red"))
@@ -93,7 +97,7 @@ def test_every_kind_learns_saves_and_comes_back(teacher, tmp_path, options, clip
     "options", [{"train": "full"}, {"alignment": "matched"}, {"counterfactual": 0.5, "accumulate": 2, "batch_size": 3}]
 )
 def test_a_resumed_calibration_has_the_same_bytes(teacher, tmp_path, monkeypatch, options):
-    from spade import training
+    from spade.training import loop as training
 
     config = CalibrateConfig(epochs=2, init="scratch", **options)
     whole = calibrate.run(config, copied(teacher, tmp_path / "whole"))
@@ -155,9 +159,14 @@ def test_what_the_cache_lacks_is_named(pipeline, tmp_path):
         calibrate.run(CalibrateConfig(alignment="index", init="scratch"), run)
     with pytest.raises(SpadeError, match="for --counterfactual run spade invert with --counterfactual 3"):
         calibrate.run(CalibrateConfig(counterfactual=0.1), run)
-    for options, message in (({"train": "full"}, "--train full"), ({"rank": 4}, "--rank 4"), ({"targets": ("q",)}, "--targets q")):
+    for options, message in (
+        ({"train": "full"}, "--train full"),
+        ({"rank": 4}, "--rank 4"),
+        ({"targets": ("q",)}, "--targets q"),
+    ):
         with pytest.raises(
-            SpadeError, match=f"^{message}: the packaged adapter, from which training starts here, is another; add --init scratch"
+            SpadeError,
+            match=f"^{message}: the packaged adapter, from which training starts here, is another; add --init scratch",
         ):
             calibrate.run(CalibrateConfig(**options), run)
     assert not (tmp_path / "calibrate").exists()

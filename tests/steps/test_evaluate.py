@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spade.config import EvalConfig, PredictConfig
-from spade.data.psg import load_psg
-from spade.errors import SpadeError
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
+from spade.data.psg_reader import load_psg
 from spade.steps import evaluate, predict
 from spade.steps.common import Run
-from spade.workspace import Workspace
+from spade.steps.config import EvalConfig, PredictConfig
 from tests.steps.helpers import copied
 
 
@@ -34,7 +34,10 @@ def test_evaluation_writes_rows_that_give_the_same_figures(pipeline, world):
 def test_a_model_predicts_once_for_all_protocols(pipeline, world):
     run = pipeline["run"]
     before = {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")}
-    results = {name: evaluate.run(EvalConfig(data=world, protocol=name), run).result for name in ("sgbench", "single-mpo", "vg")}
+    results = {
+        name: evaluate.run(EvalConfig(data=world, protocol=name), run).result
+        for name in ("sgbench", "single-mpo", "vg")
+    }
     assert {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")} == before
     assert {r["predictions"] for r in results.values()} == {str(own(pipeline))}
     assert results["vg"]["PQ"] is None, "boxes have no panoptic quality"
@@ -47,7 +50,9 @@ def test_threads_change_no_digit(pipeline, world, tmp_path):
         run = Run(Workspace(tmp_path / str(workers)))
         done = evaluate.run(EvalConfig(data=world, predictions=own(pipeline), workers=workers), run)
         reports.append({k: v for k, v in done.result.items() if k != "report"})
-        assert done.key == evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), run).key, "threads are not in the key"
+        assert done.key == evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), run).key, (
+            "threads are not in the key"
+        )
     assert reports[0] == reports[1]
 
 
@@ -65,7 +70,21 @@ def test_what_an_evaluation_writes(pipeline, world):
 def test_figures_stand_at_the_top_level_of_the_json(pipeline):
     text = pipeline["eval"].to_json()
     assert {"step", "key", "path", "cached", "seconds", "result"} <= text.keys()
-    for name in ("R@20", "mR@20", "ngR@20", "PR@20", "zR@20", "InstR", "PQ", "SQ", "RQ", "protocol", "mode", "images", "skipped"):
+    for name in (
+        "R@20",
+        "mR@20",
+        "ngR@20",
+        "PR@20",
+        "zR@20",
+        "InstR",
+        "PQ",
+        "SQ",
+        "RQ",
+        "protocol",
+        "mode",
+        "images",
+        "skipped",
+    ):
         assert text[name] == text["result"][name]
     assert text["step"] == "eval"
     assert text["zR@20"] is None, "no list of unseen triples was given"
@@ -82,7 +101,9 @@ def test_a_bad_image_stops_all_unless_lenient(pipeline, world, tmp_path):
     shutil.copytree(own(pipeline).parent / "panoptic", folder / "panoptic")
     (folder / "predictions.jsonl").write_text("\n".join([lines[0], json.dumps(bad), *lines[2:]]))
     config = EvalConfig(data=world, predictions=folder)
-    with pytest.raises(SpadeError, match=r"image 4: segments_info\[0\].category_id 99 is out of range, there are 25 classes"):
+    with pytest.raises(
+        SpadeError, match=r"image 4: segments_info\[0\].category_id 99 is out of range, there are 25 classes"
+    ):
         evaluate.run(config, Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
     result = evaluate.run(replace(config, lenient=True), Run(Workspace(tmp_path / "w"))).result
@@ -186,7 +207,9 @@ def test_the_data_set_comes_before_the_files(world, tmp_path):
 
 def test_predict_on_a_data_set_writes_the_exchange_format(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path / "w"))
-    done = predict.run(PredictConfig(images=(str(world),), model=pipeline["train-relations"].path, output=tmp_path / "out"), run)
+    done = predict.run(
+        PredictConfig(images=(str(world),), model=pipeline["train-relations"].path, output=tmp_path / "out"), run
+    )
     assert len(done.result["graphs"]) == 4
     result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result["predictions"])), run).result
     for name in ("R@20", "mR@20", "ngR@50", "PQ"):

@@ -9,14 +9,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from spade.config import InvertConfig
-from spade.data.psg import load_psg
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
+from spade.data.psg_reader import load_psg
+from spade.diffusion.config import InvertConfig
 from spade.diffusion.teacher import look
-from spade.errors import SpadeError
+from spade.diffusion.teacher_maps import Page, batch_file, index, pack, read_maps
 from spade.steps import invert
 from spade.steps.common import Run
-from spade.steps.map_cache import Page, batch_file, index, pack, read_maps
-from spade.workspace import Workspace
 from tests.steps.helpers import copied, lines, payload
 
 
@@ -62,7 +62,9 @@ def test_nothing_usable_leaves_nothing_behind(world, tmp_path):
         invert.run(InvertConfig(data=data), Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
     shutil.rmtree(data / "images")
-    with pytest.raises(SpadeError, match="no such picture, nor any other of this data set; name the pictures' folder with --images"):
+    with pytest.raises(
+        SpadeError, match="no such picture, nor any other of this data set; name the pictures' folder with --images"
+    ):
         invert.run(InvertConfig(data=data), Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
 
@@ -88,9 +90,13 @@ def test_a_resumed_inversion_has_the_same_bytes(world, tmp_path):
     assert payload(whole.path) == payload(resumed.path)
 
 
-@pytest.mark.parametrize("options", [{"latents": "noised"}, {"latents": "random"}, {"read": "resampling", "latents": "noised"}])
+@pytest.mark.parametrize(
+    "options", [{"latents": "noised"}, {"latents": "random"}, {"read": "resampling", "latents": "noised"}]
+)
 def test_noise_is_the_picture_s_own_whatever_its_batch(world, tmp_path, options):
-    """A killed and a whole run agree in their bytes, other batches but for the last bits; another seed has other noise."""
+    """A killed and a whole run agree in their bytes, other batches but for the last bits; another seed has other
+    noise.
+    """
     config = InvertConfig(data=world, batch_size=3, limit=5, steps=10, read_at=(301,), counterfactual=1, **options)
     whole = invert.run(config, Run(Workspace(tmp_path / "whole")))
     part = tmp_path / "part" / "invert" / whole.key
@@ -150,13 +156,17 @@ def test_a_blank_label_is_refused(world, tmp_path, name):
     document = json.loads((world / "psg.json").read_text())
     document["thing_classes"][1] = name
     (tmp_path / "psg.json").write_text(json.dumps(document))
-    with pytest.raises(SpadeError, match=r"psg\.json: name 1 \(from 0\) under thing_classes is blank .* give it a word"):
+    with pytest.raises(
+        SpadeError, match=r"psg\.json: name 1 \(from 0\) under thing_classes is blank .* give it a word"
+    ):
         invert.run(InvertConfig(data=tmp_path, images=world), Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
 
 
 def test_labels_without_a_token_are_named(tmp_path):
-    """Whether a label yields a token depends on the text encoder; such an image is skipped and named, not lost silently."""
+    """Whether a label yields a token depends on the text encoder; such an image is skipped and named, not lost
+    silently.
+    """
     path = batch_file(tmp_path, 0)
     path.parent.mkdir()
     path.write_bytes(pack([Page("7"), Page("8", problem="broken")], ()))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 import spade
-from spade.config import CalibrateConfig, EvalConfig, ExportConfig, InvertConfig, RelationsConfig
-from spade.errors import SpadeError
-from spade.scene_graph import read_scene_graph
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, evaluate, export_graph, invert, train_relations
 from spade.steps.common import Run
-from spade.workspace import Workspace
+from spade.steps.config import EvalConfig, ExportConfig, RelationsConfig
+from spade.structures.scene_graph_json import read_scene_graph
 
 
 def test_second_runs_are_cached(pipeline, world):

@@ -7,17 +7,23 @@ import networkx as nx
 import pytest
 from PIL import Image
 
-from spade.config import PredictConfig
-from spade.errors import SpadeError
-from spade.scene_graph import read_scene_graph
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
 from spade.steps import predict
 from spade.steps.common import Run
-from spade.workspace import Workspace
+from spade.steps.config import PredictConfig
+from spade.structures.scene_graph_json import read_scene_graph
 
 
 def test_prediction_files(pipeline):
     folder = pipeline["predict"].path
-    assert {p.name for p in folder.iterdir()} == {".lock", "000004.json", "000004.png", "000004.figure.png", "manifest.json"}
+    assert {p.name for p in folder.iterdir()} == {
+        ".lock",
+        "000004.json",
+        "000004.png",
+        "000004.figure.png",
+        "manifest.json",
+    }
     figure = Image.open(folder / "000004.figure.png")
     assert figure.width > 3 * 400
     document = json.loads((folder / "000004.json").read_text())

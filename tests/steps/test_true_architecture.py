@@ -10,12 +10,13 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 
-from spade.config import CalibrateConfig, EvalConfig, InvertConfig, PredictConfig, RelationsConfig
-from spade.diffusion.backbone import embedded_model
-from spade.scene_graph import read_scene_graph
+from spade.core.workspace import Workspace
+from spade.diffusion.backbone_files import embedded_model
+from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, evaluate, invert, predict, train_relations, world
 from spade.steps.common import Run
-from spade.workspace import Workspace
+from spade.steps.config import EvalConfig, PredictConfig, RelationsConfig
+from spade.structures.scene_graph_json import read_scene_graph
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,9 @@ def directory(tmp_path_factory):
         shutil.copytree(embedded_model() / "backbone" / part, folder / part)
     torch.manual_seed(0)
     blocks = {"down_block_types": ("DownEncoderBlock2D",) * 4, "up_block_types": ("UpDecoderBlock2D",) * 4}
-    AutoencoderKL(**blocks, block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=2).save_pretrained(folder / "vae")
+    AutoencoderKL(**blocks, block_out_channels=(8, 8, 16, 16), norm_num_groups=4, layers_per_block=2).save_pretrained(
+        folder / "vae"
+    )
     widths = {"block_out_channels": (32, 32, 64, 64), "attention_head_dim": 8, "cross_attention_dim": 128}
     UNet2DConditionModel(sample_size=64, layers_per_block=2, **widths).save_pretrained(folder / "unet")
     return folder

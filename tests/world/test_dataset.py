@@ -6,10 +6,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from spade.data.codecs import read_panoptic
+from spade.core.errors import SpadeError
 from spade.data.images import read_image
-from spade.data.psg import load_psg
-from spade.errors import SpadeError
+from spade.data.psg_reader import load_psg
+from spade.structures.panoptic_png import read_panoptic
 from spade.world.annotation import CLASSES, MAX_RELATIONS, MAX_SEGMENTS, MIN_RELATIONS, MIN_SEGMENTS, make_sample
 from spade.world.captions import SYNONYMS, web_caption
 from spade.world.dataset import novel_names, trained, write_world

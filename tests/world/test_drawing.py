@@ -26,7 +26,9 @@ def test_the_nearer_thing_hides_the_farther_and_feet_stand_where_the_layout_says
     near, far = Thing("car", 0.5, 0.9, "standing", 1, 0.0), Thing("horse", 0.5, 0.6, "standing", 1, 0.5)
     scene = Scene(128, 128, 0.3, "sky-other-merged", False, (Band("grass-merged", 1.0),), (far, near), 1.0, 0.0, 1)
     segments = draw(scene).segments
-    alone = draw(Scene(128, 128, 0.3, "sky-other-merged", False, (Band("grass-merged", 1.0),), (far,), 1.0, 0.0, 1)).segments
+    alone = draw(
+        Scene(128, 128, 0.3, "sky-other-merged", False, (Band("grass-merged", 1.0),), (far,), 1.0, 0.0, 1)
+    ).segments
     hidden, whole = segments == 1, alone == 1
     assert 0 < hidden.sum() < whole.sum()
     assert not (hidden & ~whole).any()
@@ -63,7 +65,11 @@ def test_what_nothing_can_hide_has_pixels():
     for index in range(60):
         scene = sample_scene(np.random.default_rng([2, index]), 128, 128)
         number, nearest = max(enumerate(scene.things), key=lambda item: item[1].depth)
-        if nearest.inside is None and not scene.held(nearest) and 0 < scene.span(nearest)[0] < scene.span(nearest)[1] < 1:
+        if (
+            nearest.inside is None
+            and not scene.held(nearest)
+            and 0 < scene.span(nearest)[0] < scene.span(nearest)[1] < 1
+        ):
             seen += 1
             assert (draw(scene).segments == number + 1).any(), f"{nearest} of scene {index} is invisible"
     assert seen > 20

@@ -8,10 +8,11 @@ from importlib import resources
 
 import pytest
 
-from spade.vocabulary import psg_lists
+from spade.structures.vocabulary import psg_lists
 from spade.world.context import needs_context
 from spade.world.layout import STUFF, THINGS, Band, Scene, Thing
-from spade.world.rules import PREDICATES, RULES, nodes_of, predicate_of, relations, stuff_of
+from spade.world.regions import nodes_of, stuff_of
+from spade.world.rules import PREDICATES, RULES, predicate_of, relations
 
 FIELD = (Band("grass-merged", 1.0),)
 STREET = (Band("grass-merged", 0.35), Band("road", 0.75), Band("grass-merged", 1.0))
@@ -57,7 +58,10 @@ def test_what_carries_comes_before_the_ground():
 def test_riding_needs_a_mount_or_water_under_the_boat():
     for label in ("horse", "bicycle"):
         assert predicate(scene(thing(label), thing("person", pose="riding", on=0, altitude=0.2)), 1, 0) == "riding"
-    boat, person = thing("boat", depth=0.3, pose="floating"), thing("person", depth=0.3, pose="sitting", on=0, altitude=0.1)
+    boat, person = (
+        thing("boat", depth=0.3, pose="floating"),
+        thing("person", depth=0.3, pose="sitting", on=0, altitude=0.1),
+    )
     assert predicate(scene(boat, person, bands=BEACH), 1, 0) == "riding"
     ashore = scene(replace(boat, depth=0.7), replace(person, depth=0.7), bands=BEACH)
     assert predicate(ashore, 1, 0) == "sitting on"
@@ -98,7 +102,12 @@ def test_feeding_needs_food_and_reach():
 
 def test_holding_and_carrying():
     cup = thing("cup", pose="resting", altitude=0.2)
-    for pose, name in (("standing", "holding"), ("sitting", "holding"), ("walking", "carrying"), ("running", "carrying")):
+    for pose, name in (
+        ("standing", "holding"),
+        ("sitting", "holding"),
+        ("walking", "carrying"),
+        ("running", "carrying"),
+    ):
         assert predicate(scene(cup, thing("person", pose=pose, holds=0)), 1, 0) == name
 
 
@@ -123,7 +132,11 @@ def test_chasing_the_first_that_runs_the_same_way():
 
 
 def test_playing_across_a_ball():
-    one, other, ball = thing("person", x=0.2), thing("person", x=0.8, facing=-1), thing("sports ball", x=0.5, pose="resting")
+    one, other, ball = (
+        thing("person", x=0.2),
+        thing("person", x=0.8, facing=-1),
+        thing("sports ball", x=0.5, pose="resting"),
+    )
     layout = scene(one, other, ball)
     assert predicate(layout, 0, 1) == predicate(layout, 1, 0) == "playing with"
     assert needs_context(layout, (0, "playing with", 1))
@@ -149,7 +162,9 @@ def test_talking_and_looking_go_to_the_first_in_the_way():
     assert predicate(between, 0, 2) == "talking to"
     assert predicate(between, 0, 1) not in ("talking to", "looking at")
     assert predicate(between, 2, 1) != "looking at", "turned to the viewer"
-    assert predicate(scene(speaker, replace(listener, depth=0.45)), 0, 1) not in ("talking to", "looking at"), "at another depth"
+    assert predicate(scene(speaker, replace(listener, depth=0.45)), 0, 1) not in ("talking to", "looking at"), (
+        "at another depth"
+    )
     low = scene(speaker, listener, thing("cup", x=0.5, pose="resting"))
     assert predicate(low, 0, 1) == "talking to", "what lies low blocks no view"
     rider = scene(thing("horse"), thing("person", pose="riding", on=0), thing("dog", x=0.9))

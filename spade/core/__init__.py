@@ -1,0 +1,1 @@
+"""Files, workspace, device, progress: no machine learning, nothing of the field."""

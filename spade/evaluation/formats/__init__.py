@@ -1,0 +1,1 @@
+"""Files of predictions, of this project and of others: read, checked, written."""

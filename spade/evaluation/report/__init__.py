@@ -1,0 +1,1 @@
+"""An evaluation as a page: tables, charts, and the best and worst images."""

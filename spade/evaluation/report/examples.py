@@ -1,0 +1,119 @@
+"""The worst and the best images of an evaluation, with their graphs drawn."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from spade.core.errors import SpadeError
+from spade.data.images import read_image
+from spade.data.psg import Record
+from spade.evaluation.report.charts import Edge, Node, graph, percent, shown
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.predicted_image import PredictedImage, Predictions
+from spade.evaluation.scoring.protocols import Judgement, predicted_boxes
+from spade.evaluation.scoring.rows import among
+from spade.structures.panoptic_png import read_panoptic
+
+COUNT = 4  # of each kind
+DRAWN = 8  # arrows in a picture
+PIXELS = 420  # longest side of a picture in the page
+
+
+def examples(evaluator: Evaluator, predictions: Predictions) -> str:
+    """Cards of the worst and the best answered images by recall at the largest K; among equals those with more
+    triplets.
+    """
+    k = evaluator.at[-1]
+    answered = [j for j in evaluator.judged if j.answered and len(j.hits.triples)]
+    order = sorted(range(len(answered)), key=lambda i: (_recall(answered[i], k), -len(answered[i].hits.triples), i))
+    count = min(COUNT, -(-len(order) // 2))
+    worst = order[:count]
+    others = [i for i in order if i not in worst]
+    best = sorted(others, key=lambda i: (-_recall(answered[i], k), -len(answered[i].hits.triples), i))[:count]
+    if not order:
+        return "<p>No image has both relations and rows.</p>"
+    out = []
+    for title, chosen in (("Worst", worst), ("Best", best)):
+        cards = [_card(evaluator, predictions, answered[i], k) for i in chosen]
+        out.append(f'<h3>{title}</h3><div class="cards">{"".join(cards)}</div>' if cards else "")
+    return "".join(out)
+
+
+def _recall(judgement: Judgement, k: int) -> float:
+    return float(among(judgement.hits.first, k).mean())
+
+
+def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, k: int) -> str:
+    record = judgement.record
+    classes, predicates = evaluator.dataset.classes, evaluator.dataset.predicates
+    size = (record.width, record.height)
+    picture = _picture(evaluator, record)
+    edges, lines = [], []
+    used = sorted({int(n) for triple in judgement.hits.triples for n in triple[:2]})
+    for (s, o, p), rank in zip(judgement.hits.triples.tolist(), judgement.hits.first.tolist(), strict=True):
+        found = 0 <= rank < k
+        kind = "found" if found else "missed"
+        edges.append(Edge(used.index(s), used.index(o), predicates[p], kind))
+        words = " ".join(
+            shown(w)
+            for w in (classes[record.segments[s].category], predicates[p], classes[record.segments[o].category])
+        )
+        lines.append(f'<li class="{kind}">{words}: {f"row {rank + 1}" if rank >= 0 else "not found"}</li>')
+    boxes = np.array([record.segments[n].bbox for n in used], np.float64)
+    # Of many arrows the first few are drawn, half found and half missed if there are both; the list has them all.
+    drawn = sorted(edges, key=lambda edge: [e for e in edges if e.kind == edge.kind].index(edge))[:DRAWN]
+    true = graph(
+        size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, picture, "annotated graph"
+    )
+    said = _said(evaluator, predictions.get(record), record, picture, max(3, min(DRAWN, len(edges))))
+    figures = "".join(
+        f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
+        for drawing, caption in ((true, "annotated"), (said, "predicted, first rows"))
+    )
+    head = f"<h3>{shown(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
+    return f'<div class="card">{head}<div class="pair">{figures}</div><ul>{"".join(lines)}</ul></div>'
+
+
+def _said(
+    evaluator: Evaluator, predicted: PredictedImage | None, record: Record, picture: str | None, count: int
+) -> str:
+    """The first rows of a prediction as a graph."""
+    if predicted is None:
+        return ""
+    classes, predicates = evaluator.dataset.classes, evaluator.dataset.predicates
+    rows = predicted.rows.triples[:count].tolist()
+    used = sorted({n for row in rows for n in row[:2]})
+    if evaluator.mode == "predcls":
+        boxes = np.array([segment.bbox for segment in record.segments], np.float64)
+    else:
+        boxes = predicted_boxes(predicted, record)
+    edges = [Edge(used.index(s), used.index(o), predicates[p], "said") for s, o, p in rows]
+    nodes = _nodes(boxes[used], [classes[predicted.categories[n]] for n in used])
+    return graph((record.width, record.height), nodes, edges, picture, "predicted graph")
+
+
+def _nodes(boxes: np.ndarray, labels: Sequence[str]) -> list[Node]:
+    return [Node(label, (b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for label, b in zip(labels, boxes.tolist(), strict=True)]
+
+
+def _picture(evaluator: Evaluator, record: Record) -> str | None:
+    """The image, or its annotated map in colours where the image is not at hand; as a data URI."""
+    try:
+        image = read_image(evaluator.dataset.image_path(record))
+    except SpadeError:
+        try:
+            ids = read_panoptic(evaluator.dataset.panoptic_path(record))
+        except SpadeError:
+            return None
+        image = Image.fromarray(
+            np.stack([(ids * m % 160 + 80).astype(np.uint8) for m in (2654435761, 40503, 97)], axis=-1)
+        )
+    image.thumbnail((PIXELS, PIXELS))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=72)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -1,0 +1,1 @@
+"""From predicted and annotated images to metrics; arrays only, no files."""

@@ -1,0 +1,170 @@
+"""The field's protocols as four sets of rules, and the judgement of one image by them.
+
+An image is judged once; every figure is a sum over judgements (spade/evaluation/recall.py, quality.py). Judgements of
+parts of a data set, put together in image order, give the same digits as one pass over the whole.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spade.data.psg import Record
+from spade.evaluation.scoring.masks import IdMap, Runs, pixel_runs
+from spade.evaluation.scoring.matching import MATCHINGS, box_iou
+from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
+from spade.evaluation.scoring.quality import ImageQuality, judge_quality
+from spade.evaluation.scoring.rows import Rows, first_hits, first_pairs, on_true_pairs
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What tells one protocol from another.
+
+    matching: see matching.py; boxes: boxes of the masks instead of the masks; rows: which rows count towards K ("all",
+    "distinct" ones, or the first "one a pair"); merge: overlapping masks are made disjoint first; copies: annotated
+    copies of a triplet count again; plain_free: candidates without graph constraint go by the row's score alone,
+    without those of its segments; skip: images without a prediction or without rows are left out (else they count 0);
+    absent: what mR makes of predicates that never occur: "zero", or "undefined" (the whole metric is).
+    """
+
+    name: str
+    matching: str
+    boxes: bool
+    rows: str
+    merge: bool
+    copies: bool
+    plain_free: bool
+    skip: bool
+    absent: str
+
+
+PROTOCOLS = {
+    rules.name: rules
+    for rules in (
+        Rules("openpsg", "any", False, "all", False, False, False, True, "zero"),
+        Rules("single-mpo", "one to one", False, "one a pair", True, True, True, False, "undefined"),
+        Rules("sgbench", "best", False, "distinct", False, False, False, False, "undefined"),
+        Rules("vg", "any", True, "all", False, False, False, True, "zero"),
+    )
+}
+
+MODES = ("sgdet", "predcls")
+NO_ROWS = Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Annotated triplets (T, 3) of an image, and for each the rank from 0 of the first row that hits it, -1 for none.
+
+    ``free`` is None where no list without graph constraint was given; ``given`` counts only rows on annotated pairs.
+    """
+
+    triples: np.ndarray
+    first: np.ndarray
+    free: np.ndarray | None
+    given: np.ndarray
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All that an image adds to the sums.
+
+    ``record`` is what was annotated; ``predicted`` is False without a prediction, ``answered`` also without rows.
+    ``hits`` by the protocol, ``corrected`` without its known defects (docs/evaluation.md), ``pairs`` (Q,) the rank of
+    the first row on each annotated pair, repeated rows not counted, ``found`` of the M annotated segments (bool);
+    ``quality`` None where masks play no part.
+    """
+
+    record: Record
+    predicted: bool
+    answered: bool
+    hits: Hits
+    corrected: Hits
+    pairs: np.ndarray
+    found: np.ndarray
+    quality: ImageQuality | None
+    missed_quality: ImageQuality | None  # what a missing prediction would add: all segments missed
+
+
+def judge(
+    rules: Rules, mode: str, record: Record, true_ids: IdMap | None, predicted: PredictedImage | None
+) -> Judgement:
+    """One image. ``true_ids`` is its annotated panoptic map (H, W), or its planes; nothing where masks play no part."""
+    classes = np.array([segment.category for segment in record.segments], np.int64)
+    crowd = np.array([segment.is_crowd for segment in record.segments], bool)
+    with_masks = mode == "sgdet" and not rules.boxes
+    every = np.array(record.relations, np.int64).reshape(-1, 3)
+    once = np.array(record.distinct_triples(), np.int64).reshape(-1, 3)
+    if predicted is None:
+        missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
+        nothing = np.zeros((0, len(classes)), bool)
+        return _judgement(rules, record, None, nothing, every, once, None, missed)
+    rows, quality = predicted.rows, None
+    same = predicted.categories[:, None] == classes[None]
+    if mode == "predcls":
+        iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
+    elif rules.boxes:
+        true = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
+        iou = box_iou(predicted_boxes(predicted, record), true)
+    else:
+        runs = _runs(predicted, record, true_ids)
+        disjoint = runs
+        if rules.merge or len(runs.cover) > 1:
+            disjoint, keeper = runs.merged(predicted.scores)
+            if rules.merge:
+                runs, rows = disjoint, rows.moved(keeper)
+        quality = judge_quality(predicted.categories, classes, crowd, disjoint.overlaps())
+        iou = runs.overlaps().iou()
+    return _judgement(rules, record, rows, MATCHINGS[rules.matching](iou, np.asarray(same)), every, once, quality, None)
+
+
+def _judgement(
+    rules: Rules,
+    record: Record,
+    predicted: Rows | None,
+    found: np.ndarray,
+    every: np.ndarray,
+    once: np.ndarray,
+    quality: ImageQuality | None,
+    missed: ImageQuality | None,
+) -> Judgement:
+    rows = NO_ROWS if predicted is None else predicted
+    triples = every if rules.copies else once
+    one_a_pair = rules.rows == "one a pair"
+    unrepeated = rows.one_a_pair() if one_a_pair else rows.distinct()
+    counted = rows if rules.rows == "all" else unrepeated
+    free = (counted if one_a_pair else rows).candidates(distinct=rules.rows == "distinct", plain=rules.plain_free)
+    hits = _hits(counted, free, found, triples)
+    corrected = hits
+    if len(unrepeated) < len(counted):
+        corrected = _hits(unrepeated, rows.candidates(distinct=True), found, once)
+    elif len(triples) > len(once):
+        corrected = _hits(counted, free, found, once)
+    pairs = first_pairs(unrepeated.triples, found, np.unique(once[:, :2], axis=0))
+    return Judgement(
+        record, predicted is not None, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed
+    )
+
+
+def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.ndarray) -> Hits:
+    ranked = rows.triples
+    given = on_true_pairs(ranked, found, triples)
+    hit = None if free is None else first_hits(free, found, triples)
+    return Hits(triples, first_hits(ranked, found, triples), hit, first_hits(given, found, triples))
+
+
+def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> Runs:
+    if predicted.layers is None:
+        raise ImageError("has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names")
+    return pixel_runs(
+        true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width)
+    )
+
+
+def predicted_boxes(predicted: PredictedImage, record: Record) -> np.ndarray:
+    """Boxes (N, 4) xyxy as given, or those of the masks."""
+    if predicted.boxes is not None:
+        return predicted.boxes
+    return _runs(predicted, record, None).boxes().astype(np.float64)

@@ -1,0 +1,60 @@
+"""A vocabulary as the parts of a model know it: embedded, in the UNet's context, and compared with what training
+had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import compress
+
+import torch
+from torch import Tensor
+
+from spade.diffusion.student import LabelContext, Student
+from spade.open_vocabulary.unseen_names import trained_names
+from spade.structures.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class EncodedVocabulary:
+    """C names of segments and P predicates: text rows (C, D) and (P, D), and which of them training had, (C,) and (P,)
+    bool.
+
+    ``other_seen_objects`` (E, D) and ``other_seen_predicates`` (E', D) are names that only training had; none where it
+    had all that are asked.
+    """
+
+    vocabulary: Vocabulary
+    context: LabelContext
+    objects: Tensor
+    predicates: Tensor
+    is_thing: Tensor
+    is_seen_objects: Tensor
+    is_seen_predicates: Tensor
+    other_seen_objects: Tensor
+    other_seen_predicates: Tensor
+
+    @classmethod
+    def of(cls, asked: Vocabulary, trained: Vocabulary, student: Student) -> EncodedVocabulary:
+        """The names that are asked for, by a student and heads that were trained on others."""
+        clip, device = student.clip, student.backbone.device
+        names, own = ([label.prompts for label in v.objects] for v in (asked, trained))
+        said, own_said = ([(name,) for name in v.predicates] for v in (asked, trained))
+        learned = trained_names(names, own), trained_names(said, own_said)
+        # Whether training had other names is only asked where the two kinds share.
+        alone = bool(learned[0].all() and learned[1].all())
+        objects = [] if alone else list(compress(trained.objects, (~trained_names(own, names)).tolist()))
+        predicates = [] if alone else list(compress(trained.predicates, (~trained_names(own_said, said)).tolist()))
+        texts = clip.embed_labels([*asked.objects, *objects]).tensor_split([len(names)])
+        phrases = clip.embed_predicates([*asked.predicates, *predicates]).tensor_split([len(said)])
+        return cls(
+            asked,
+            student.label_context(asked),
+            texts[0],
+            phrases[0],
+            torch.tensor([label.is_thing for label in asked.objects], device=device),
+            learned[0].to(device),
+            learned[1].to(device),
+            texts[1],
+            phrases[1],
+        )

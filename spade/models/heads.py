@@ -1,0 +1,21 @@
+"""All heads in one module: mask proposer, relation head, and scorers of unseen names."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spade.models.config import HeadsConfig
+from spade.open_vocabulary.unseen_names import UnseenScorer
+from spade.relations.head import RelationHead
+from spade.segmentation.mask_proposer import MaskProposer
+
+
+class Heads(nn.Module):
+    """Stage 2 of SPADE: proposer and relation part in one module, and scores for names that training did not have."""
+
+    def __init__(self, config: HeadsConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.proposer, self.relations = MaskProposer(config.proposer), RelationHead(config.relations)
+        self.regions = UnseenScorer(config.relations.clip_dim, 1) if config.untrained else None
+        self.pairs = UnseenScorer(config.relations.clip_dim, 2) if config.untrained else None

@@ -1,0 +1,172 @@
+"""OpenCLIP: names and pictures to embeddings, embeddings to scores."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, linear, normalize
+
+from spade.core.errors import SpadeError
+from spade.open_vocabulary.clip_files import resolve_clip
+from spade.structures.vocabulary import Label
+
+OBJECT_TEMPLATES = ("a picture of a {}", "a photo of a {}", "a {}")
+PREDICATE_TEMPLATES = ("a picture of something {} something", "something {} something")
+
+
+class OpenClip:
+    """A frozen OpenCLIP model. Embeddings have unit length."""
+
+    def __init__(
+        self,
+        source: str,
+        model: Any,
+        tokenizer: Any,
+        size: tuple[int, int],
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+    ) -> None:
+        self.source, self.model, self.tokenizer, self.device = source, model, tokenizer, device
+        self.size = size
+        self._mean = torch.tensor(mean).view(3, 1, 1)
+        self._std = torch.tensor(std).view(3, 1, 1)
+
+    @property
+    def dim(self) -> int:
+        """Length of an embedding."""
+        return (
+            int(self.model.text_projection.shape[1])
+            if hasattr(self.model, "text_projection")
+            else int(self.embed_texts(["a"]).shape[1])
+        )
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str]) -> Tensor:
+        """(N, D) unit embeddings of texts, float32."""
+        parts = [
+            self.model.encode_text(self.tokenizer(list(texts[i : i + 256])).to(self.device), normalize=True)
+            for i in range(0, len(texts), 256)
+        ]
+        return torch.cat(parts).float()
+
+    def embed_labels(self, labels: Sequence[Label]) -> Tensor:
+        """(C, D): each label the mean over its names and the object templates."""
+        return self._ensembles(
+            [[t.format(name) for name in label.prompts for t in OBJECT_TEMPLATES] for label in labels]
+        )
+
+    def embed_predicates(self, predicates: Sequence[str]) -> Tensor:
+        """(P, D): each predicate the mean over the predicate templates."""
+        return self._ensembles([[t.format(name) for t in PREDICATE_TEMPLATES] for name in predicates])
+
+    def _ensembles(self, groups: Sequence[Sequence[str]]) -> Tensor:
+        embeddings = self.embed_texts([text for group in groups for text in group])
+        rows = torch.split(embeddings, [len(group) for group in groups])
+        return normalize(torch.stack([row.mean(0) for row in rows]), dim=-1)
+
+    @torch.no_grad()
+    def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """(B, D) unit embeddings of pictures, each squeezed to the model's size, float32."""
+        pixels = torch.stack([self._pixels(image) for image in images])
+        embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
+        return embedding.float()
+
+    @property
+    def sees_regions(self) -> bool:
+        """Whether ``embed_cells`` can be asked: the image tower is OpenCLIP's ResNet or its plain vision
+        transformer.
+        """
+        visual = self.model.visual
+        if hasattr(visual, "attnpool"):
+            return True
+        return hasattr(visual, "transformer") and isinstance(
+            getattr(visual.transformer.resblocks[-1], "attn", None), nn.MultiheadAttention
+        )
+
+    @torch.no_grad()
+    def embed_cells(self, image: Image.Image) -> Tensor:
+        """(D, h, w) unit embeddings of a picture's cells: each cell's value vector through the model's own projections,
+        float32.
+
+        What the pooling attention of the last layer would mix, unmixed (MaskCLIP, Zhou et al., 2022). Raises SpadeError
+        for an image tower that is neither OpenCLIP's ResNet nor its plain vision transformer.
+        """
+        if not self.sees_regions:
+            raise SpadeError(
+                f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use --fusion 1."
+            )
+        visual, pixels = self.model.visual, self._pixels(image)[None].to(self.device)
+        if hasattr(visual, "attnpool"):
+            grid = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)["image_intermediates"][-1]
+            height, width = grid.shape[-2:]
+            cells = grid.flatten(2).transpose(1, 2) + visual.attnpool.positional_embedding[1:].to(grid.dtype)
+            values = visual.attnpool.c_proj(visual.attnpool.v_proj(cells))
+        else:
+            block = visual.transformer.resblocks[-1]
+            seen: dict[str, Tensor] = {}
+            handle = block.register_forward_pre_hook(
+                lambda module, args, kwargs: seen.update(x=args[0] if args else kwargs["q_x"]), with_kwargs=True
+            )
+            try:
+                visual(pixels)
+            finally:
+                handle.remove()
+            height, width = visual.grid_size
+            inner = block.ln_1(seen["x"][:, -height * width :])
+            size = inner.shape[-1]
+            bias = None if block.attn.in_proj_bias is None else block.attn.in_proj_bias[2 * size :]
+            values = visual.ln_post(
+                block.ls_1(block.attn.out_proj(linear(inner, block.attn.in_proj_weight[2 * size :], bias)))
+            )
+            values = values if visual.proj is None else values @ visual.proj
+        return normalize(values.float(), dim=-1)[0].T.unflatten(1, (height, width))
+
+    def pooled(self, cells: Tensor, masks: Tensor) -> Tensor:
+        """(N, D) unit embeddings of masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are given."""
+        shares = interpolate(masks[None].float(), size=cells.shape[-2:], mode="area")[0].flatten(1)
+        return normalize(shares @ cells.flatten(1).T, dim=-1)
+
+    def region_scores(self, cells: Tensor, masks: Tensor, texts: Tensor) -> Tensor:
+        """Probabilities (N, C) of texts (C, D) for masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are
+        given.
+
+        At the temperature that the model was trained with.
+        """
+        return (self.model.logit_scale.exp().float() * self.pooled(cells, masks) @ texts.T).softmax(-1)
+
+    def _pixels(self, image: Image.Image) -> Tensor:
+        height, width = self.size
+        resized = image.resize((width, height), Image.Resampling.BICUBIC)
+        array = torch.from_numpy(np.asarray(resized, np.float32) / 255).permute(2, 0, 1)
+        return (array - self._mean) / self._std
+
+
+def load_clip(source: str, device: torch.device) -> OpenClip:
+    """Load a frozen model from where ``resolve_clip`` finds it. Raises SpadeError where its files do not fit
+    together.
+    """
+    folder = resolve_clip(source)
+    # open_clip logs to the root logger, which would otherwise install a handler of its own.
+    logging.getLogger().addHandler(logging.NullHandler())
+    import open_clip
+
+    try:
+        model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, device=device)
+        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+        settings = open_clip.get_model_preprocess_cfg(model)
+    except (RuntimeError, ValueError, OSError, KeyError, TypeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise SpadeError(
+            f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another --clip."
+        ) from None
+    model.float().eval().requires_grad_(False)
+    size = settings["size"] if isinstance(settings["size"], (tuple, list)) else (settings["size"], settings["size"])
+    return OpenClip(source, model, tokenizer, (int(size[0]), int(size[1])), settings["mean"], settings["std"], device)

@@ -1,0 +1,145 @@
+"""What is known of regions and pairs without any training on annotation: OpenCLIP's views of them, and where the UNet
+looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from spade.open_vocabulary.attention_ratio import attention_ratio
+from spade.open_vocabulary.clip import OpenClip
+
+
+def region_evidence(clip: OpenClip, cells: Tensor, masks: Tensor, attention: Tensor | None) -> ZeroShotEvidence:
+    """Of masks (N, h, w) in [0, 1]; cells (D, h', w') OpenCLIP's of the picture, attention (C, h'', w'') to the names,
+    if any.
+    """
+    return ZeroShotEvidence(clip.pooled(cells, masks), _looked(masks, attention)[:, None])
+
+
+def pair_evidence(
+    clip: OpenClip, cells: Tensor, masks: Tensor, pairs: Tensor, attention: Tensor | None
+) -> ZeroShotEvidence:
+    """Of ordered pairs (R, 2) of masks (N, h, w): the view of both together; attention (P, h'', w'') under each of the
+    two.
+    """
+    subject, target = pairs.unbind(1)
+    looked = _looked(masks, attention)
+    return ZeroShotEvidence(
+        clip.pooled(cells, torch.maximum(masks[subject], masks[target])),
+        torch.stack([looked[subject], looked[target]], dim=1),
+    )
+
+
+def _looked(masks: Tensor, attention: Tensor | None) -> Tensor:
+    """Log attention under each mask as a multiple of the picture's, (N, C); without attention one column of zeros,
+    which says nothing.
+    """
+    if attention is None:
+        return masks.new_zeros((len(masks), 1))
+    return attention_ratio(masks[None].float(), attention[None].float())[0].log()
+
+
+SHARPNESS = 2.0  # of that evidence; the weights that fit best leave it timid
+
+
+@dataclass(frozen=True)
+class ZeroShotEvidence:
+    """What is known of M regions or pairs without training: views (M, D), unit rows; looked (M, A, C), log attention to
+    each name.
+
+    A = 1 for a region, 2 for a pair: under the subject and under the object. Without attention C is 1, and all zero.
+    """
+
+    views: Tensor
+    looked: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[ZeroShotEvidence]) -> ZeroShotEvidence:
+        """Of several pictures."""
+        return cls(torch.cat([part.views for part in parts]), torch.cat([part.looked for part in parts]))
+
+
+class UnseenScorer(nn.Module):
+    """Logits of any names from evidence: a few weights that all names share, and the mean view, which every view
+    resembles.
+    """
+
+    def __init__(self, clip_dim: int, masks: int) -> None:
+        super().__init__()
+        self.sharpness = SHARPNESS
+        self.mean: Tensor
+        self.weights: Tensor
+        self.register_buffer("mean", torch.zeros(clip_dim))
+        self.register_buffer("weights", torch.tensor([10.0, *([1.0] * masks)]))
+
+    def forward(self, evidence: ZeroShotEvidence, texts: Tensor) -> Tensor:
+        """(M, C) of evidence and the names' texts (C, D)."""
+        views = (evidence.views - self.mean) @ (texts - texts.mean(0)).T
+        return self.sharpness * (self.weights[0] * views + torch.einsum("a,mac->mc", self.weights[1:], evidence.looked))
+
+    def fit(self, evidence: ZeroShotEvidence, texts: Tensor, names: Tensor) -> None:
+        """Find mean and weights on annotated regions or pairs: names (M,) int64. What is learned says nothing of any
+        one name.
+        """
+        if not len(names):
+            return
+        self.mean = evidence.views.mean(0)
+        weights = self.weights.clone().requires_grad_()
+        views = (evidence.views - self.mean) @ (texts - texts.mean(0)).T
+        facts = torch.cat([views[:, None], evidence.looked.expand(-1, -1, len(texts))], dim=1)
+        optimiser = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            optimiser.zero_grad()
+            value = cross_entropy(torch.einsum("a,mac->mc", weights, facts), names) + 1e-3 * weights.square().mean()
+            value.backward()
+            return value
+
+        with torch.enable_grad():
+            optimiser.step(loss)
+        self.weights = weights.detach()
+
+
+def gate_odds(logits: Tensor, is_seen: Tensor, other_seen: Tensor) -> Tensor:
+    """How unsure (..., 1) a classifier is: 1 - the probability of the likeliest name that is asked for, among all that
+    training had.
+
+    logits (..., C) of the names asked for, is_seen (C,) bool which of them training had, unasked (..., E) logits of the
+    names that
+    only training had: with few names asked for, the likeliest of them need not be likely.
+    """
+    every = torch.cat([logits.masked_fill(~is_seen, float("-inf")), other_seen], dim=-1).softmax(-1)
+    return 1 - every[..., : logits.shape[-1]].amax(-1, keepdim=True)
+
+
+def mix_seen_unseen(learned: Tensor, untrained: Tensor, is_seen: Tensor, odds: Tensor | float) -> Tensor:
+    """Probabilities (..., C) with the total of ``learned`` (..., C): names of each kind share what their kind has.
+
+    untrained (..., C) logits; is_seen (C,) bool; odds, one number or (..., 1). The names that training did not have get
+    as much as ``untrained`` gives them beside the others, ``odds`` times as likely; that is shared by ``untrained``,
+    the rest by ``learned``. With names of one kind only, these have all.
+    """
+    if bool(is_seen.all()):
+        return learned
+    total = learned.sum(-1, keepdim=True)
+    every = untrained.softmax(-1)
+    others = untrained.masked_fill(is_seen, float("-inf")).softmax(-1)
+    if not bool(is_seen.any()):
+        return total * others
+    mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
+    share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
+    own = learned * is_seen
+    own = own / own.sum(-1, keepdim=True).clamp(min=1e-12)
+    return total * ((1 - share) * own + share * others)
+
+
+def trained_names(wanted: Sequence[Sequence[str]], known: Sequence[Sequence[str]]) -> Tensor:
+    """Which of the wanted names (C,), each with its synonyms, training had under any of its own."""
+    names = {name.casefold() for one in known for name in one}
+    return torch.tensor([any(name.casefold() in names for name in one) for one in wanted], dtype=torch.bool)

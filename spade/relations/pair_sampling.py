@@ -1,0 +1,90 @@
+"""Which ordered pairs a training step learns from, and what is annotated of them: for a batch of pictures at once, on
+the CPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class SampledPairs:
+    """R pairs of several pictures, ``counts`` of each: pairs (R, 2), names (R,) a predicate that is annotated of each,
+    or -1.
+
+    rarer (R,): by how much, in log odds, annotated pairs are rarer among all of their picture's than among the drawn
+    ones.
+    told: the numbers of the R that have a name, ``annotated_counts`` in each picture. apart: of all pictures' (N, N)
+    matrices, flat and one after the other, the entries of two different segments, ``off_diagonal_counts`` in each
+    picture; wanted: 1 where they are annotated, else 0.
+    """
+
+    pairs: Tensor
+    names: Tensor
+    log_odds_offset: Tensor
+    told: Tensor
+    apart: Tensor
+    wanted: Tensor
+    counts: list[int]
+    annotated_counts: list[int]
+    off_diagonal_counts: list[int]
+
+    def to(self, device: torch.device) -> SampledPairs:
+        """On a device."""
+        names = ("pairs", "names", "rarer", "told", "apart", "wanted")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+
+
+def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) -> SampledPairs:
+    """All annotated pairs of each picture and others at random: ``most`` in all, or twice the annotated ones where
+    these are over half.
+
+    triples (R_i, 3) among ``segments`` of each picture. Of several predicates of a pair one is drawn at random.
+    """
+    number = torch.tensor(segments)
+    cells = number**2
+    image = torch.arange(len(number)).repeat_interleave(cells)
+    place = torch.arange(int(cells.sum())) - (cells.cumsum(0) - cells)[image]
+    subject, target = place // number[image], place % number[image]
+    named = _one_predicate_a_pair(triples, number, len(image))
+    apart, related = subject != target, named >= 0
+    others = torch.nonzero(apart & ~related).flatten()
+    positive = torch.bincount(image[related], minlength=len(number))
+    room, left = torch.maximum(positive, most - positive), torch.bincount(image[others], minlength=len(number))
+    # In the order of pictures, within each at random: the first ones of each picture are taken.
+    others = others[torch.argsort(image[others] + torch.rand(len(others), dtype=torch.float64))]
+    rank = torch.arange(len(others)) - (left.cumsum(0) - left)[image[others]]
+    chosen = torch.cat([torch.nonzero(related).flatten(), others[rank < room[image[others]]]])
+    chosen = chosen[torch.argsort(image[chosen], stable=True)]
+    of, names = image[chosen], named[chosen]
+    log_odds_offset = (left / room.clamp(min=1)).clamp(min=1).log()
+    return SampledPairs(
+        torch.stack([subject[chosen], target[chosen]], dim=1),
+        names,
+        log_odds_offset[of],
+        torch.nonzero(names >= 0).flatten(),
+        torch.nonzero(apart).flatten(),
+        related[apart].float(),
+        torch.bincount(of, minlength=len(number)).tolist(),
+        torch.bincount(of[names >= 0], minlength=len(number)).tolist(),
+        (cells - number).tolist(),
+    )
+
+
+def _one_predicate_a_pair(triples: Sequence[Tensor], number: Tensor, cells: int) -> Tensor:
+    """(M,) over the cells of all pictures' matrices: a predicate that is annotated there, at random where there are
+    several, or -1.
+    """
+    rows = torch.cat(list(triples))
+    of = torch.arange(len(triples)).repeat_interleave(torch.tensor([len(own) for own in triples]))
+    at = (number**2).cumsum(0)[of] - (number**2)[of] + rows[:, 0] * number[of] + rows[:, 1]
+    order = torch.randperm(len(rows))
+    cell, first = np.unique(at[order].numpy(), return_index=True)
+    names = torch.full((cells,), -1, dtype=torch.int64)
+    names[torch.from_numpy(cell)] = rows[order[torch.from_numpy(first)], 2]
+    return names

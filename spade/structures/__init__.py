@@ -1,0 +1,1 @@
+"""What everything passes around: vocabularies, scene graphs, maps of segments."""

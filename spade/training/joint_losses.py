@@ -1,0 +1,103 @@
+"""All of stage 2's losses for one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from spade.models.heads import Heads
+from spade.relations.config import RelationHeadConfig
+from spade.relations.losses import NO_IMBALANCE, WEIGHTS, Imbalance, relation_losses
+from spade.relations.mask_geometry import mask_boxes
+from spade.relations.nodes import Nodes
+from spade.segmentation.losses import MaskLoss
+from spade.segmentation.mask_generator import Proposals
+from spade.segmentation.matching import match_queries, shrink_masks
+from spade.training.targets import Truth
+
+
+def stage2_losses(
+    heads: Heads,
+    criterion: MaskLoss,
+    features: Sequence[Tensor],
+    attention: Tensor | None,
+    truths: Sequence[Truth],
+    objects: Tensor,
+    predicates: Tensor,
+    weights: Mapping[str, float] = WEIGHTS,
+    imbalance: Imbalance = NO_IMBALANCE,
+    found: Sequence[bool] | None = None,
+) -> dict[str, Tensor]:
+    """Weighted loss terms of a batch.
+
+    features fine to coarse, (B, C_i, H_i, W_i), attention (B, C + P, h, w); objects (C, D_clip), predicates (P,
+    D_clip). Relations are learned on the annotated segments, each with the query that stands for it; ``found``: see
+    ``annotated_nodes``.
+    """
+    proposals, classes = heads.proposer(features, objects, attention)
+    mask = criterion.weighted(
+        proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths]
+    )
+    if not any(weights[name] for name in ("rel", "pair", "rqc")):
+        return {"mask": weights["mask"] * mask}
+    found = [False] * len(truths) if found is None else found
+    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention, found)
+    return {"mask": weights["mask"] * mask} | relation_losses(
+        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance, places=proposals.places
+    )
+
+
+def annotated_nodes(
+    proposals: Proposals,
+    classes: Tensor,
+    truths: Sequence[Truth],
+    objects: Tensor,
+    config: RelationHeadConfig,
+    attention: Tensor | None,
+    found: Sequence[bool],
+) -> tuple[list[Nodes], list[Tensor]]:
+    """The annotated segments, each with the query that stands for it, and their triples (R_i, 3), renumbered.
+
+    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip); attention (B, C + P, h, w). ``found``: of which
+    images the queries' own masks are taken where they fit, as a test that gives no segments will have them, and not the
+    annotated ones. Segments for which no query is left are dropped.
+    """
+    grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
+    images, kept = [], []
+    for i, truth in enumerate(truths):
+        masks = shrink_masks(truth.masks, grid)
+        matched = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
+        held = torch.nonzero(matched >= 0).flatten()
+        query, label = proposals.queries[-1][i][matched[held]], objects[truth.classes[held]]
+        predicates = None if attention is None else attention[i, len(objects) :]
+        whole = truth.masks[held]
+        if found[i]:
+            whole = _fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
+        boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config, predicates))
+        kept.append(_renumber(truth.triples, held, len(truth.classes)))
+    return images, kept
+
+
+def _fitting(logits: Tensor, masks: Tensor) -> Tensor:
+    """The masks of logits (N, h, w) at the size of the annotated ``masks`` (N, H, W), which stay where less than a half
+    is shared.
+    """
+    if not len(masks):
+        return masks
+    own = (
+        interpolate(logits[None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[0] > 0
+    ).float()
+    joint, either = (own * masks).sum((1, 2)), torch.maximum(own, masks).sum((1, 2))
+    return torch.where((joint > 0.5 * either)[:, None, None], own, masks)
+
+
+def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:
+    """Triples in the numbering of the held segments; those that lost a segment are dropped."""
+    place = torch.full((count,), -1, dtype=torch.int64, device=triples.device)
+    place[held] = torch.arange(len(held), device=triples.device)
+    moved = torch.stack([place[triples[:, 0]], place[triples[:, 1]], triples[:, 2]], dim=1)
+    return moved[(moved[:, :2] >= 0).all(1)]

@@ -1,0 +1,346 @@
+from __future__ import annotations
+
+import json
+import shutil
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import spade
+from spade.core.errors import SpadeError
+from spade.core.files import sha256_file, write_json
+from spade.diffusion.backbone_files import embedded_model
+from spade.models.checkpoint import find_model, model_fingerprint, read_model
+from spade.models.encoded_vocabulary import EncodedVocabulary
+from spade.models.predictor import _masks
+from spade.structures.panoptic_png import write_panoptic
+from spade.structures.scene_graph_json import read_scene_graph
+from spade.structures.segment_map import segment_geometry
+from spade.structures.vocabulary import Label, Vocabulary
+from spade.world.annotation import make_sample
+
+
+def scene(index, seed=99):
+    return make_sample(seed, index)
+
+
+def test_three_lines_give_a_graph(world):
+    model = spade.load()
+    graph = model(world / "images" / "000004.png")
+    assert graph.segments
+    assert graph.file_name == "000004.png"
+
+
+def test_a_graph_is_consistent(model):
+    graph = model(Image.fromarray(scene(0).image))
+    ids = {segment.id for segment in graph.segments}
+    assert set(np.unique(graph.panoptic)) - {0} == ids
+    for segment in graph.segments:
+        assert segment_geometry(graph.panoptic, segment.id) == (segment.bbox, segment.area)
+        assert graph.objects[segment.category_id] == segment.label
+    for relation in graph.relations:
+        assert {relation.subject, relation.object} <= ids
+        assert relation.subject != relation.object
+        assert relation.predicate in graph.predicates
+        assert 0.1 <= relation.score <= 1
+
+
+def test_it_has_learned_the_world(model):
+    """Held-out scenes: what a model that learned nothing could not do."""
+    found = total = related = triples = 0
+    for index in range(12):
+        sample = scene(index)
+        graph = model(Image.fromarray(sample.image))
+        labels = {segment.label for segment in graph.segments}
+        found += len(labels & set(sample.labels))
+        total += len(set(sample.labels))
+        related += len(set(graph.triples()) & set(sample.triples))
+        triples += len(set(sample.triples))
+    assert found / total > 0.7
+    assert related / triples > 0.25
+
+
+def test_the_picture_matters(model):
+    graphs = [model(Image.fromarray(scene(i).image)) for i in (0, 1)]
+    assert graphs[0].triples() != graphs[1].triples()
+
+
+def test_vocabularies_are_swapped_without_training(model):
+    picture = Image.fromarray(scene(3).image)
+    plain = model(picture)
+    synonyms = Vocabulary(
+        (Label("man", True, ("person",)), Label("lawn", False, ("grass",)), Label("sky", False)),
+        ("standing on", "over"),
+    )
+    other = model(picture, synonyms)
+    assert {s.label for s in other.segments} <= {"man", "lawn", "sky"}
+    assert {r.predicate for r in other.relations} <= {"standing on", "over"}
+    assert model(picture).triples() == plain.triples(), "the training list is back afterwards"
+    one = model(picture, Vocabulary((Label("sky", False),), ("over",)))
+    assert {s.label for s in one.segments} <= {"sky"}
+
+
+@pytest.mark.parametrize("size", [(300, 90), (64, 200), (33, 31), (1, 1), (2500, 1900)])
+def test_any_size_and_shape(model, size):
+    graph = model(Image.effect_mandelbrot(size, (-2, -1, 1, 1), 20).convert("RGB"))
+    assert (graph.width, graph.height) == size
+    assert graph.panoptic.shape == size[::-1]
+
+
+def test_score_vectors_of_all_pairs(model):
+    prediction = model.predict(Image.fromarray(scene(0).image))
+    count = len(prediction.graph.segments)
+    assert len(prediction.pairs) == min(100, count * (count - 1))
+    assert prediction.scores.shape == (len(prediction.pairs), len(prediction.graph.predicates))
+    assert np.allclose(prediction.scores.sum(1) + prediction.no_relation, 1, atol=1e-5)
+
+
+def test_top_and_min_score(model):
+    picture = Image.fromarray(scene(0).image)
+    assert len(model(picture, top=1).relations) == 1
+    assert all(r.score >= 0.6 for r in model(picture, min_score=0.6).relations)
+
+
+def test_packaged_files_are_those_of_the_manifest():
+    folder = embedded_model()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
+    assert on_disk == set(manifest["files"])
+    for name, facts in manifest["files"].items():
+        assert sha256_file(folder / name) == facts["sha256"]
+        assert facts["bytes"] < 16_000_000
+    assert sum(facts["bytes"] for facts in manifest["files"].values()) < 40_000_000
+    assert not [name for name in on_disk if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
+
+
+def test_what_is_no_model_is_one_sentence(tmp_path):
+    with pytest.raises(SpadeError, match=r"holds no trained model \(model\.json\)"):
+        find_model(tmp_path)
+    shutil.copytree(embedded_model(), tmp_path / "m")
+    facts = json.loads((tmp_path / "m" / "model.json").read_text())
+    (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
+    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 2"):
+        spade.load(tmp_path / "m")
+    (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
+    (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")
+    with pytest.raises(SpadeError, match=r"heads\.safetensors: these weights cannot be loaded"):
+        spade.load(tmp_path / "m")
+
+
+@pytest.mark.parametrize("text", ["[]", '{"format": 1}', '{"format": 1, "vocabulary": [], "heads": {}}', "{", "5"])
+def test_what_is_no_description_is_one_sentence(tmp_path, text):
+    (tmp_path / "model.json").write_text(text)
+    for attempt in (read_model, spade.load, model_fingerprint):
+        with pytest.raises(SpadeError, match=r"model\.json"):
+            attempt(tmp_path)
+
+
+def test_the_fingerprint_sees_every_weight(tmp_path):
+    shutil.copytree(embedded_model(), tmp_path / "m")
+    plain = model_fingerprint(tmp_path / "m")
+    assert plain == model_fingerprint(embedded_model())
+    facts = json.loads((tmp_path / "m" / "model.json").read_text())
+    for part in ("backbone", "clip"):
+        moved = tmp_path / f"own-{part}"
+        shutil.copytree(embedded_model() / part, moved)
+        weights = next(moved.rglob("*.safetensors"))
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+        (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {part: str(moved)}))
+        assert model_fingerprint(tmp_path / "m") != plain
+    (tmp_path / "m" / "heads.safetensors").unlink()
+    with pytest.raises(SpadeError, match=r"heads\.safetensors: this file of the model is missing"):
+        model_fingerprint(tmp_path / "m")
+
+
+def test_paths_pictures_and_arrays_are_the_same_picture(model, tmp_path):
+    picture = Image.fromarray(scene(0).image).transpose(Image.Transpose.ROTATE_90)
+    exif = picture.getexif()
+    exif[0x0112] = 6
+    picture.save(tmp_path / "turned.png", exif=exif)
+    graphs = [model(tmp_path / "turned.png"), model(Image.open(tmp_path / "turned.png")), model(scene(0).image)]
+    assert all(np.array_equal(graph.panoptic, graphs[0].panoptic) for graph in graphs)
+    assert all(graph.triples() == graphs[0].triples() for graph in graphs)
+    with pytest.raises(SpadeError, match=r"an array of shape \(4, 4\)"):
+        model(np.zeros((4, 4), np.uint8))
+
+
+def test_words_from_a_list_or_a_file(model, tmp_path):
+    (tmp_path / "labels.txt").write_text("dog\nsky\n")
+    picture = Image.fromarray(scene(0).image)
+    for words in (["dog", "sky"], tmp_path / "labels.txt", str(tmp_path / "labels.txt")):
+        assert model(picture, words).objects == ("dog", "sky")
+
+
+def test_bad_arguments_are_one_sentence(model):
+    with pytest.raises(SpadeError, match="top -1"):
+        model(scene(0).image, top=-1)
+    with pytest.raises(SpadeError, match="dtype int7"):
+        spade.load(dtype="int7")
+    with pytest.raises(SpadeError, match="vocabulary: holds no label"):
+        model(scene(0).image, [])
+    with pytest.raises(SpadeError, match="vocabulary: holds no predicate"):
+        model(scene(0).image, Vocabulary((Label("sky", False),), ()))
+    with pytest.raises(SpadeError, match='vocabulary: the label "dog" is listed twice'):
+        model(scene(0).image, ["dog", "sky", "dog"])
+
+
+def given(model, count, side=40, **words):
+    """``count`` given segments in stripes of one picture."""
+    vocabulary = Vocabulary(
+        words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates)
+    )
+    categories = [n % len(vocabulary.objects) for n in range(count)]
+    picture = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+    return model.relate(model.encode_segments(picture, stripes(count, side), categories, vocabulary))
+
+
+def stripes(count, side):
+    """Numbers (side, side) of ``count`` segments of about one size."""
+    numbers = np.zeros((side, side), np.int64)
+    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
+    return numbers
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 200])
+def test_given_segments_however_many(model, count):
+    found = given(model, count)
+    assert len(found.graph.segments) == count
+    assert len(found.pairs) == min(model.heads.relations.config.pairs, count * max(0, count - 1))
+    assert np.isfinite(found.scores).all()
+
+
+def test_a_vocabulary_of_one_word_and_predicates_that_training_did_not_have(model, world):
+    picture = next((world / "images").glob("*.png"))
+    one = Vocabulary((model.vocabulary.objects[0],), ("hugging",))
+    graph = model.predict(picture, one, min_score=0.0).graph
+    assert {s.label for s in graph.segments} <= {one.names[0]}
+    assert {r.predicate for r in graph.relations} <= {"hugging"}
+    found = given(model, 3, objects=one.objects, predicates=one.predicates)
+    assert found.scores.shape == (6, 1)
+    assert np.allclose(found.scores[:, 0] + found.no_relation, 1, atol=1e-6), "the only predicate has all of P(pair)"
+
+
+def test_each_given_segment_has_a_proposal_of_its_own(model):
+    """As in training; of more segments than proposals the surplus share those that cover them best."""
+    queries = model.heads.proposer.config.queries
+    for count in (5, queries, queries + 3):
+        seen = model.encode_segments(np.zeros((64, 64, 3), np.uint8), stripes(count, 64), [0] * count)
+        chosen = [segment.query for segment in seen.segments]
+        assert min(chosen) >= 0
+        assert len(set(chosen)) == min(count, queries)
+
+
+def test_few_known_names_do_not_make_a_model_sure(model):
+    """Asked for one predicate that it knows and one that it does not, it can be sure of another that it was not asked
+    for.
+    """
+    known, *others = model.vocabulary.predicates
+    few = EncodedVocabulary.of(
+        Vocabulary(model.vocabulary.objects, (known, "hugging")), model.vocabulary, model.student
+    )
+    assert few.is_seen_predicates.tolist() == [True, False]
+    assert len(few.other_seen_predicates) == len(others)
+    assert len(few.other_seen_objects) == 0
+    every = EncodedVocabulary.of(model.vocabulary, model.vocabulary, model.student)
+    assert torch.allclose(few.other_seen_predicates, every.predicates[1:], atol=1e-6)
+    assert len(every.other_seen_predicates) == 0
+
+
+def named(model, **attributes):
+    """P(predicate | pair) of given segments, by a copy of the model that is asked in another way."""
+    other = copy(model)
+    for name, value in attributes.items():
+        setattr(other, name, value)
+    found = given(other, 3, side=64, predicates=(*model.vocabulary.predicates, "hugging"))
+    return found.scores / (1 - found.no_relation)[:, None]
+
+
+def test_fusion_is_a_product_of_both_branches(model):
+    """P = P_diffusion^E x P_clip^(1 - E), as one branch alone has them, for predicates and for regions."""
+    diffusion, clip, both = (named(model, fusion=exponent, odds=0.0) for exponent in (1.0, 0.0, 0.34))
+    product = diffusion**0.34 * clip**0.66
+    assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
+    assert np.abs(both - diffusion).max() > 0.05
+    picture, words = Image.fromarray(scene(0).image), model._known(model.vocabulary)
+    proposals, classes, attention = model._propose(picture, words)
+    cells, masks = model.student.clip.embed_cells(picture), proposals.masks[-1][0].sigmoid()
+    told = []
+    for exponent in (1.0, 0.0, 0.34):
+        other = copy(model)
+        other.fusion = exponent
+        told.append(other._regions_named(classes, proposals.queries[-1][0], masks, cells, attention, words))
+    assert torch.allclose(
+        told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True),
+        model.student.clip.region_scores(cells, masks, words.objects),
+    )
+    assert all(torch.equal(own[:, -1], classes.softmax(-1)[:, -1]) for own in told), "what is nothing stays"
+    product = told[0][:, :-1] ** 0.34 * told[1][:, :-1] ** 0.66
+    share = told[2][:, :-1] / told[2][:, :-1].sum(1, keepdim=True)
+    assert torch.allclose(share, product / product.sum(1, keepdim=True), atol=1e-4)
+
+
+def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
+    doubting, giving, alone = named(model), named(model, sure_gives=True), named(model, odds=0.0)
+    assert (giving[:, -1] > doubting[:, -1]).all()
+    assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
+    assert not np.allclose(doubting, alone, atol=1e-3)
+
+
+def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
+    folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))
+    facts = json.loads((folder / "model.json").read_text())
+    facts["heads"]["untrained"] = False
+    (folder / "model.json").write_text(json.dumps(facts))
+    kept = {
+        name: value
+        for name, value in load_file(folder / "heads.safetensors").items()
+        if not name.startswith(("regions.", "pairs."))
+    }
+    save_file(kept, folder / "heads.safetensors")
+    assert spade.load(folder).heads.pairs is None
+    assert spade.load(folder, novel_odds=0.0).odds == 0
+    with pytest.raises(SpadeError, match=r"^--novel-odds 2.0: this model's OpenCLIP tower sees no regions"):
+        spade.load(folder, novel_odds=2.0)
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_where_fewer_than_two_segments_are_found_there_is_no_pair(model, count, tmp_path):
+    seen = model.look(scene(0).image)
+    assert len(seen.segments) > 1
+    found = model.relate(
+        replace(seen, segments=seen.segments[:count], numbers=np.where(seen.numbers <= count, seen.numbers, 0))
+    )
+    assert found.pairs.shape == (0, 2)
+    assert found.scores.shape == (0, len(model.vocabulary.predicates))
+    assert found.graph.relations == ()
+    write_panoptic(tmp_path / "a.png", found.graph.panoptic)
+    write_json(tmp_path / "a.json", found.graph.to_json("a.png"))
+    assert [s.id for s in read_scene_graph(tmp_path / "a.json").segments] == [s.id for s in found.graph.segments]
+
+
+def test_given_masks_are_the_share_of_each_cell(model):
+    """Each at the proposals' size, whatever the picture's, and all of them together cover it."""
+    numbers = np.zeros((90, 120), np.int64)
+    numbers[:, :60], numbers[:45, 60:], numbers[45:, 60:] = 1, 2, 3
+    shares = _masks(numbers, 3, torch.zeros(1, 6, 8))
+    assert shares.shape == (3, 6, 8)
+    assert torch.allclose(shares.sum(0), torch.ones(6, 8))
+    assert torch.equal(shares[1], torch.tensor([[0.0] * 4 + [1.0] * 4] * 3 + [[0.0] * 8] * 3))
+    assert _masks(numbers, 0, torch.zeros(1, 6, 8)).shape == (0, 6, 8)
+
+
+def test_relations_of_segments_that_come_as_a_graph(model, world):
+    """The segments stay as they are; a label outside the vocabulary is added to it."""
+    picture = next((world / "images").glob("*.png"))
+    before = model(picture)
+    renamed = replace(before, segments=(replace(before.segments[0], label="robot"), *before.segments[1:]))
+    found = model.relate_segments(picture, renamed, min_score=0.0)
+    assert found.graph.segments == renamed.segments
+    assert {r.subject for r in found.graph.relations} <= {s.id for s in before.segments}
+    assert found.pairs.shape == (len(before.segments) * (len(before.segments) - 1), 2)

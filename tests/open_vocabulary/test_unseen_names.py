@@ -1,0 +1,89 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spade.open_vocabulary.unseen_names import UnseenScorer, ZeroShotEvidence, gate_odds, mix_seen_unseen, trained_names
+
+
+def unit(*shape, seed=0):
+    return torch.nn.functional.normalize(torch.randn(*shape, generator=torch.Generator().manual_seed(seed)), dim=-1)
+
+
+def test_names_of_each_kind_share_what_their_kind_has_by_hand():
+    learned = torch.tensor([[0.5, 0.1, 0.2, 0.0]])  # total 0.8; the rest is "nothing"
+    untrained = torch.tensor([[0.0, 0.0, 0.0, 0.0]])
+    kinds = torch.tensor([True, True, False, False])
+    # ZeroShotEvidence gives both kinds a half; at odds 3 the new names get three quarters, in equal parts.
+    found = mix_seen_unseen(learned, untrained, kinds, 3.0)
+    assert torch.allclose(found, torch.tensor([[0.8 * 0.25 * 5 / 6, 0.8 * 0.25 / 6, 0.3, 0.3]]))
+
+
+@given(st.integers(0, 1000), st.floats(0.01, 50), st.lists(st.booleans(), min_size=1, max_size=8))
+def test_the_total_stays_and_the_order_within_a_kind(seed, odds, kinds):
+    generator = torch.Generator().manual_seed(seed)
+    learned = torch.rand(3, len(kinds), generator=generator).softmax(-1) * 0.7
+    untrained, is_seen = torch.randn(3, len(kinds), generator=generator), torch.tensor(kinds)
+    found = mix_seen_unseen(learned, untrained, is_seen, odds)
+    assert torch.allclose(found.sum(-1), learned.sum(-1), atol=1e-5)
+    for kind, scores in ((is_seen, learned), (~is_seen, untrained)):
+        ordered = found[:, kind].gather(-1, scores[:, kind].argsort(-1))
+        assert (ordered.diff(dim=-1) >= -1e-6).all()
+    if all(kinds):
+        assert torch.equal(found, learned)
+
+
+def test_more_odds_more_for_the_new():
+    learned, untrained, kinds = torch.tensor([[0.9, 0.1]]), torch.zeros(1, 2), torch.tensor([True, False])
+    new = [float(mix_seen_unseen(learned, untrained, kinds, odds)[0, 1]) for odds in (0.5, 1, 4)]
+    assert new == pytest.approx([1 / 3, 0.5, 0.8])
+
+
+def test_who_is_sure_gives_nothing_away():
+    kinds = torch.tensor([True, True, False])
+    logits = torch.tensor([[0.5, 0.25, 9.0], [1.0, 0.0, 9.0]]).log()
+    unsure = gate_odds(logits, kinds, logits[:, :0])
+    assert torch.allclose(unsure, torch.tensor([[1 / 3], [0.0]])), "of names that training had"
+    learned, untrained = logits.softmax(-1), torch.zeros(2, 3)
+    found = mix_seen_unseen(learned, untrained, kinds, 6 * unsure)
+    # ZeroShotEvidence gives the new name a third; at odds 2 it has as much as the others together. Where nothing is
+    # unsure, nothing.
+    assert found[:, 2].tolist() == pytest.approx([0.5, 0.0])
+
+
+def test_who_is_asked_for_one_name_is_not_sure_of_it():
+    kinds, logits = torch.tensor([True, False]), torch.tensor([[2.0, 0.0]])
+    others = torch.tensor([[5.0, 1.0]])
+    certain = torch.tensor([2.0, 5.0, 1.0]).softmax(0)[0]
+    assert float(gate_odds(logits, kinds, others)) == pytest.approx(1 - float(certain))
+    assert float(gate_odds(logits, kinds, others[:, :0])) == pytest.approx(0.0), "had training known it alone"
+
+
+def test_weights_find_what_tells_names_apart():
+    """Views that point to the name's text, attention that is noise: the first gets weight, the second hardly any."""
+    texts, names = unit(6, 16), torch.arange(600) % 6
+    views = torch.nn.functional.normalize(texts[names] + 0.8 * unit(600, 16, seed=1), dim=-1)
+    looked = torch.randn(600, 2, 6, generator=torch.Generator().manual_seed(2))
+    scores = UnseenScorer(16, 2)
+    scores.fit(ZeroShotEvidence(views, looked), texts, names)
+    assert (scores(ZeroShotEvidence(views, looked), texts).argmax(1) == names).float().mean() > 0.9
+    assert scores.weights[0] > 5
+    assert scores.weights[1:].abs().max() < 0.3
+    # Names that were not there are found as well.
+    others = unit(4, 16, seed=3)
+    seen = torch.nn.functional.normalize(others + 0.3 * unit(4, 16, seed=4), dim=-1)
+    found = scores(ZeroShotEvidence(seen, torch.zeros(4, 2, 1)), others)
+    assert torch.equal(found.argmax(1), torch.arange(4)), "without attention, too"
+
+
+def test_nothing_to_fit_leaves_everything_as_it_is():
+    scores = UnseenScorer(4, 1)
+    before = scores.weights.clone()
+    scores.fit(ZeroShotEvidence(torch.zeros(0, 4), torch.zeros(0, 1, 3)), unit(3, 4), torch.zeros(0, dtype=torch.int64))
+    assert torch.equal(scores.weights, before)
+
+
+def test_a_name_is_known_by_any_of_its_words():
+    known = [("person", "man"), ("dog",)]
+    assert trained_names([("Man",), ("cat", "DOG"), ("boat",)], known).tolist() == [True, True, False]
+    assert trained_names([], known).shape == (0,)

@@ -25,13 +25,14 @@ import torch
 from common import Results
 from pointing import looks, pictures, prompts_of
 
+from spade.core.hub import fingerprint
 from spade.core.workspace import Workspace
 from spade.data.psg import Dataset, Record
 from spade.data.psg_reader import load_psg
 from spade.data.samples import checked_image
 from spade.diffusion.attention import combine, layer_strides, reading
 from spade.diffusion.backbone import Backbone, load_backbone
-from spade.diffusion.backbone_files import LARGE, TINY, embedded_model, fingerprint
+from spade.diffusion.backbone_files import LARGE, TINY, embedded_model
 from spade.diffusion.config import InvertConfig
 from spade.diffusion.cpu_attention import make_fast
 from spade.diffusion.inversion import MapPlan, inverse_scheduler, invert

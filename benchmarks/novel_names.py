@@ -70,14 +70,14 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
         place,
         what,
         job.heads.relations,
-        lambda: learn(job.parameters(), job.images, job.losses, job.watch, epochs, seed),
+        lambda: learn(job.parameters(), job.images, job.losses, job.validate, epochs, seed),
     )
     job.fit_unseen_scorers()
     job.heads.eval()
     records = {record.image_id: record for record in whole.records}
-    watched = [records[job.images.records[i].image_id] for i in job.images.watched]
+    validation = [records[job.images.records[i].image_id] for i in job.images.validation]
     seen = []
-    for record in watched:
+    for record in validation:
         categories = [segment.category for segment in record.segments]
         seen.append(
             job.model.encode_segments(
@@ -91,7 +91,7 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
     for sure, sharpness, odds in [(False, SHARPNESS[0], TEXT), (False, SHARPNESS[0], NOTHING), *grid]:
         job.model.sure_gives, job.heads.pairs.sharpness, job.model.odds = sure, sharpness, odds
         evaluator = Evaluator(whole, at=(AT,), mode="predcls")
-        for record, one in zip(watched, seen, strict=True):
+        for record, one in zip(validation, seen, strict=True):
             evaluator.add(record, None, from_prediction(record.image_id, job.model.relate(one)))
         recalls = Recalls(
             [j for j in evaluator.judged if j.record.relations], evaluator.rules, len(whole.predicates), (AT,)

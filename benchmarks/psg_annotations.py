@@ -138,7 +138,7 @@ def _network(name: str, seed: int, work: Path, quick: bool, device: str) -> Rows
     return [
         (
             {"model": name, "point": point},
-            figures(evaluators[point], dataset, job.counts) | {"balance": points[point]} | counts,
+            metrics(evaluators[point], dataset, job.counts) | {"balance": points[point]} | counts,
         )
         for point in points
     ]
@@ -168,7 +168,7 @@ def trained(
         optimisation(config),
         partial(job.batches, config.batch_size, config.seed),
         job.losses,
-        job.watch,
+        job.validate,
         "score",
         None if place is None else place.with_suffix(".state"),
         what[:1],
@@ -259,15 +259,15 @@ def _baseline(name: str, seed: int, quick: bool) -> Rows:
             evaluator.add(record, None, predicted(record, pairs, _balanced(scores, balance, prior)))
         return evaluator
 
-    seen, curve = scorer(scorer.watched), []
+    seen, curve = scorer(scorer.validation), []
     for balance in BALANCES:
-        own = judged(scorer.watched, seen, balance).figures()
+        own = judged(scorer.validation, seen, balance).metrics()
         curve.append({"balance": balance, "R@20": own["R@20"] or 0.0, "mR@20": own["mR@20"] or 0.0})
     points, seen = {"recall": 0.0, "balanced": balanced(curve)}, scorer(dev)
     return [
         (
             {"model": name, "point": point},
-            figures(judged(dev, seen, balance), dataset, torch.from_numpy(scorer.counts)) | {"balance": balance},
+            metrics(judged(dev, seen, balance), dataset, torch.from_numpy(scorer.counts)) | {"balance": balance},
         )
         for point, balance in points.items()
     ]
@@ -280,9 +280,9 @@ def _balanced(scores: np.ndarray, balance: float, prior: np.ndarray) -> np.ndarr
     return even * related / np.maximum(even.sum(1, keepdims=True), 1e-12)
 
 
-def figures(evaluator: Evaluator, dataset: Dataset, counts: torch.Tensor) -> dict[str, float | None]:
+def metrics(evaluator: Evaluator, dataset: Dataset, counts: torch.Tensor) -> dict[str, float | None]:
     """All figures of a row, in percent."""
-    own, recalls = evaluator.figures(), _recalls(evaluator, dataset)
+    own, recalls = evaluator.metrics(), _recalls(evaluator, dataset)
     facts = Facts.of(recalls)
     names = [f"{name}@{k}" for name in ("R", "mR", "ngR", "PR") for k in AT]
     out = {name: _percent(own[name]) for name in names} | {"top1": _percent(own[f"A@{AT[-1]}"])}

@@ -35,7 +35,7 @@ def main() -> None:
     job = BoxTraining(relater.model, relater.table, dataset, training, FULL)
     results = Results("psg_balance", options, [0], sha256_file(packaged("layout") / BOX_WEIGHTS)[:16])
     for row in job.curve():
-        setting = {"balance": row["balance"], "records": len(job.watched)}
+        setting = {"balance": row["balance"], "records": len(job.validation)}
         if not results.has(setting):
             results.add(setting, {name: round(100 * value, 2) for name, value in row.items() if name != "balance"})
     if not options.quick:

@@ -19,12 +19,12 @@ from spade.training.split import validation_split
 
 
 class Scorer(Protocol):
-    """Scores of a record's ordered pairs; ``counts`` (P,) of the predicates it was fitted on, ``watched`` the records
-    it was not.
+    """Scores of a record's ordered pairs; ``counts`` (P,) of the predicates it was fitted on, ``validation`` the
+    records it was not.
     """
 
     counts: np.ndarray
-    watched: list[Record]
+    validation: list[Record]
 
     def __call__(self, records: Sequence[Record]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Of each record: pairs (R, 2) and P(pair) x P(predicate | pair), (R, P)."""
@@ -52,7 +52,7 @@ class Frequency:
     """
 
     def __init__(self, dataset: Dataset, records: Sequence[Record]) -> None:
-        learned, self.watched = validation_split(list(records))
+        learned, self.validation = validation_split(list(records))
         size, names = len(dataset.classes), len(dataset.predicates)
         both, told = np.zeros((size, size)), np.zeros((size, size, names))
         for record in learned:
@@ -83,11 +83,13 @@ class Boosting:
     """
 
     def __init__(self, dataset: Dataset, records: Sequence[Record], seed: int, quick: bool = False) -> None:
-        learned, self.watched = validation_split(list(records))
+        learned, self.validation = validation_split(list(records))
         self.names = len(dataset.predicates)
         self.counts = predicate_counts(learned, self.names)
         rng = np.random.default_rng(seed)
-        (facts, said, weight), (other, right, other_weight) = (_table(own, rng, 5) for own in (learned, self.watched))
+        (facts, said, weight), (other, right, other_weight) = (
+            _table(own, rng, 5) for own in (learned, self.validation)
+        )
         options = {
             "max_iter": 20 if quick else 400,
             "learning_rate": 0.1,

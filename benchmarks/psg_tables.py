@@ -78,8 +78,8 @@ def hidden_labels() -> str:
     for row in data["rows"]:
         setting, metrics = row["setting"], row["metrics"]
         if setting["model"] == HIDDEN:
-            figures = [cell(metrics[f"R@{k}"]) for k in (20, 50, 100)] + [cell(metrics["triplets"], 0)]
-            body.append([setting["labels"], setting["told"], *figures])
+            metrics = [cell(metrics[f"R@{k}"]) for k in (20, 50, 100)] + [cell(metrics["triplets"], 0)]
+            body.append([setting["labels"], setting["told"], *metrics])
     head = ["triplets with labels that were", "hidden ones are told as", "R@20", "R@50", "R@100", "triplets"]
     seeds = max(row["metrics"]["R@20"]["n"] for row in data["rows"] if row["setting"]["model"] == HIDDEN)
     return table(head, body) + _note(data | {"seeds": range(seeds)})

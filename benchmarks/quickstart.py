@@ -24,9 +24,9 @@ def main() -> None:
     if not results.data["rows"]:
         runs = [_run(seed, images) for seed in seeds]
         for model in ("packaged", "this run"):
-            figures = [run["result"]["figures"][model] for run, _ in runs]
+            metrics = [run["result"]["figures"][model] for run, _ in runs]
             metrics = {
-                name: spread([None if f[name] is None else 100 * f[name] for f in figures]) for name in figures[0]
+                name: spread([None if f[name] is None else 100 * f[name] for f in metrics]) for name in metrics[0]
             }
             results.add(
                 {"model": model, "images": images, "held_out": runs[0][0]["result"]["held_out_images"]}, metrics

@@ -26,11 +26,12 @@ from PIL import Image
 from pointing import NOVEL, cells_of, large, pictures, prompts_of
 
 from spade.core.files import canonical_hash
+from spade.core.hub import fingerprint
 from spade.core.workspace import Workspace
 from spade.diffusion.alignment import label_key, pointing_hit
 from spade.diffusion.attention import normalise
 from spade.diffusion.backbone import load_backbone
-from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
+from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.student import Kind, Student, load_student
@@ -148,7 +149,7 @@ def _tuned(pool: ProcessPoolExecutor, results: Results, work: Path, size: Size, 
     best: dict[Variant, tuple[float, float]] = {}
     known = {canonical_hash(row["setting"]): row["metrics"] for row in results.data["rows"]}
     missing = [job for job in jobs if canonical_hash(_rate_setting(job)) not in known]
-    for job, found in zip(missing, pool.map(_watched, missing), strict=True):
+    for job, found in zip(missing, pool.map(_validation, missing), strict=True):
         results.add(_rate_setting(job), found)
         known[canonical_hash(_rate_setting(job))] = found
     for job in jobs:
@@ -220,7 +221,7 @@ def _rate_setting(job: Job) -> dict[str, Any]:
     return {**vars(job[2]), "learning_rate": job[5]}
 
 
-def _watched(job: Job) -> dict[str, float]:
+def _validation(job: Job) -> dict[str, float]:
     """What choices are made by: watched scenes, of base names alone. Things and stuff of any size, so pointing is lower
     than below.
     """
@@ -266,7 +267,7 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
     seen: list[torch.Tensor] = []
     if student is not None:
         labels = student.label_context(vocabulary)
-        seen = [student.maps([student.observe(Image.fromarray(sample.image))], labels)[0] for sample in samples]
+        seen = [student.maps([student.encode(Image.fromarray(sample.image))], labels)[0] for sample in samples]
 
     def maps_of(i: int, maps: torch.Tensor) -> dict[str, torch.Tensor]:
         """Label -> map of picture i, found among ``maps`` by its own lesson."""

@@ -84,10 +84,10 @@ def alignments() -> str:
         if setting["train"] == "lora" and setting["latents"] == "inverted":
             whole = _row(data, setting, "all", "all")
             oracle = "" if setting["alignment"] == "vocabulary" else " (oracle)"
-            figures = [
+            metrics = [
                 cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")
             ]
-            body.append([setting["alignment"] + oracle, str(setting["timestep"]), *figures, f"{whole['parameters']:,}"])
+            body.append([setting["alignment"] + oracle, str(setting["timestep"]), *metrics, f"{whole['parameters']:,}"])
     note = (
         "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
     )
@@ -137,8 +137,8 @@ def inversion_steps() -> str:
         setting, metrics = row["setting"], row["metrics"]
         if setting["part"] == "steps":
             same = f"{metrics['correlation_with_50_steps']:.3f}"
-            figures = [str(metrics["reached"]), str(metrics["passes"]), same, f"{metrics['pointing']:.1f}"]
-            body.append([str(setting["timestep"]), str(setting["steps"]), *figures])
+            metrics = [str(metrics["reached"]), str(metrics["passes"]), same, f"{metrics['pointing']:.1f}"]
+            body.append([str(setting["timestep"]), str(setting["steps"]), *metrics])
     head = ["timestep asked for", "steps", "read at", "passes", "correlation with 50 steps", "pointing, things"]
     return table(head, body) + f"\n\nWatched scenes ({origin(data)})."
 

@@ -219,7 +219,7 @@ def _trained(place: Place, row: Relations, seed: int) -> RelationHead:
         job.heads.relations, job.model.fusion = heads, 1.0
         job.weights, job.imbalance = WEIGHTS | {"rqc": row.rqc}, Imbalance.of(row.imbalance, job.counts, 0.5)
         job.found_masks = 0.5 if row.masks == "both" else 0.0
-        learn(job.parameters(), job.images, job.losses, job.watch, place.epochs, seed)
+        learn(job.parameters(), job.images, job.losses, job.validate, place.epochs, seed)
 
     once(place, what, heads, train)
     return heads.eval()
@@ -254,7 +254,7 @@ def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Predicti
     way.set(job.model)
     job.heads.eval()
     if mode == "sgdet":
-        return [job.model.look(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
+        return [job.model.segment(dataset.image_path(record), dataset.vocabulary) for record in dataset.split("test")]
     return [
         job.model.encode_segments(
             dataset.image_path(record),

@@ -81,7 +81,7 @@ Pictures = list[
 
 def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Pictures]:
     """Annotated segments of the learned and of the watched pictures."""
-    learned, watched = (
+    learned, validation = (
         [
             (
                 numbering.names[[s.category for s in record.segments]],
@@ -92,7 +92,7 @@ def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Picture
         ]
         for records in validation_split(list(dataset.split("train")))
     )
-    return learned, watched
+    return learned, validation
 
 
 def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pictures]:
@@ -100,7 +100,7 @@ def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pi
     found masks.
     """
     parts: list[Pictures] = []
-    for indices in (job.images.learned, job.images.watched):
+    for indices in (job.images.learned, job.images.validation):
         pictures: Pictures = []
         for index in indices:
             views, triples = job.settled(index)
@@ -121,11 +121,11 @@ class Boosting:
     at random.
     """
 
-    def __init__(self, learned: Pictures, watched: Pictures, predicates: int) -> None:
+    def __init__(self, learned: Pictures, validation: Pictures, predicates: int) -> None:
         """predicates: how many there are in answers."""
         self.predicates = predicates
         parts = []
-        for pictures in (learned, watched):
+        for pictures in (learned, validation):
             rows, wanted = [], []
             for labels, boxes, triples in pictures:
                 pairs = all_pairs(len(labels))

@@ -30,7 +30,7 @@ from spade.open_vocabulary.clip import OpenClip
 from spade.open_vocabulary.unseen_names import (
     UnseenScorer,
     ZeroShotEvidence,
-    gate_odds,
+    gate,
     mix_seen_unseen,
     pair_evidence,
     trained_names,
@@ -99,22 +99,22 @@ def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: T
     found = []
     for record in records:
         image = read_image(dataset.image_path(record))
-        sight = seer.see(seer.observe(image), labels)
+        seen = seer.extract(seer.encode(image), labels)
         truth = annotation(record, annotated_ids(dataset, record), seer.size_for(*image.size))
         masks = shrink_masks(truth.masks.float(), FINE)
-        levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in sight.features]
+        levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in seen.features]
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
         label = objects[truth.classes]
         views = None
         if len(found) < viewed:
-            said = None if sight.attention is None else sight.attention[0, len(objects) :]
+            said = None if seen.attention is None else seen.attention[0, len(objects) :]
             views = truth.masks.float(), seer.clip.embed_cells(image), said
         found.append(
             Given(
                 Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2))),
                 truth.triples,
-                _tokens(sight.features[-COARSE:]),
-                cell_places(tuple((level.shape[-2], level.shape[-1]) for level in sight.features[-COARSE:]), WIDTH),
+                _tokens(seen.features[-COARSE:]),
+                cell_places(tuple((level.shape[-2], level.shape[-1]) for level in seen.features[-COARSE:]), WIDTH),
                 views,
             )
         )
@@ -172,29 +172,29 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
                 [g.triples for g in own],
                 torch.cat([g.memory for g in own]),
             )
-            return relation_losses(heads, nodes, triples, memory, predicates, places=own[0].places)  # type: ignore[arg-type]
+            return relation_losses(heads, nodes, triples, memory, predicates, places=own[0].positions)  # type: ignore[arg-type]
 
-        def watch(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
+        def validate(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
             evaluator = Evaluator(dataset, at=(WATCH_AT,), mode="predcls")
-            for i in images.watched:
+            for i in images.validation:
                 pairs, related, logits = _scored(heads, seen[i], predicates)
                 evaluator.add(
                     images.records[i], None, _predicted(images.records[i], pairs, related[:, None] * logits.softmax(-1))
                 )
-            figures = evaluator.figures()
-            return {"score": float(figures[f"R@{WATCH_AT}"] or 0) + float(figures[f"mR@{WATCH_AT}"] or 0)}
+            metrics = evaluator.metrics()
+            return {"score": float(metrics[f"R@{WATCH_AT}"] or 0) + float(metrics[f"mR@{WATCH_AT}"] or 0)}
 
         def predict(
             index: int, heads: OnFeatures = heads, tested: list[Given] = tested, scores: UnseenScorer = untrained
         ) -> PredictedImage:
             pairs, related, logits = _scored(heads, tested[index], every[1])
-            odds = UNSEEN_ODDS * gate_odds(logits, learned, logits[:, :0])
+            odds = UNSEEN_ODDS * gate(logits, learned, logits[:, :0])
             named = mix_seen_unseen(
                 logits.softmax(-1), scores(tested[index].evidence(clip, pairs), every[1]), learned, odds
             )
             return _predicted(records[index], pairs, related[:, None] * named)
 
-        learn(dict(heads.named_parameters()), images, losses, watch, place.epochs, seed)
+        learn(dict(heads.named_parameters()), images, losses, validate, place.epochs, seed)
         out.append(measured(whole, setting, "predcls", predict))
     return out
 
@@ -203,7 +203,7 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
 def _scored(heads: OnFeatures, seen: Given, predicates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs (R, 2), P(pair) (R,) and logits of the predicates (R, P)."""
     heads.eval()
-    (result,) = heads.relate([seen.nodes], seen.memory, predicates, None, seen.places)
+    (result,) = heads.relate([seen.nodes], seen.memory, predicates, None, seen.positions)
     return result.pairs, result.pair_logits.sigmoid(), result.predicate_logits
 
 

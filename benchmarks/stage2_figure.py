@@ -62,10 +62,10 @@ def _models() -> Iterator[Bar]:
     """Ours and the baselines; what the first file lacks is of the other's mask generator."""
     for model, words in MODELS.items():
         file = next(file for file in FILES if metrics_of(results(file), model, "sgdet", "closed"))
-        figures = {mode: metrics_of(results(file), model, mode, "closed").get(FIGURE) for mode in MODES}
+        metrics = {mode: metrics_of(results(file), model, mode, "closed").get(FIGURE) for mode in MODES}
         yield (
             words + ("" if file == FILES[0] else " *"),
-            {mode: (figure["mean"], figure["sd"]) for mode, figure in figures.items() if figure},
+            {mode: (figure["mean"], figure["sd"]) for mode, figure in metrics.items() if figure},
         )
 
 

@@ -48,9 +48,9 @@ def measured(
         chosen = _chosen(own, setting, dataset, facts, needed)
         if chosen is None or not chosen.any():
             continue
-        figures = part(recalls, chosen, sorted(set(facts.predicate[chosen].tolist())))
-        metrics = {name: figures[name] for k in AT for name in (f"R@{k}", f"mR@{k}")} | {
-            "triplets": figures["triplets"] / 100
+        metrics = part(recalls, chosen, sorted(set(facts.predicate[chosen].tolist())))
+        metrics = {name: metrics[name] for k in AT for name in (f"R@{k}", f"mR@{k}")} | {
+            "triplets": metrics["triplets"] / 100
         }
         if not own:
             others = recalls.others()

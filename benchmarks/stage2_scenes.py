@@ -18,13 +18,14 @@ from stage1 import RATES, Size, Variant, calibrated, invert_world
 from torch import Tensor, nn
 
 from spade.core.files import canonical_hash, sha256_file, write_bytes
+from spade.core.hub import fingerprint
 from spade.core.weights import load_weights, to_bytes
 from spade.core.workspace import Workspace
 from spade.data.images import to_array
 from spade.data.psg import Dataset
 from spade.data.psg_reader import load_psg
 from spade.diffusion.backbone import load_backbone
-from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
+from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.features import COARSE, feature_channels, feature_strides
 from spade.diffusion.student import ImageFeatures, Kind, LabelContext, Student, load_student
@@ -39,7 +40,7 @@ from spade.segmentation.mask_proposer import MaskProposer
 from spade.steps import calibrate, invert, world
 from spade.steps.common import Run
 from spade.steps.config import RelationsConfig
-from spade.training.config import Optimisation
+from spade.training.config import Schedule
 from spade.training.loop import Row, fit
 from spade.training.relations import RelationTraining
 from spade.training.split import TrainingImages
@@ -170,13 +171,13 @@ class _Pixels:
 class PixelStudent(Student):
     """Sees nothing but pixels: for the plain encoder, which is trained with the mask generator."""
 
-    def observe(self, image: Image.Image, fine: bool = True) -> Any:
+    def encode(self, image: Image.Image, fine: bool = True) -> Any:
         """The picture at the size at which the others see it."""
         return _Pixels(torch.from_numpy(to_array(image, self.size_for(*image.size)))[None])
 
-    def see(self, observation: Any, labels: LabelContext) -> ImageFeatures:
+    def extract(self, encoded_image: Any, labels: LabelContext) -> ImageFeatures:
         """One level: the pixels."""
-        return ImageFeatures((observation.pixels,), None)
+        return ImageFeatures((encoded_image.pixels,), None)
 
 
 class PlainProposer(MaskProposer):
@@ -272,10 +273,10 @@ def train_generator(job: tuple[Place, str, str]) -> None:
         {name: p for name, p in training.parameters().items() if name.startswith("proposer.")},
         training.images,
         training.losses,
-        training.watch,
+        training.validate,
         place.generator_epochs,
         better="PQ",
-        watch_every=3,
+        validate_every=3,
         state=(path.with_suffix(".state"), [encoder, setting, place.measured()]),
         learning_rate=1e-3,
     )
@@ -287,11 +288,11 @@ def learn(
     parameters: Mapping[str, nn.Parameter],
     images: TrainingImages,
     losses: Callable[[Sequence[int]], Mapping[str, Tensor]],
-    watch: Callable[[], Row],
+    validate: Callable[[], Row],
     epochs: int,
     seed: int = 0,
     better: str = "score",
-    watch_every: int = 3,
+    validate_every: int = 3,
     state: tuple[Path, Any] | None = None,
     learning_rate: float = 2e-3,
 ) -> None:
@@ -300,15 +301,15 @@ def learn(
     state: a file to resume from, and what must agree for that.
     """
     path, signature = state or (None, None)
-    options = Optimisation(
-        epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, watch_every=watch_every
+    options = Schedule(
+        epochs=epochs, learning_rate=learning_rate, seed=seed, weight_decay=0.05, validate_every=validate_every
     )
     fit(
         parameters,
         options,
         lambda epoch: images.batches(BATCH, seed, epoch),
         losses,
-        watch,
+        validate,
         better,
         path,
         signature,

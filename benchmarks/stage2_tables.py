@@ -70,8 +70,8 @@ def open_names() -> str:
                     cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))
                 ]
                 parts = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
-                figures = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
-                body.append([setting, MODELS[model], MODES[mode], *quality, *figures])
+                metrics = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
+                body.append([setting, MODELS[model], MODES[mode], *quality, *metrics])
     head = [
         "setting",
         "model",
@@ -172,8 +172,8 @@ def graph() -> str:
         needed = [
             metrics_of(data, model, "predcls", "closed", context=part).get("R@20") for part in ("needed", "not needed")
         ]
-        figures = [metrics.get(name) for metrics in own for name in ("R@20", "mR@20")] + needed + [own[1].get("PS@10")]
-        body.append([words, paper, *map(cell, figures)])
+        metrics = [metrics.get(name) for metrics in own for name in ("R@20", "mR@20")] + needed + [own[1].get("PS@10")]
+        body.append([words, paper, *map(cell, metrics)])
     head = ["", "paper, R / mR@50", *(f"{name}@20, {words}" for words in MODES.values() for name in ("R", "mR"))]
     head += ["R@20, given, context needed", "not needed", "PS@10"]
     return table(head, body) + _note(data)
@@ -269,8 +269,8 @@ def additions() -> str:
     for model in ("full", *(name for name in names if name not in known)):
         own = [metrics_of(data, model, mode, "closed") for mode in MODES]
         seeds = str((own[0].get("R@20") or {"n": 0})["n"])
-        figures = [cell(metrics.get(name)) for metrics in own for name in ("R@10", "R@20", "mR@20")]
-        body.append([MODELS.get(model, model), seeds, *figures])
+        metrics = [cell(metrics.get(name)) for metrics in own for name in ("R@10", "R@20", "mR@20")]
+        body.append([MODELS.get(model, model), seeds, *metrics])
     head = ["", "seeds", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
     return table(head, body) + _note(data)
 
@@ -283,11 +283,11 @@ def again() -> str:
         row["setting"]["model"] for row in data["rows"] if row["setting"]["setting"] == "closed"
     ):
         found, given = (metrics_of(data, model, mode, "closed") for mode in MODES)
-        figures = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [
+        metrics = [found.get(name) for name in ("PQ", "R@10", "R@20", "mR@20")] + [
             given.get(name) for name in ("R@10", "R@20", "mR@20")
         ]
         seeds = str((found.get("R@20") or {"n": 0})["n"])
-        body.append([MODELS.get(model, model), seeds, *map(cell, figures)])
+        body.append([MODELS.get(model, model), seeds, *map(cell, metrics)])
     head = ["", "seeds", "PQ", *(f"{name}, {words}" for words in MODES.values() for name in ("R@10", "R@20", "mR@20"))]
     return table(head, body) + _note(data)
 
@@ -300,9 +300,9 @@ def again_open() -> str:
         for mode in MODES:
             for model in models:
                 own = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
-                figures = [part.get(name) for name in ("R@20", "mR@20") for part in own]
+                metrics = [part.get(name) for name in ("R@20", "mR@20") for part in own]
                 needed = metrics_of(data, model, mode, setting, context="needed").get("R@20")
-                body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*figures, needed])])
+                body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*metrics, needed])])
     head = [
         "setting",
         "model",

@@ -7,8 +7,9 @@ import torch
 from common import Results, arguments
 from pointing import looks
 
+from spade.core.hub import fingerprint
 from spade.diffusion.backbone import load_backbone
-from spade.diffusion.backbone_files import TINY, embedded_model, fingerprint
+from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.world.annotation import make_sample
 
 WATCH_SEED = 2_000  # the seed that examples/tiny_model watches, too: choices are made on these scenes

@@ -20,6 +20,7 @@ from spade_cli.commands import (
     predict,
     quickstart,
     status,
+    train_boxes,
     train_relations,
     world,
 )
@@ -28,7 +29,7 @@ from spade_cli.console import printable
 # Threads that wait sleep instead of spinning: no slower alone, much faster where other work shares the cores.
 # torch's OpenMP reads this once, when it is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Pillow warns of pictures of 90 megapixels; what is too large is refused in a sentence of ours.
+# Pillow warns of images of 90 megapixels; what is too large is refused in a sentence of ours.
 warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
 
 
@@ -43,14 +44,11 @@ class SpadeGroup(TyperGroup):
             print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
         except Exception as error:
-            if (
-                type(error).__name__ != "OutOfMemoryError"
-            ):  # torch's; importing it here would cost every --help a second
+            # torch's; importing it here would cost every --help a second.
+            if type(error).__name__ != "OutOfMemoryError":
                 raise
-            print(
-                "spade: the GPU has too little memory left; lower --batch-size, free the GPU, or use --device cpu.",
-                file=sys.stderr,
-            )
+            remedy = "lower --batch-size, free the GPU, or use --device cpu."
+            print(f"spade: the GPU has too little memory left; {remedy}", file=sys.stderr)
             raise typer.Exit(2) from None
 
 
@@ -62,6 +60,7 @@ app = typer.Typer(
     add_completion=False,
     help="Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025).",
     epilog="Begin with: spade quickstart",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
@@ -82,5 +81,9 @@ def main(
     """Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025)."""
 
 
-for module in (quickstart, world, invert, calibrate, maps, train_relations, predict, evaluate, export_graph, status):
+COMMANDS = (
+    *(quickstart, world, invert, calibrate, maps, train_relations, train_boxes),
+    *(predict, evaluate, export_graph, status),
+)
+for module in COMMANDS:
     module.register(app)

@@ -1,4 +1,4 @@
-"""Options that every command has, declared once and taken off before a command's own function runs."""
+"""Options that several commands have: declared once, in groups, and taken off before a command's own function runs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import json as json_module
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.steps.common import Run, StepResult
+from spade_cli.command import SpadeCommand
 from spade_cli.console import Console, printable
 from spade_cli.tables import evaluation
 
-GROUP = "Common options"
+GENERAL, COMPUTE, CACHE, METHOD = "General options", "Where it computes", "Results that are there", "Method"
 
 
 class Dtype(StrEnum):
@@ -32,19 +35,28 @@ class Dtype(StrEnum):
     bfloat16 = "bfloat16"
 
 
+class Preset(StrEnum):
+    """Values of the method that go together."""
+
+    default = "default"
+    paper = "paper"
+
+
 @dataclass(frozen=True)
 class Common:
-    """The common options of one call."""
+    """The common options of one call; those that a command does not have keep their defaults."""
 
-    workspace: Path
-    device: str
-    dtype: Dtype
-    seed: int
-    force: bool
-    source: str | None
-    verbose: bool
-    quiet: bool
-    json: bool
+    workspace: Path = Path("spade-workspace")
+    verbose: bool = False
+    quiet: bool = False
+    json: bool = False
+    device: str = "auto"
+    dtype: Dtype = Dtype.auto
+    seed: int = 0
+    force: bool = False
+    source: str | None = None
+    preset: Preset = Preset.default
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def console(self) -> Console:
@@ -52,9 +64,20 @@ class Common:
         return Console(self.quiet, self.verbose)
 
     @property
-    def numbers(self) -> dict[str, Any]:
-        """What every config holds."""
-        return {"device": self.device, "dtype": self.dtype.value, "seed": self.seed}
+    def compute(self) -> dict[str, Any]:
+        """Where a step computes."""
+        return {"device": self.device, "dtype": self.dtype.value}
+
+    def method(self, **options: Any) -> dict[str, Any]:
+        """Preset and settings for a config: those of ``--set``, and options that set the same by a flag of their own.
+
+        Raises SpadeError for a value that is given twice.
+        """
+        flags = {name: value for name, value in options.items() if value is not None}
+        for name in flags:
+            if name in self.settings:
+                raise SpadeError(f"`{name}`: is given twice, by --set as well; leave one of the two out.")
+        return {"settings": {**self.settings, **flags}}
 
     def run(self) -> Run:
         """The surroundings that a step is called with."""
@@ -65,30 +88,41 @@ def _workspace(value: Path | None) -> Path:
     return value or Path(os.environ.get("SPADE_WORKSPACE") or "spade-workspace")
 
 
-_OPTIONS: dict[str, tuple[Any, Any]] = {
+_GENERAL: dict[str, tuple[Any, Any]] = {
     "workspace": (
         Annotated[
             Path | None,
             typer.Option(
-                help="Folder of all results (default: spade-workspace, or SPADE_WORKSPACE).", rich_help_panel=GROUP
+                help="Folder of all results (default: spade-workspace, or SPADE_WORKSPACE).", rich_help_panel=GENERAL
             ),
         ],
         None,
     ),
-    "device": (Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=GROUP)], "auto"),
+    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=GENERAL)], False),
+    "quiet": (
+        Annotated[bool, typer.Option("--quiet", help="No messages, no progress bars.", rich_help_panel=GENERAL)],
+        False,
+    ),
+    "json": (
+        Annotated[bool, typer.Option("--json", help="Print one json object on stdout.", rich_help_panel=GENERAL)],
+        False,
+    ),
+}
+_MORE: dict[str, tuple[Any, Any]] = {
+    "device": (Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.", rich_help_panel=COMPUTE)], "auto"),
     "dtype": (
         Annotated[
             Dtype,
             typer.Option(
-                help="Number format of the backbone; auto: bfloat16 on GPUs that have it.", rich_help_panel=GROUP
+                help="Number format of the backbone; auto: bfloat16 on GPUs that have it.", rich_help_panel=COMPUTE
             ),
         ],
         Dtype.auto,
     ),
-    "seed": (Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=GROUP)], 0),
+    "seed": (Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=COMPUTE)], 0),
     "force": (
         Annotated[
-            bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=GROUP)
+            bool, typer.Option("--force", help="Compute anew even if the result is there.", rich_help_panel=CACHE)
         ],
         False,
     ),
@@ -96,48 +130,104 @@ _OPTIONS: dict[str, tuple[Any, Any]] = {
         Annotated[
             str | None,
             typer.Option(
-                "--from",
-                metavar="KEY",
-                help="Use the input artifact with this key, not the newest.",
-                rich_help_panel=GROUP,
+                "--from", metavar="KEY", help="Use the input artifact with this key, not the newest.",
+                rich_help_panel=CACHE,
             ),
         ],
         None,
     ),
-    "verbose": (Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=GROUP)], False),
-    "quiet": (
-        Annotated[bool, typer.Option("--quiet", help="No messages, no progress bars.", rich_help_panel=GROUP)],
-        False,
+    "preset": (
+        Annotated[
+            Preset, typer.Option(help="paper: SPADE as far as it is known (docs/method.md).", rich_help_panel=METHOD)
+        ],
+        Preset.default,
     ),
-    "json": (
-        Annotated[bool, typer.Option("--json", help="Print one json object on stdout.", rich_help_panel=GROUP)],
-        False,
+    "settings": (
+        Annotated[
+            list[str] | None,
+            typer.Option(
+                "--set", metavar="NAME=VALUE", help="A setting of the method; --set help lists them. Repeatable.",
+                rich_help_panel=METHOD,
+            ),
+        ],
+        None,
     ),
-}
+}  # fmt: skip
 
 
-def common_options(function: Callable[..., StepResult | None]) -> Callable[..., None]:
-    """Give a command the common options, as ``common``; the StepResult it returns is printed, None is not."""
+def add(
+    app: typer.Typer,
+    name: str,
+    function: Callable[..., StepResult[Any] | None],
+    example: str,
+    groups: tuple[str, ...] = (),
+    config: str | None = None,
+) -> None:
+    """Add a command with the general options and those of ``groups``; the StepResult it returns is printed.
+
+    config: name of the class in spade.steps.config whose settings ``--set`` reaches.
+    """
+    added = _GENERAL | {option: _MORE[option] for option in groups}
     own = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-        for name, (kind, value) in _OPTIONS.items()
+        for name, (kind, value) in added.items()
     ]
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
-        values = {name: kwargs.pop(name) for name in _OPTIONS}
-        common = Common(**values | {"workspace": _workspace(values["workspace"])})
+        values = {option: kwargs.pop(option) for option in added}
+        values["workspace"] = _workspace(values["workspace"])
+        if config is not None:
+            values["settings"] = _assignments(values["settings"] or [], config)
+        common = Common(**values)
         result = function(common, *args, **kwargs)
         if result is not None:
             show(result, common)
 
     command.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
-    return command
+    command.settings = lambda: _settings_of(config)  # type: ignore[attr-defined]
+    app.command(
+        name,
+        cls=SpadeCommand,
+        epilog=f"Example: {example}",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )(command)
 
 
-def show(result: StepResult, common: Common) -> None:
+def _settings_of(config: str | None) -> frozenset[str]:
+    """Names of a config's settings."""
+    if config is None:
+        return frozenset()
+    from spade.core.settings import names_of
+
+    return names_of(*getattr(import_module("spade.steps.config"), config).PARTS)
+
+
+def _assignments(texts: list[str], config: str) -> dict[str, str]:
+    """Texts "name=value" as values by name. ``help`` lists the settings and leaves; SpadeError for what is neither."""
+    if "help" in texts:
+        from spade.core.settings import listed
+
+        rows = listed(*getattr(import_module("spade.steps.config"), config).parts())
+        width = max(len(f"{row.name}={row.default}") for row in rows)
+        for row in rows:
+            print(f"{f'{row.name}={row.default}':{width}}  {row.meaning}")
+        raise typer.Exit
+    found: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        name = name.strip().replace("-", "_")
+        if not sign or not name:
+            raise SpadeError(f"--set {text}: write NAME=VALUE; --set help lists the names.")
+        if name in found:
+            raise SpadeError(f"--set {name}: is given twice; leave one of the two out.")
+        found[name] = value
+    return found
+
+
+def show(result: StepResult[Any], common: Common) -> None:
     """Print what a step made: one json object, or a few lines for people."""
     if os.environ.get("RANK", "0") != "0":
         return
@@ -148,7 +238,7 @@ def show(result: StepResult, common: Common) -> None:
         return
     how = "cached, nothing to do" if result.cached else f"done in {result.seconds:.1f} s"
     print(f"{result.step} {result.key}: {how}")
-    for line in TABLES.get(result.step, _listed)(result.result):
+    for line in TABLES.get(result.step, _listed)(result.result.to_json()):
         print(f"  {printable(line)}")
     print(f"  in: {result.path}")
     sys.stdout.flush()

@@ -73,7 +73,7 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
 
 def _left_out(result: Mapping[str, Any]) -> list[str]:
     counts = [
-        (len(result.get(key, ())), what) for key, what in (("skipped_pictures", "annotated"), ("problems", "predicted"))
+        (len(result.get(key, ())), what) for key, what in (("skipped_images", "annotated"), ("problems", "predicted"))
     ]
     return [f"skipped: {count} {what} images" for count, what in counts if count]
 

@@ -44,7 +44,9 @@ EXCEPTIONS = {("structures/scene_graph.py", "export"), ("__main__.py", "spade_cl
 
 
 def imports_of(path: Path) -> set[str]:
-    """The rooms that a module imports from, wherever in it: the second part of ``spade.room.module``, or ``spade_cli``."""
+    """The rooms that a module imports from, wherever in it: the second part of ``spade.room.module``, or
+    ``spade_cli``.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -58,7 +60,9 @@ def imports_of(path: Path) -> set[str]:
 
 
 def test_arrows_run_one_way():
-    """The command line, steps, training, models, parts, data, structures, core: nothing imports upwards, parts form no circle."""
+    """The command line, steps, training, models, parts, data, structures, core: nothing imports upwards, parts form
+    no circle.
+    """
     level = {name: number for number, room in enumerate(ROOMS) for name in room}
     beside: dict[str, set[str]] = {}
     for path in sorted((ROOT / "spade").rglob("*.py")):

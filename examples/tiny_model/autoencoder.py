@@ -24,7 +24,7 @@ def main() -> None:
         norm_num_groups=8,
         sample_size=128,
     ).to(options.device)
-    watched = pixels(scenes(WATCH_SEED, range(48))).to(options.device)
+    validation = pixels(scenes(WATCH_SEED, range(48))).to(options.device)
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
         images = pixels(scenes(TRAIN_SEED, indices)).to(options.device)
@@ -33,14 +33,14 @@ def main() -> None:
             error = model.decode(posterior.sample()).sample.float() - images
         return {"l1": error.abs().mean(), "l2": 2 * error.square().mean(), "kl": 1e-6 * posterior.kl().mean()}
 
-    def watch() -> dict[str, float]:
-        restored = torch.cat([model.decode(model.encode(b).latent_dist.mode()).sample for b in watched.split(16)])
-        mse = (restored.clamp(-1, 1) - watched).square().mean(dim=(1, 2, 3)) / 4
+    def validate() -> dict[str, float]:
+        restored = torch.cat([model.decode(model.encode(b).latent_dist.mode()).sample for b in validation.split(16)])
+        mse = (restored.clamp(-1, 1) - validation).square().mean(dim=(1, 2, 3)) / 4
         return {"psnr": float((-10 * mse.log10()).mean())}
 
-    train_part(options, "autoencoder", model, BATCH, losses, watch, "psnr", learning_rate=2e-3, ema_decay=0.995)
+    train_part(options, "autoencoder", model, BATCH, losses, validate, "psnr", learning_rate=2e-3, ema_decay=0.995)
     with torch.no_grad():
-        latents = torch.cat([model.encode(batch).latent_dist.mode() for batch in watched.split(16)])
+        latents = torch.cat([model.encode(batch).latent_dist.mode() for batch in validation.split(16)])
     model.register_to_config(scaling_factor=round(1 / float(latents.std()), 4))
     model.half().save_pretrained(options.output / "backbone" / "vae", safe_serialization=True)
     print("scaling factor", model.config.scaling_factor, "latent std", math.sqrt(float(latents.var())))

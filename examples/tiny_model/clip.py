@@ -77,7 +77,7 @@ def main() -> None:
 
     settling = pixels(scenes(TRAIN_SEED, range(512))).to(options.device).split(BATCH)
     blocks = [scenes(WATCH_SEED, range(i, i + 64)) for i in range(0, 256, 64)]
-    watched = [
+    validation = [
         (pixels(block).to(options.device), [relation_text(sample.triples) for sample in block]) for block in blocks
     ]
 
@@ -97,16 +97,16 @@ def main() -> None:
             "text": cross_entropy(logits[:, : len(samples)].T, target) / 2,
         }
 
-    def watch() -> dict[str, float]:
+    def validate() -> dict[str, float]:
         precompute()
         hits = []
-        for images, captions in watched:
+        for images, captions in validation:
             similarity = model.encode_image(images, normalize=True) @ encode(captions).T
             hits.append((similarity.argmax(1) == torch.arange(len(images), device=similarity.device)).float().mean())
         return {"top1": float(torch.stack(hits).mean())}
 
     train_part(
-        options, "clip", model, BATCH, losses, watch, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99
+        options, "clip", model, BATCH, losses, validate, "top1", learning_rate=1e-3, weight_decay=0.05, ema_decay=0.99
     )
     precompute()
     half = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from spade.core.files import write_json_lines
-from spade.training.config import Optimisation
+from spade.training.config import Schedule
 from spade.training.loop import Row, fit
 from spade.world.annotation import WorldSample, make_sample
 from spade_cli.console import Console
@@ -66,8 +66,8 @@ def pixels(samples: list[WorldSample]) -> torch.Tensor:
 @contextmanager
 def recorded(options: argparse.Namespace, part: str, epochs: int = 0) -> Iterator[dict[str, object]]:
     """Append to log.jsonl what was trained, how long this run took and what came out; a resumed run adds a line."""
-    began, figures = time.monotonic(), {}
-    yield figures
+    began, metrics = time.monotonic(), {}
+    yield metrics
     line = {
         "part": part,
         "minutes": round((time.monotonic() - began) / 60, 2),
@@ -77,7 +77,7 @@ def recorded(options: argparse.Namespace, part: str, epochs: int = 0) -> Iterato
         "seed": options.seed,
         "device": options.device,
         "threads": torch.get_num_threads(),
-        "figures": figures,
+        "figures": metrics,
     }
     with open(options.output / "log.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
@@ -89,7 +89,7 @@ def train_part(
     model: torch.nn.Module,
     batch: int,
     losses: Callable[[list[int]], Mapping[str, torch.Tensor]],
-    watch: Callable[[], Row],
+    validate: Callable[[], Row],
     better: str,
     **optimisation: Any,
 ) -> list[Row]:
@@ -103,19 +103,19 @@ def train_part(
         return [list(range(start + i, start + i + batch)) for i in range(0, options.samples - batch + 1, batch)]
 
     print(sum(p.numel() for p in model.parameters()), "parameters")
-    with recorded(options, part) as figures:
+    with recorded(options, part) as metrics:
         curves = fit(
             dict(model.named_parameters()),
-            Optimisation(epochs=options.epochs, seed=options.seed, warmup_steps=100, **optimisation),
+            Schedule(epochs=options.epochs, seed=options.seed, warmup_steps=100, **optimisation),
             batches,
             losses,
-            watch,
+            validate,
             better,
             options.output / "state" / f"{part}.safetensors",
             {"samples": options.samples},
             progress(part, options.until * (options.samples // batch) or None),
         )
-        figures |= max(curves, key=lambda row: row.get(better, float("-inf")))  # the epoch whose weights are kept
+        metrics |= max(curves, key=lambda row: row.get(better, float("-inf")))  # the epoch whose weights are kept
     write_json_lines(options.output / "curves" / f"{part}.jsonl", curves)
     print(curves[-1])
     return curves

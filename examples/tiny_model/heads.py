@@ -19,17 +19,17 @@ def main() -> None:
     options = arguments(__doc__ or "", epochs=12, samples=3600)
     run = Run(Workspace(options.output / "workspace"), Console())
     data, numbers = options.output / "world", {"seed": options.seed, "device": options.device}
-    with recorded(options, "adapter", ADAPTER_EPOCHS) as figures:
+    with recorded(options, "adapter", ADAPTER_EPOCHS) as metrics:
         world.run(data, options.samples, (128, 128), WORLD_SEED, run, setting="ovdr")
         config = InvertConfig(
             data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers
         )
         invert.run(config, run)
-        figures |= calibrate.run(CalibrateConfig(epochs=ADAPTER_EPOCHS, init="scratch", **numbers), run).result
-    print(figures)
-    with recorded(options, "heads") as figures:
-        figures |= train_relations.run(RelationsConfig(epochs=options.epochs, init="scratch", **numbers), run).result
-    print(figures)
+        metrics |= calibrate.run(CalibrateConfig(epochs=ADAPTER_EPOCHS, init="scratch", **numbers), run).result
+    print(metrics)
+    with recorded(options, "heads") as metrics:
+        metrics |= train_relations.run(RelationsConfig(epochs=options.epochs, init="scratch", **numbers), run).result
+    print(metrics)
 
 
 if __name__ == "__main__":

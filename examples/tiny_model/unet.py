@@ -112,9 +112,9 @@ def main() -> None:
         return model.text(ids.to(device)).last_hidden_state
 
     watched_scenes = scenes(WATCH_SEED, range(256))
-    watched = encode(watched_scenes)
+    validation = encode(watched_scenes)
     watched_words = [relation_text(sample.triples) for sample in watched_scenes]
-    watched_noise = torch.randn(watched.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    watched_noise = torch.randn(validation.shape, generator=torch.Generator().manual_seed(0)).to(device)
     watched_t = torch.linspace(0, 999, 256).long().to(device)
     words, latents = pool(
         encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor), options.seed
@@ -136,17 +136,17 @@ def main() -> None:
         weight = (5 * (1 - alpha) / alpha).clamp(max=1)  # min-SNR with gamma 5 (Hang et al., 2023)
         return {"mse": (weight * (predicted - noise).square().mean(dim=(1, 2, 3))).mean()}
 
-    def watch() -> dict[str, float]:
+    def validate() -> dict[str, float]:
         error = []
         for i in range(0, 256, 32):
             part = slice(i, i + 32)
-            noisy = scheduler.add_noise(watched[part], watched_noise[part], watched_t[part])
+            noisy = scheduler.add_noise(validation[part], watched_noise[part], watched_t[part])
             hidden = context(watched_words[part])
             error.append((model.unet(noisy, watched_t[part], hidden).sample - watched_noise[part]).square().mean())
         return {"minus_mse": -float(torch.stack(error).mean())}
 
     part, rate = ("unet-further", 7e-4) if options.further else ("unet", 1e-3)
-    train_part(options, part, model, BATCH, losses, watch, "minus_mse", learning_rate=rate, ema_decay=0.998)
+    train_part(options, part, model, BATCH, losses, validate, "minus_mse", learning_rate=rate, ema_decay=0.998)
     model.unet.half().save_pretrained(backbone / "unet", safe_serialization=True)
     model.text.half().save_pretrained(backbone / "text_encoder", safe_serialization=True)
     scheduler.save_pretrained(backbone / "scheduler")

@@ -1,56 +1,136 @@
-"""Where a run computes: device, number format, and how many processes share it."""
+"""Where a run computes: device, number format, and how many processes share it. Names are resolved without torch."""
 
 from __future__ import annotations
 
+import ctypes
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-import torch
+from spade.core.errors import SpadeError, given
 
-from spade.core.errors import SpadeError
-
-DTYPES = ("float32", "float16", "bfloat16")
-
-
-def pick_device(name: str) -> torch.device:
-    """Turn "auto" into the first GPU, or the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        if device.type not in ("cpu", "cuda", "mps"):
-            raise RuntimeError
-    except RuntimeError:
-        raise SpadeError(f"--device {name}: no such device; use auto, cpu, cuda or cuda:0.") from None
-    if (device.type == "mps" and not torch.backends.mps.is_available()) or (
-        device.type == "cuda" and not torch.cuda.is_available()
-    ):
-        raise SpadeError(f"--device {name}: this machine has no GPU that torch can use; use --device cpu.")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise SpadeError(f"--device {name}: this machine has {torch.cuda.device_count()} GPU(s), counted from cuda:0.")
-    return device
-
-
-def pick_dtype(name: str, device: torch.device) -> str:
-    """Turn "auto" into bfloat16 on a GPU that computes in it, else float32: half precision is about twice as fast
-    there.
-
-    A CPU gets it only by name: few have the instructions.
-    """
-    if name == "auto":
-        return (
-            "bfloat16"
-            if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-            else "float32"
-        )
-    if name not in DTYPES:
-        raise SpadeError(f"dtype {name}: unknown number format; use auto, {', '.join(DTYPES)}.")
-    return name
+if TYPE_CHECKING:
+    import torch
 
 
 T = TypeVar("T")
+DTYPES = ("float32", "float16", "bfloat16")
+
+
+def device_name(name: str) -> str:
+    """Turn "auto" into "cuda" or "cpu"; check the form of any other name. Nothing is opened, torch is not imported.
+
+    "auto" is the GPU where the driver's library and a device are there, the environment does not hide them, and the
+    installed torch was built for CUDA. ``open_device`` finds out whether it works.
+    """
+    if name == "auto":
+        return "cuda" if _gpu_is_likely() else "cpu"
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
+        raise SpadeError(f"{given('device', name)}: no such device; use auto, cpu, cuda or cuda:0.")
+    return name
+
+
+def dtype_name(name: str, device: str) -> str:
+    """Turn "auto" into bfloat16 on a GPU that computes in it (compute capability 8), else float32.
+
+    A CPU gets half precision only by name: few have the instructions.
+    """
+    if name == "auto":
+        return "bfloat16" if device.startswith("cuda") and _gpu_computes_in_bfloat16() else "float32"
+    if name not in DTYPES:
+        raise SpadeError(f"{given('dtype', name)}: unknown number format; use auto, {', '.join(DTYPES)}.")
+    return name
+
+
+def open_device(name: str) -> torch.device:
+    """The device of this name, or of "auto". Raises SpadeError where torch cannot use it."""
+    import torch
+
+    name = device_name(name)
+    device = torch.device(name)
+    if (device.type == "mps" and not torch.backends.mps.is_available()) or (
+        device.type == "cuda" and not torch.cuda.is_available()
+    ):
+        raise SpadeError(
+            f"{given('device', name)}: this machine has no GPU that torch can use; use {given('device', 'cpu')}."
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise SpadeError(f"{given('device', name)}: this machine has {count} GPU(s), counted from cuda:0.")
+    return device
+
+
+def open_dtype(name: str, device: torch.device) -> torch.dtype:
+    """The number format of this name, or of "auto"."""
+    import torch
+
+    dtype: torch.dtype = getattr(torch, dtype_name(name, str(device)))
+    return dtype
+
+
+def cpu_lacks_bfloat16() -> bool:
+    """Whether this CPU computes in bfloat16 only by way of slow code: over fifty times float32's time."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return False  # no Linux: nothing is known, so nothing is said
+    return not re.search(r"avx512_bf16|amx_bf16|\bbf16\b|avx512bw", flags)
+
+
+def _gpu_is_likely() -> bool:
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0") in ("", "-1", "NoDevFiles"):
+        return False
+    return _torch_is_built_for_cuda() and _driver_devices() > 0
+
+
+@cache
+def _torch_is_built_for_cuda() -> bool:
+    """By the version file that comes with the installed torch."""
+    try:
+        text = Path(str(metadata.distribution("torch").locate_file("torch/version.py"))).read_text("utf-8")
+    except (metadata.PackageNotFoundError, OSError):
+        return False
+    return re.search(r"^cuda[^=]*= ['\"]", text, re.MULTILINE) is not None
+
+
+@cache
+def _driver_devices() -> int:
+    """How many GPUs the driver has, 0 without a driver."""
+    return _driver_answer(_count)
+
+
+@cache
+def _gpu_computes_in_bfloat16() -> bool:
+    """By the first GPU's compute capability; True where the driver does not tell, as on other makers' GPUs."""
+
+    def major(cuda: ctypes.CDLL) -> int:
+        value, device = ctypes.c_int(), ctypes.c_int()
+        if _count(cuda) < 1 or cuda.cuDeviceGet(ctypes.byref(device), 0):
+            return 8
+        return 8 if cuda.cuDeviceGetAttribute(ctypes.byref(value), 75, device) else value.value
+
+    return _driver_answer(major) >= 8
+
+
+def _count(cuda: ctypes.CDLL) -> int:
+    number = ctypes.c_int()
+    return 0 if cuda.cuDeviceGetCount(ctypes.byref(number)) else number.value
+
+
+def _driver_answer(ask: Callable[[ctypes.CDLL], int]) -> int:
+    """What the CUDA driver's library answers; 0 where there is none, or where it does not start."""
+    for name in ("libcuda.so.1", "nvcuda.dll"):
+        try:
+            cuda = ctypes.CDLL(name)
+            return 0 if cuda.cuInit(0) else ask(cuda)
+        except (OSError, AttributeError):
+            continue
+    return 0
 
 
 @dataclass(frozen=True)
@@ -72,7 +152,7 @@ class Processes:
 
 
 def processes() -> Processes:
-    """The processes of this run; one, without any communication, where no launcher started several."""
+    """The processes of this run (torchrun, accelerate launch); one where no launcher started several."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return Processes(0, 1, lambda: None)
     import torch
@@ -84,7 +164,5 @@ def processes() -> Processes:
 
 def refuse_several(command: str) -> None:
     """Raise SpadeError where a launcher started several processes of a command that runs in one."""
-    from spade.core.errors import SpadeError
-
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise SpadeError(f"{command} runs in one process so far; start it without torchrun or accelerate launch.")

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SpadeError(Exception):
     """A mistake the user can mend: one sentence with the file, the value and the remedy.
 
-    The command line shows the message without a traceback and exits with ``exit_code``.
+    A parameter is written as ``given(name, value)`` writes it, so that the command line, which shows the message
+    without a traceback and exits with ``exit_code``, can spell it as its own option.
     """
 
     exit_code = 2
+
+
+def given(name: str, value: Any = None) -> str:
+    """A parameter in a message: "`rank=0`", or "`rank`" where its value does not matter."""
+    if value is None:
+        return f"`{name}`"
+    text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return f"`{name}={text}`"

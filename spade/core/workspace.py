@@ -7,55 +7,28 @@ data and models; never on time, place or verbosity.
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import shutil
-import sys
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from importlib import metadata
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from spade.core.errors import SpadeError
-from spade.core.files import TEMPORARY, canonical_hash, sha256_file, write_json
+from spade.core.artifact import Artifact, ArtifactWriter, read_manifest
+from spade.core.errors import SpadeError, given
+from spade.core.files import canonical_hash
 
-STEPS = ("invert", "calibrate", "maps", "train-relations", "predict", "eval-predictions", "eval", "export-graph")
-STATE = "state.safetensors"  # of a training under way; not part of its result
-COMMAND = {step: f"spade {step}" for step in STEPS} | {"eval-predictions": "spade eval"}
-_VERSIONED = ("spade-psg", "torch", "diffusers", "transformers", "peft", "open_clip_torch", "numpy", "pillow")
+STEPS = (
+    "invert",
+    "calibrate",
+    "maps",
+    "train-relations",
+    "train-boxes",
+    "predictions",
+    "predict",
+    "eval-predictions",  # of workspaces made before predictions had a step of their own
+    "eval",
+    "export-graph",
+)
 
-
-@dataclass(frozen=True)
-class Artifact:
-    """A complete result of a step."""
-
-    step: str
-    key: str
-    path: Path
-    manifest: Mapping[str, Any]
-
-
-def keyed(config: Any) -> dict[str, Any]:
-    """The fields of a frozen config that belong in the key: all but those marked ``execution``."""
-    chosen = [f for f in fields(config) if not f.metadata.get("execution")]
-    return {f.name: _plain(getattr(config, f.name)) for f in chosen}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    return value
-
-
-def nodes_of(artifact: Artifact) -> str:
-    """What a result of train-relations sees: diffusion features, or the layout of labels and boxes."""
-    return str(artifact.manifest["result"].get("nodes", "diffusion"))
+COMMAND = {step: f"spade {step}" for step in STEPS} | dict.fromkeys(("predictions", "eval-predictions"), "spade eval")
 
 
 class Workspace:
@@ -64,9 +37,9 @@ class Workspace:
     def __init__(self, root: Path) -> None:
         self.root = root
         if root.exists() and not root.is_dir():
-            raise SpadeError(f"{root}: is a file; name a folder with --workspace.")
+            raise SpadeError(f"{root}: is a file; name a folder with {given('workspace')}.")
 
-    def draft(
+    def writer(
         self,
         step: str,
         version: int,
@@ -83,46 +56,48 @@ class Workspace:
             "inputs": dict(inputs or {}),
             "fingerprints": dict(fingerprints or {}),
         }
-        return ArtifactWriter(self, facts, canonical_hash(facts)[:12], force)
+        return ArtifactWriter(self.root, facts, canonical_hash(facts)[:12], force)
 
     def artifacts(self, step: str) -> list[Artifact]:
         """Complete artifacts of a step, oldest first."""
         found = []
         for manifest in sorted((self.root / step).glob("*/manifest.json")):
-            found.append(Artifact(step, manifest.parent.name, manifest.parent, _read_manifest(manifest)))
-        return sorted(found, key=lambda artifact: str(artifact.manifest.get("finished", "")))
+            found.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
+        return sorted(found, key=_finished)
 
     def newest(
         self,
-        step: str,
+        steps: str | Sequence[str],
         key: str | None = None,
-        needed_by: str | None = None,
         fits: Callable[[Artifact], bool] = lambda artifact: True,
     ) -> Artifact | None:
-        """The newest artifact of a step that ``fits``, or the one whose key starts with ``key``.
+        """The newest artifact of a step, or of several, that ``fits``; or the one whose key starts with ``key``.
 
-        Raises SpadeError where ``key`` names none or several, and where ``needed_by`` (a command) needs one and there
-        is none.
+        Raises SpadeError where ``key`` names none or several.
         """
-        found = self.artifacts(step)
-        if key is not None:
-            found = [artifact for artifact in found if artifact.key.startswith(key)]
-            if len(found) != 1:
-                what = "no" if not found else "more than one"
-                raise SpadeError(
-                    f"{self.root}: {what} {step} artifact has a key that starts with {key!r}; see: spade status "
-                    f"--workspace {self.root}"
-                )
-        else:
-            found = [artifact for artifact in found if fits(artifact)]
-        if not found:
-            if needed_by is not None:
-                raise SpadeError(
-                    f"{self.root}: {needed_by} needs the result of {COMMAND[step]}, which is not there; run first: "
-                    f"{COMMAND[step]}"
-                )
-            return None
-        return found[-1]
+        names = (steps,) if isinstance(steps, str) else tuple(steps)
+        found = sorted((own for step in names for own in self.artifacts(step)), key=_finished)
+        if key is None:
+            return next((artifact for artifact in reversed(found) if fits(artifact)), None)
+        named = [artifact for artifact in found if artifact.key.startswith(key)]
+        if len(named) != 1:
+            what = "no" if not named else "more than one"
+            raise SpadeError(
+                f"{self.root}: {what} {' or '.join(names)} artifact has a key that starts with {key!r}; see: spade "
+                "status "
+                f"--workspace {self.root}"
+            )
+        return named[0]
+
+    def need(self, step: str, needed_by: str, key: str | None = None) -> Artifact:
+        """``newest`` for a command that cannot do without. Raises SpadeError with the command that makes one."""
+        found = self.newest(step, key)
+        if found is None:
+            command = COMMAND[step]
+            raise SpadeError(
+                f"{self.root}: {needed_by} needs the result of {command}, which is not there; run first: {command}"
+            )
+        return found
 
     def status(self) -> list[dict[str, Any]]:
         """One row for each artifact, complete or partial."""
@@ -132,7 +107,7 @@ class Workspace:
                 done = (folder / "manifest.json").is_file()
                 damaged = False
                 try:
-                    manifest = _read_manifest(folder / "manifest.json") if done else {}
+                    manifest = read_manifest(folder / "manifest.json") if done else {}
                 except SpadeError:
                     manifest, damaged = {}, True
                 size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
@@ -152,144 +127,5 @@ class Workspace:
         return rows
 
 
-class ArtifactWriter:
-    """An artifact being made, or found already made (``cached``)."""
-
-    def __init__(self, workspace: Workspace, facts: dict[str, Any], key: str, force: bool) -> None:
-        self.facts, self.key, self.step = facts, key, str(facts["step"])
-        self.path = workspace.root / self.step / key
-        self._began, self._force = time.time(), force
-        self.cached = not force and (self.path / "manifest.json").is_file()
-        self._lock: Any = None
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """The finished artifact's manifest."""
-        return _read_manifest(self.path / "manifest.json")
-
-    def refresh(self, **result: Any) -> None:
-        """Note in a finished artifact where its inputs lie now; what it was made from is the same by its key."""
-        manifest = self.manifest
-        if any(manifest["result"].get(name) != value for name, value in result.items()):
-            write_json(self.path / "manifest.json", manifest | {"result": manifest["result"] | result})
-
-    def begin(self, main: bool = True) -> None:
-        """Take the folder: create it, refuse a second writer, clear what a killed run left half-written.
-
-        With ``force`` the old result goes now, under the lock, and not before all checks of the inputs have passed.
-        Several processes of one run pass ``main`` for the first alone.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise SpadeError(f"{self.path}: cannot be made ({error.strerror}); choose another --workspace.") from None
-        if not main:
-            return
-        self._lock = _lock(self.path / ".lock")
-        if self._force:
-            # The manifest first: without it the rest is a partial result.
-            (self.path / "manifest.json").unlink(missing_ok=True)
-            for old in self.path.iterdir():
-                if old.is_dir():
-                    shutil.rmtree(old)
-                elif old.name != ".lock":
-                    old.unlink()
-        elif (self.path / "manifest.json").is_file():
-            self.release()
-            raise SpadeError(
-                f"{self.path}: another spade process finished this just now; run the command again to use its result."
-            )
-        for leftover in self.path.rglob(f"*{TEMPORARY}"):
-            leftover.unlink(missing_ok=True)
-
-    def file(self, name: str) -> Path:
-        """Path of a payload file."""
-        return self.path / name
-
-    def finish(self, result: Mapping[str, Any]) -> Artifact:
-        """Write the manifest, last of all; the artifact exists from here on."""
-        passing = (".lock", "manifest.json", STATE)
-        payload = sorted(p for p in self.path.rglob("*") if p.is_file() and p.name not in passing)
-        files = {
-            p.relative_to(self.path).as_posix(): {"sha256": sha256_file(p), "bytes": p.stat().st_size} for p in payload
-        }
-        manifest = {
-            "format": 1,
-            "key": self.key,
-            **self.facts,
-            "result": dict(result),
-            "files": files,
-            "versions": _versions(),
-            "threads": _threads(),
-            "command": sys.argv,
-            "finished": datetime.now(UTC).isoformat(timespec="microseconds"),
-            "seconds": round(time.time() - self._began, 3),
-        }
-        write_json(self.path / "manifest.json", manifest)
-        self.file(STATE).unlink(missing_ok=True)
-        self.release()
-        return Artifact(self.step, self.key, self.path, manifest)
-
-    def abandon(self) -> None:
-        """Remove what was begun, after a failure of which nothing is worth keeping, and parents that are empty then."""
-        self.release()
-        shutil.rmtree(self.path, ignore_errors=True)
-        for parent in (self.path.parent, self.path.parent.parent):
-            if parent.is_dir() and not any(parent.iterdir()):
-                parent.rmdir()
-
-    def release(self) -> None:
-        """Give the folder back."""
-        if self._lock is not None:
-            self._lock.close()  # the file stays: removing it would let two writers hold two locks
-            self._lock = None
-
-
-def _lock(path: Path) -> Any:
-    """An advisory lock that ends with the process, however it ends; no lock where the system has none."""
-    handle = open(path, "w")  # noqa: SIM115 - stays open as long as the lock is held
-    try:
-        import fcntl
-
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except ImportError:
-        pass
-    except OSError:
-        handle.close()
-        raise SpadeError(f"{path.parent}: another spade process is writing here; wait for it or stop it.") from None
-    return handle
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_bytes())
-        if not (isinstance(data, dict) and isinstance(data["result"], dict) and isinstance(data["files"], dict)):
-            raise ValueError
-        return data
-    except (OSError, ValueError, KeyError):
-        raise SpadeError(
-            f"{path}: this manifest is damaged; make the result anew with --force, or remove its folder."
-        ) from None
-
-
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _VERSIONED:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _threads() -> int:
-    torch = sys.modules.get("torch")
-    return int(torch.get_num_threads()) if torch is not None else os.cpu_count() or 1
-
-
-def verify(artifact: Artifact, remedy: str) -> None:
-    """Check an artifact's files against its manifest. Raises SpadeError naming the first damaged file."""
-    for name, facts in artifact.manifest["files"].items():
-        path = artifact.path / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"] or sha256_file(path) != facts["sha256"]:
-            raise SpadeError(f"{path}: this file was changed or damaged since {artifact.step} wrote it; {remedy}")
+def _finished(artifact: Artifact) -> str:
+    return str(artifact.manifest.get("finished", ""))

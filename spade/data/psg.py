@@ -121,11 +121,11 @@ class Dataset:
         """Where the record's panoptic png lies."""
         return inside(self.root, record.panoptic_name, self.source)
 
-    def fingerprint(self, records: list[Record], pictures: bool = True, panoptic: bool = False) -> str:
+    def fingerprint(self, records: list[Record], images: bool = True, panoptic: bool = False) -> str:
         """Hash of the annotation file and of the names and sizes of these records' pictures and panoptic pngs (absent:
         null).
         """
-        paths = [self.image_path(r) for r in records] if pictures else []
+        paths = [self.image_path(r) for r in records] if images else []
         paths += [self.panoptic_path(r) for r in records] if panoptic else []
         sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
         return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})

@@ -1,8 +1,9 @@
-"""Which pictures of a data set can be used at all, found out before any work is done on them."""
+"""A record's image and annotated map, checked; and which records can be used at all, before any work is done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -12,6 +13,7 @@ from spade.core.progress import Reporter
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.structures.panoptic_png import Planes, planes_to_ids, read_planes
+from spade.structures.segment_map import numbered
 
 
 def readable(
@@ -29,14 +31,19 @@ def readable(
 
 
 def checked_image(dataset: Dataset, record: Record) -> Image.Image:
-    """A record's picture. Raises SpadeError if it cannot be read or has another size than annotated."""
+    """A record's image. Raises SpadeError if it cannot be read or has another size than annotated."""
     path = dataset.image_path(record)
-    picture = read_image(path)
-    if picture.size != (record.width, record.height):
+    image = read_image(path)
+    check_size(path, image, record)
+    return image
+
+
+def check_size(path: Path, image: Image.Image, record: Record) -> None:
+    """Raise SpadeError where an image has another size than its record says."""
+    if image.size != (record.width, record.height):
         raise SpadeError(
-            f"{path}: is {picture.width} x {picture.height}, the annotation says {record.width} x {record.height}."
+            f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}."
         )
-    return picture
 
 
 def annotated_ids(dataset: Dataset, record: Record) -> np.ndarray:
@@ -45,17 +52,14 @@ def annotated_ids(dataset: Dataset, record: Record) -> np.ndarray:
 
 
 def annotated_planes(dataset: Dataset, record: Record) -> Planes:
-    """The same as the png's three planes."""
+    """The annotated panoptic ids as their png's three planes. Raises SpadeError as ``annotated_ids`` does."""
     path = dataset.panoptic_path(record)
     return read_planes(path, size=(record.width, record.height))
 
 
 def annotated_numbers(dataset: Dataset, record: Record) -> np.ndarray:
-    """The annotated map as numbers (H, W): n where the record's n-th segment is, counted from 1, 0 elsewhere. Raises as
-    above.
+    """The annotated map as numbers (H, W): n where the record's n-th segment is, counted from 1, 0 elsewhere.
+
+    Raises SpadeError as ``annotated_ids`` does.
     """
-    ids = annotated_ids(dataset, record)
-    numbers = np.zeros(ids.shape, np.int64)
-    for number, segment in enumerate(record.segments, 1):
-        numbers[ids == segment.id] = number
-    return numbers
+    return numbered(annotated_ids(dataset, record), [segment.id for segment in record.segments])

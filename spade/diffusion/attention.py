@@ -73,10 +73,17 @@ class _Reader(Processor):
         self.name, self.store = name, store
 
     def mix(self, attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-        """Eager, since fused attention keeps no probabilities."""
-        weights = attn.get_attention_scores(query, key, mask)
+        """Eager, since fused attention keeps no probabilities; softmax and mean in float32 whatever the UNet
+        computes in.
+        """
+        if attn.upcast_attention:
+            query, key = query.float(), key.float()
+        empty = query.new_empty(query.shape[0], query.shape[1], key.shape[1])
+        added, share = (empty, 0) if mask is None else (mask.to(query.dtype), 1)
+        scores = torch.baddbmm(added, query, key.transpose(-1, -2), beta=share, alpha=attn.scale)
+        weights = scores.float().softmax(-1)
         self.store[self.name] = weights.unflatten(0, (-1, attn.heads)).mean(1)
-        return torch.bmm(weights, value)
+        return torch.bmm(weights.to(value.dtype), value)
 
 
 @contextmanager

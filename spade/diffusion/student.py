@@ -14,12 +14,12 @@ from torch import Tensor
 
 from spade.core.errors import SpadeError
 from spade.core.files import read_json, write_bytes, write_json
+from spade.core.hub import fingerprint
 from spade.core.weights import load_weights, to_bytes
 from spade.data.images import model_size, to_array
 from spade.diffusion import lora
 from spade.diffusion.attention import combine, reading
 from spade.diffusion.backbone import Backbone
-from spade.diffusion.backbone_files import fingerprint
 from spade.diffusion.features import decoder_features, encode_with_features, ordered
 from spade.diffusion.image_adapter import ImageAdapter, student_context
 from spade.open_vocabulary.clip import OpenClip
@@ -119,7 +119,7 @@ class Student:
         """(width, height) at which a picture of this size is seen."""
         return model_size(width, height, self.backbone.image_size, self.backbone.multiple)
 
-    def observe(self, image: Image.Image, fine: bool = True) -> EncodedImage:
+    def encode(self, image: Image.Image, fine: bool = True) -> EncodedImage:
         """Encode one upright RGB picture; without ``fine`` the autoencoder's finer features, which only the heads need,
         are not kept.
         """
@@ -142,26 +142,26 @@ class Student:
         image_tokens = self.adapter(embeddings.to(self.backbone.device))
         return student_context(labels.begin, labels.tokens, image_tokens.to(labels.begin.dtype))
 
-    def maps(self, observations: Sequence[EncodedImage], labels: LabelContext) -> Tensor:
+    def maps(self, encoded_images: Sequence[EncodedImage], labels: LabelContext) -> Tensor:
         """Cross-attention (B, L, h, w) of pictures of one size, for each token of the context; gradients flow."""
-        latents = torch.cat([observation.latents for observation in observations])
-        context = self.context(labels, torch.cat([observation.embedding for observation in observations]))
+        latents = torch.cat([encoded_image.latents for encoded_image in encoded_images])
+        context = self.context(labels, torch.cat([encoded_image.embedding for encoded_image in encoded_images]))
         with reading(self.backbone.unet, self.kind.strides) as store:
             self.backbone.unet(latents, self.kind.timestep, encoder_hidden_states=context)
         return combine(store, self.backbone.unet, (latents.shape[-2], latents.shape[-1]))
 
     @torch.no_grad()
-    def see(self, observation: EncodedImage, labels: LabelContext) -> ImageFeatures:
+    def extract(self, encoded_image: EncodedImage, labels: LabelContext) -> ImageFeatures:
         """One UNet pass on the clean latent: all features of one picture, and where it looks for each name."""
-        context = self.context(labels, observation.embedding)
+        context = self.context(labels, encoded_image.embedding)
         told = self.kind.labels
         with reading(self.backbone.unet, self.kind.strides if told else ()) as store:
-            coarse = decoder_features(self.backbone, observation.latents, context, self.kind.timestep)
+            coarse = decoder_features(self.backbone, encoded_image.latents, context, self.kind.timestep)
         maps = None
         if told:
-            height, width = observation.latents.shape[-2:]
+            height, width = encoded_image.latents.shape[-2:]
             maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + len(labels.tokens)].float()
-        return ImageFeatures(tuple(ordered(observation.fine | coarse)), maps)
+        return ImageFeatures(tuple(ordered(encoded_image.fine | coarse)), maps)
 
     def save(self, folder: Path) -> None:
         """Write what was trained; adapter.json, which says what it fits, comes last."""

@@ -1,69 +1,143 @@
-"""Teacher maps of pictures: where the words of their prompts look, picture by picture, in one batch."""
+"""The teacher: where the words of relation prompts look in images, batch by batch."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from spade.core.errors import SpadeError, given
+from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import Backbone
+from spade.diffusion.config import InversionConfig
+from spade.diffusion.counterfactual import Counterfactual, counterfactuals, near_predicates
 from spade.diffusion.inversion import MapPlan, read_maps
-from spade.diffusion.prompts import Prompt, Span, span_tokens
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A span of the picture's ``prompt``-th prompt, its tokens' positions, and their mean map (h, w), raw attention."""
-
-    prompt: int
-    span: Span
-    tokens: tuple[int, ...]
-    map: Tensor
-
-
-@dataclass(frozen=True)
-class PictureMaps:
-    """What the teacher sees in one picture: its mentions and, for each prompt, the maps of all its tokens (T, h, w),
-    padding left out.
-    """
-
-    mentions: tuple[Mention, ...]
-    tokens: tuple[Tensor, ...]
+from spade.diffusion.prompts import Prompt, Span, relation_prompt, span_tokens, split_triples
+from spade.diffusion.teacher_maps import SpanMap, TeacherMaps, WrongMap
+from spade.open_vocabulary.clip import OpenClip
 
 
 @torch.no_grad()
-def look(
+def read_span_maps(
     backbone: Backbone, pixels: Tensor, prompts: Sequence[Sequence[Prompt]], plan: MapPlan, noise: Tensor | None = None
-) -> tuple[list[PictureMaps], tuple[int, ...]]:
-    """Maps of a batch of pictures, each under all of its prompts, and the timesteps they were read at.
+) -> tuple[list[TeacherMaps], tuple[int, ...]]:
+    """Maps of a batch of images, each under all of its prompts, and the timesteps they were read at.
 
-    pixels (B, 3, H, W) in [-1, 1]; prompts: at least one a picture; noise (B, C, h, w), needed unless latents are
-    inverted. A picture is encoded once and a text once, however many prompts share them; the UNet gets at most twice as
-    many rows as there are pictures. Mentions that the text encoder cuts off, or has no token for, are left out.
+    pixels (B, 3, H, W) in [-1, 1]; prompts: at least one an image; noise (B, C, h, w), needed unless latents are
+    inverted. An image is encoded once and a text once, however many prompts share them; the UNet gets at most twice as
+    many rows as there are images. Mentions that the text encoder cuts off, or has no token for, are left out.
     """
     rows = [(i, prompt) for i, own in enumerate(prompts) for prompt in own]
-    texts = {prompt.text: None for _, prompt in rows}
-    place = {text: i for i, text in enumerate(texts)}
-    context, offsets = backbone.encode_text(list(texts))
+    place = {text: i for i, text in enumerate(dict.fromkeys(prompt.text for _, prompt in rows))}
+    context, offsets = backbone.encode_text(list(place))
     latents = backbone.encode_image(pixels)
-    pictures, said = torch.tensor([i for i, _ in rows]), torch.tensor([place[prompt.text] for _, prompt in rows])
+    image_of = torch.tensor([i for i, _ in rows], device=latents.device)
+    text_of = torch.tensor([place[prompt.text] for _, prompt in rows])
     added = torch.zeros_like(latents) if noise is None else noise.to(latents)
-    where = pictures.to(latents.device)
-    some: list[Tensor] = []
+    parts: list[Tensor] = []
     reached: tuple[int, ...] = ()
     for part in torch.arange(len(rows)).split(2 * len(pixels)):
-        own, told = where[part.to(where.device)], context[said[part].to(context.device)]
-        found, reached = read_maps(backbone.unet, backbone.schedule, latents[own], told, added[own], plan)
-        some.append(found)
-    maps = torch.cat(some)
-    mentions: list[list[Mention]] = [[] for _ in prompts]
-    tokens: list[list[Tensor]] = [[] for _ in prompts]
-    for (i, prompt), seen, text in zip(rows, maps, said.tolist(), strict=True):
-        number = len(tokens[i])
+        own, texts = image_of[part.to(latents.device)], context[text_of[part].to(context.device)]
+        found, reached = read_maps(backbone.unet, backbone.schedule, latents[own], texts, added[own], plan)
+        parts.append(found)
+    images = [TeacherMaps("") for _ in prompts]
+    for (i, prompt), maps, text in zip(rows, torch.cat(parts), text_of.tolist(), strict=True):
+        number = len(images[i].tokens)
         for span in prompt.spans:
-            if words := span_tokens(span, offsets[text]):
-                mentions[i].append(Mention(number, span, tuple(words), seen[words].mean(0)))
-        tokens[i].append(seen[: min(backbone.token_count(prompt.text), len(seen))])
-    return [PictureMaps(tuple(m), tuple(t)) for m, t in zip(mentions, tokens, strict=True)], reached
+            if tokens := span_tokens(span, offsets[text]):
+                images[i].spans.append(SpanMap(span, number, tuple(tokens), maps[tokens].mean(0)))
+        images[i].tokens.append(maps[: min(backbone.token_count(prompt.text), len(maps))])
+    return images, reached
+
+
+@dataclass(frozen=True)
+class LoadedImage:
+    """A record with its image's pixels (3, H, W) in [-1, 1], or why there are none."""
+
+    record: Record
+    pixels: np.ndarray | None
+    problem: str | None = None
+
+
+class Teacher:
+    """A backbone and how its maps are read, for all batches of a run over one data set.
+
+    ``clip`` finds near predicates for wrong prompts; without them it is not needed.
+    """
+
+    def __init__(
+        self, dataset: Dataset, backbone: Backbone, config: InversionConfig, seed: int, clip: OpenClip | None
+    ) -> None:
+        self.dataset, self.backbone, self.config, self.seed = dataset, backbone, config, seed
+        self.plan = MapPlan(config.steps, config.read_at, config.grids, config.read, config.latents)
+        self.nearest = None
+        if clip is not None and config.counterfactual:
+            self.nearest = near_predicates(dataset.predicates, clip.embed_predicates(dataset.predicates))
+
+    def maps(self, batch: Sequence[LoadedImage]) -> tuple[list[TeacherMaps], tuple[int, ...]]:
+        """The maps of a batch of images, in its order, and the timesteps they were read at."""
+        images = [TeacherMaps(loaded.record.image_id, loaded.problem) for loaded in batch]
+        usable: list[tuple[TeacherMaps, LoadedImage, list[Prompt], list[Counterfactual]]] = []
+        for image, loaded in zip(images, batch, strict=True):
+            if loaded.pixels is None:
+                continue
+            try:
+                usable.append((image, loaded, *self._prompts(loaded.record)))
+            except SpadeError as error:
+                image.problem = f"image {image.image_id}: {error}"
+        if not usable:
+            return images, ()
+        prompts = [[*true, *(c.prompt for c in wrong)] for _, _, true, wrong in usable]
+        pixels = torch.from_numpy(np.stack([loaded.pixels for _, loaded, _, _ in usable if loaded.pixels is not None]))
+        noise = None
+        if self.plan.latents != "inverted":
+            noise = torch.stack([self._noise(loaded.record, pixels.shape) for _, loaded, _, _ in usable])
+        found, reached = read_span_maps(self.backbone, pixels, prompts, self.plan, noise)
+        for (image, _, true, wrong), own in zip(usable, found, strict=True):
+            if not all(bool(torch.isfinite(span.map).all()) for span in own.spans):
+                dtype = str(self.backbone.dtype).removeprefix("torch.")
+                image.problem = (
+                    f"image {image.image_id}: its maps are no numbers in {dtype}; use {given('dtype', 'float32')}"
+                )
+                continue
+            self._fill(image, own, len(true), wrong)
+        return images, reached
+
+    def _prompts(self, record: Record) -> tuple[list[Prompt], list[Counterfactual]]:
+        labels = [self.dataset.classes[segment.category] for segment in record.segments]
+        triples = [(s, o, self.dataset.predicates[p]) for s, o, p in record.training_triples()]
+        runs = split_triples(triples, labels, self.backbone.token_count, self.backbone.token_limit)
+        prompts = [relation_prompt(run, labels) for run in runs]
+        if self.nearest is None:
+            return prompts, []
+        boxes = [segment.bbox for segment in record.segments]
+        return prompts, counterfactuals(runs, labels, boxes, self.config.counterfactual, self.nearest, self._fits)
+
+    def _fits(self, text: str) -> bool:
+        return self.backbone.token_count(text) <= self.backbone.token_limit
+
+    def _noise(self, record: Record, shape: Sequence[int]) -> Tensor:
+        """The noise (C, h, w) of one image, the same in whatever batch; ``shape`` is that of the batch's pixels."""
+        sequence = np.random.SeedSequence([self.seed, zlib.crc32(record.image_id.encode())])
+        channels, factor = self.backbone.unet.config.in_channels, self.backbone.factor
+        generator = torch.Generator().manual_seed(sequence.generate_state(1)[0].item())
+        return torch.randn((channels, shape[2] // factor, shape[3] // factor), generator=generator)
+
+    def _fill(self, image: TeacherMaps, found: TeacherMaps, true: int, wrong: Sequence[Counterfactual]) -> None:
+        """Take over an image's maps; its first ``true`` prompts are so, the others are made wrong."""
+        place: dict[tuple[int, Span], int] = {}
+        for own in found.spans:
+            if own.prompt < true:
+                place[own.prompt, own.span] = len(image.spans)
+                image.spans.append(own)
+                continue
+            made = wrong[own.prompt - true]
+            against = next((right for right, false in made.spans if false == own.span), None)
+            if against is not None and (made.run, against) in place:
+                image.wrong.append(WrongMap(made.kind, place[made.run, against], own.map))
+        if self.config.keep == "tokens":
+            image.tokens += found.tokens[:true]

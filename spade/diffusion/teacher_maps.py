@@ -1,13 +1,14 @@
-"""The files in which teacher maps are kept: one a batch of pictures, and an index with a row a picture.
+"""Teacher maps: where the words of relation prompts look in an image, as one record in memory and on disk.
 
-For the i-th picture of a batch, fp16: "maps.i" (M, h, w), a map a mention; with ``--keep tokens`` "tokens.i.p" (T, h,
-w), one a token of its p-th prompt; with ``--counterfactual`` "wrong.i" (N, h, w), the mentions in prompts made wrong.
+A file a batch of images and an index with a row an image. For the i-th image of a batch, fp16: "maps.i" (M, h, w), one
+map per mention; with ``keep="tokens"`` "tokens.i.p" (T, h, w), one per token of its p-th prompt; with wrong prompts
+"wrong.i" (N, h, w), the mentions in prompts made wrong.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,36 +19,47 @@ from safetensors import SafetensorError
 from safetensors.torch import safe_open
 from torch import Tensor
 
+from spade.core.artifact import Artifact
 from spade.core.errors import SpadeError
 from spade.core.weights import to_bytes
-from spade.core.workspace import Artifact
+from spade.diffusion.prompts import Span
 
-Facts = dict[str, Any]
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class KeptMaps:
-    """One picture's maps, float32. ``spans`` and ``wrong_spans`` describe the rows of ``maps`` and ``wrong``."""
+class SpanMap:
+    """One mention: its span, which prompt of the image it stands in, its tokens' positions there, and their mean map
+    (h, w), raw attention. Of a span that was read from disk only role, name and segment are known.
+    """
 
-    image_id: str
-    spans: list[Facts]
-    maps: Tensor
-    tokens: list[Tensor]
-    wrong_spans: list[Facts]
-    wrong: Tensor
+    span: Span
+    prompt: int
+    tokens: tuple[int, ...]
+    map: Tensor
+
+
+@dataclass(frozen=True)
+class WrongMap:
+    """The map (h, w) of a mention in a prompt made wrong; ``of`` is its place among the image's true spans."""
+
+    kind: str
+    of: int
+    map: Tensor
 
 
 @dataclass
-class Page:
-    """What is to be kept of one picture, or why there is nothing."""
+class TeacherMaps:
+    """What the teacher saw in one image, or the ``problem`` for which there is nothing.
+
+    ``tokens``: for each prompt the maps of all its tokens (T, h, w), padding left out, where they are kept.
+    """
 
     image_id: str
     problem: str | None = None
-    spans: list[Facts] = field(default_factory=list)
-    maps: list[Tensor] = field(default_factory=list)
+    spans: list[SpanMap] = field(default_factory=list)
     tokens: list[Tensor] = field(default_factory=list)
-    wrong_spans: list[Facts] = field(default_factory=list)
-    wrong: list[Tensor] = field(default_factory=list)
+    wrong: list[WrongMap] = field(default_factory=list)
 
 
 def batch_file(folder: Path, index: int) -> Path:
@@ -64,26 +76,30 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def pack(pages: list[Page], timesteps: tuple[int, ...]) -> bytes:
-    """The bytes of a batch's file."""
+def pack(images: Sequence[TeacherMaps], timesteps: tuple[int, ...]) -> bytes:
+    """The bytes of a batch's file; ``timesteps`` are those at which the maps were read."""
     tensors: dict[str, Tensor] = {}
-    facts = []
-    for i, page in enumerate(pages):
-        row: Facts = {"image_id": page.image_id, "problem": page.problem, "spans": page.spans}
-        if page.maps:
-            tensors[f"maps.{i}"] = torch.stack(page.maps).half()
-        for number, maps in enumerate(page.tokens):
+    rows = []
+    for i, image in enumerate(images):
+        spans = []
+        for own in image.spans:
+            row: Row = {"role": own.span.role, "name": own.span.name, "segment": own.span.segment}
+            spans.append(row | ({"prompt": own.prompt, "tokens": list(own.tokens)} if image.tokens else {}))
+        row = {"image_id": image.image_id, "problem": image.problem, "spans": spans}
+        if image.spans:
+            tensors[f"maps.{i}"] = torch.stack([own.map for own in image.spans]).half()
+        for number, maps in enumerate(image.tokens):
             tensors[f"tokens.{i}.{number}"] = maps.half()
-        if page.wrong:
-            tensors[f"wrong.{i}"] = torch.stack(page.wrong).half()
-            row["wrong"] = page.wrong_spans
-        facts.append(row)
-    return to_bytes(tensors, {"images": json.dumps(facts), "timesteps": json.dumps(timesteps)})
+        if image.wrong:
+            tensors[f"wrong.{i}"] = torch.stack([own.map for own in image.wrong]).half()
+            row["wrong"] = [{"kind": own.kind, "of": own.of} for own in image.wrong]
+        rows.append(row)
+    return to_bytes(tensors, {"images": json.dumps(rows), "timesteps": json.dumps(timesteps)})
 
 
-def index(folder: Path, batches: int) -> tuple[list[Facts], list[str], list[int]]:
-    """One row a picture that has maps, what was wrong with the others, and the timesteps that were read."""
-    rows: list[Facts] = []
+def index(folder: Path, batches: int) -> tuple[list[Row], list[str], list[int]]:
+    """One row an image that has maps, what was wrong with the others, and the timesteps that were read."""
+    rows: list[Row] = []
     problems: list[str] = []
     timesteps: list[int] = []
     for number in range(batches):
@@ -93,15 +109,17 @@ def index(folder: Path, batches: int) -> tuple[list[Facts], list[str], list[int]
         timesteps = timesteps or json.loads(meta["timesteps"])
         for i, image in enumerate(json.loads(meta["images"])):
             if image["problem"] is not None or not image["spans"]:
-                problems.append(
-                    image["problem"] or f"image {image['image_id']}: its labels yield no token of the text encoder"
-                )
+                unknown = f"image {image['image_id']}: its labels yield no token of the text encoder"
+                problems.append(image["problem"] or unknown)
                 continue
-            row = {"image_id": image["image_id"], "file": path.relative_to(folder).as_posix(), "tensor": f"maps.{i}"}
-            if tokens := sorted(
-                (n for n in names if n.startswith(f"tokens.{i}.")), key=lambda n: int(n.rsplit(".", 1)[1])
-            ):
-                row["tokens"] = tokens
+            row = {
+                "image_id": image["image_id"],
+                "file": path.relative_to(folder).as_posix(),
+                "tensor": f"maps.{i}",
+            }
+            tokens = [name for name in names if name.startswith(f"tokens.{i}.")]
+            if tokens:
+                row["tokens"] = sorted(tokens, key=lambda name: int(name.rsplit(".", 1)[1]))
             if "wrong" in image:
                 row |= {"wrong": f"wrong.{i}", "wrong_spans": image["wrong"]}
             rows.append(row | {"spans": image["spans"]})
@@ -109,15 +127,16 @@ def index(folder: Path, batches: int) -> tuple[list[Facts], list[str], list[int]
 
 
 def image_ids(artifact: Artifact) -> list[str]:
-    """The pictures that have maps. Raises SpadeError for a damaged cache."""
+    """The images that have maps. Raises SpadeError for damaged files."""
     with _sound(artifact):
         return [row["image_id"] for row in _rows(artifact)]
 
 
-def read_maps(
+def read_teacher_maps(
     artifact: Artifact, tokens: bool = True, wrong: bool = True, only: Collection[str] | None = None
-) -> Iterator[KeptMaps]:
-    """The kept maps, picture by picture, of all pictures or ``only`` these ids. Raises SpadeError for a damaged cache.
+) -> Iterator[TeacherMaps]:
+    """The kept maps in float32, image by image, of all images or ``only`` these ids. Raises SpadeError for damaged
+    files.
 
     tokens, wrong: whether the maps of all tokens, and those of prompts made wrong, are read at all.
     """
@@ -127,13 +146,23 @@ def read_maps(
                 continue
             with safe_open(artifact.path / row["file"], "pt") as file:
                 maps = file.get_tensor(row["tensor"]).float()
-                every = [file.get_tensor(name).float() for name in row.get("tokens", [])] if tokens else []
-                told = wrong and "wrong" in row
-                false = file.get_tensor(row["wrong"]).float() if told else maps[:0]
-            yield KeptMaps(row["image_id"], row["spans"], maps, every, row["wrong_spans"] if told else [], false)
+                all_tokens = [file.get_tensor(name).float() for name in row.get("tokens", [])] if tokens else []
+                false = file.get_tensor(row["wrong"]).float() if wrong and "wrong" in row else ()
+            spans = [
+                SpanMap(
+                    Span(0, 0, facts["role"], facts["name"], facts["segment"]),
+                    facts.get("prompt", -1),
+                    tuple(facts.get("tokens", ())),
+                    own,
+                )
+                for facts, own in zip(row["spans"], maps, strict=True)
+            ]
+            facts = row["wrong_spans"] if len(false) else []
+            made_wrong = [WrongMap(f["kind"], f["of"], own) for f, own in zip(facts, false, strict=True)]
+            yield TeacherMaps(row["image_id"], None, spans, all_tokens, made_wrong)
 
 
-def _rows(artifact: Artifact) -> list[Facts]:
+def _rows(artifact: Artifact) -> list[Row]:
     return [json.loads(line) for line in (artifact.path / "index.jsonl").read_text("utf-8").splitlines()]
 
 
@@ -143,5 +172,5 @@ def _sound(artifact: Artifact) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise SpadeError(
-            f"{artifact.path}: the map cache is damaged ({type(error).__name__}); run spade invert --force"
+            f"{artifact.path}: the teacher maps are damaged ({type(error).__name__}); run spade invert with force"
         ) from None

@@ -8,6 +8,7 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from spade.core.text import one_line
 from spade.structures.scene_graph import SceneGraph
 
 PANEL = 420  # height of a panel in pixels
@@ -42,12 +43,6 @@ def figure_png(image: Image.Image, graph: SceneGraph) -> bytes:
     buffer = io.BytesIO()
     figure(image, graph).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def one_line(text: str, longest: int = 28) -> str:
-    """A label as it is drawn: on one line, without control characters, not longer than a panel can hold."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return line if len(line) <= longest else line[: longest - 1] + "\u2026"
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from spade.export.figure import one_line
+from spade.core.text import one_line
 
 Row = Mapping[str, float]
 
@@ -27,7 +27,9 @@ def curves_png(rows: Sequence[Row]) -> bytes:
         axes = figure.add_subplot(down, across, place + 1)
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         sign, title = (
-            (-1, f"watched {name.removeprefix('minus_')}") if name.startswith("minus_") else (1, name.replace("_", " "))
+            (-1, f"validation {name.removeprefix('minus_')}")
+            if name.startswith("minus_")
+            else (1, name.replace("_", " "))
         )
         axes.plot([x for x, _ in points], [sign * y for _, y in points], marker=".", color="#2b5fa8")
         axes.set_title(title, fontsize=9, loc="left")
@@ -39,14 +41,16 @@ def curves_png(rows: Sequence[Row]) -> bytes:
     return figure_png(figure)
 
 
-def balance_png(rows: Sequence[Row], chosen: float) -> bytes:
-    """mR@20 over R@20, a point a balance between frequent and rare predicates; the chosen one is filled."""
+def adjustment_png(rows: Sequence[Row], chosen: float) -> bytes:
+    """mR@20 over R@20, a point for each logit adjustment; the chosen one is filled."""
     figure = Figure(figsize=(4.2, 3.2), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([100 * row["R@20"] for row in rows], [100 * row["mR@20"] for row in rows], color="#2b5fa8")
     for row in rows:
         place = 100 * row["R@20"], 100 * row["mR@20"]
-        axes.plot(*place, marker="o", color="#2b5fa8", fillstyle="full" if row["balance"] == chosen else "none")
+        axes.plot(
+            *place, marker="o", color="#2b5fa8", fillstyle="full" if row["logit_adjustment"] == chosen else "none"
+        )
         axes.annotate(f"{row['balance']:g}", place, xytext=(5, 4), textcoords="offset points", fontsize=7)
     axes.set_xlabel("R@20, percent", fontsize=8)
     axes.set_ylabel("mR@20, percent", fontsize=8)

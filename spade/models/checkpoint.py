@@ -1,201 +1,250 @@
-"""SceneGraphPredictor folders: model.json and weights, read once, written, fingerprinted; nothing heavy is imported
-here.
-"""
+"""Model folders: model.json and weights, found, read once, written, fingerprinted; nothing heavy is imported here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spade.core.errors import SpadeError
+from spade.core.artifact import Artifact
+from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
-from spade.core.weights import to_bytes
-from spade.core.workspace import Workspace, nodes_of
-from spade.diffusion.backbone_files import embedded_model, fingerprint, resolve_backbone
-from spade.models.config import UNSEEN_ODDS, HeadsConfig
-from spade.models.predictor import SceneGraphPredictor
+from spade.core.hub import fingerprint
+from spade.core.workspace import Workspace
+from spade.diffusion.backbone_files import embedded_model, resolve_backbone
+from spade.models.config import UNSEEN_ODDS, HeadsConfig, PredictorOptions
 from spade.open_vocabulary.clip_files import resolve_clip
 from spade.relations.config import RelationHeadConfig
 from spade.structures.label_index import LabelIndex
 from spade.structures.vocabulary import Vocabulary, known_supercategory
-from spade.training.boxes import BoxTraining
 
-MODEL_FORMAT = 2
-BOX_WEIGHTS = "layout.safetensors"
+if TYPE_CHECKING:
+    from spade.models.predictor import SceneGraphPredictor
+    from spade.relations.boxes import BoxRelationModel
 
-
-def packaged(nodes: str) -> Path:
-    """The folder of the model of that kind that comes with the package."""
-    if nodes == "diffusion":
-        return embedded_model()
-    return Path(str(resources.files("spade").joinpath("assets", "psg-relations")))
+FORMAT, FORMATS = 3, (2, 3)  # written, read
+HEADS = "heads.safetensors"
+COMMANDS = {"image": "spade train-relations", "boxes": "spade train-boxes"}
+PACKAGED = ("tiny", "psg-relations")
 
 
-def find_model(source: str | Path | None, nodes: Sequence[str] = ("diffusion",)) -> Path:
-    """The folder of a model: the packaged one of the first of these kinds, a model folder, or a workspace's newest of
-    these kinds.
+def packaged(inputs: str) -> Path:
+    """The folder of the packaged model that sees these inputs: "image" or "boxes"."""
+    return embedded_model() if inputs == "image" else _asset("psg-relations")
+
+
+def _asset(name: str) -> Path:
+    return Path(str(resources.files("spade").joinpath("assets", name)))
+
+
+def inputs_of(artifact: Artifact) -> str:
+    """What a trained model of a workspace sees; ``train-relations`` made both kinds once."""
+    result = artifact.manifest["result"]
+    if artifact.step == "train-boxes" or result.get("nodes") == "layout":
+        return "boxes"
+    return "image"
+
+
+def newest_model(workspace: Workspace, inputs: Collection[str], key: str | None = None) -> Artifact | None:
+    """The newest model of a workspace that sees one of ``inputs``, or the one whose key starts with ``key``."""
+    steps = ("train-relations", "train-boxes")
+    return workspace.newest(steps, key, fits=lambda artifact: inputs_of(artifact) in inputs)
+
+
+def find_model(source: str | Path | None, inputs: Collection[str] = ("image",)) -> Path:
+    """The folder of a model: nothing for the packaged one of the first of these inputs, the short name of a packaged
+    one, a model folder, or a workspace for its newest with these inputs.
 
     A workspace that has none of them gives its newest of any; whoever has no use for that says so.
     """
     if source is None:
-        return packaged(nodes[0])
+        return packaged(next(iter(inputs)))
     folder = Path(source)
+    if str(source) in PACKAGED and not folder.exists():
+        return _asset(str(source))
     if (folder / "model.json").is_file():
         return folder
-    if (folder / "train-relations").is_dir():
+    if any((folder / step).is_dir() for step in ("train-relations", "train-boxes")):
         workspace = Workspace(folder)
-        fitting = workspace.newest("train-relations", fits=lambda artifact: nodes_of(artifact) in nodes)
-        if (newest := fitting or workspace.newest("train-relations")) is not None:
+        newest = newest_model(workspace, inputs) or newest_model(workspace, ("image", "boxes"))
+        if newest is not None:
             return newest.path
     raise SpadeError(
-        f"{folder}: holds no trained model (model.json); name a workspace where spade train-relations ran, or none for "
-        "the packaged model."
+        f"{folder}: holds no trained model (model.json); name a model folder, a workspace where "
+        f"{' or '.join(COMMANDS.values())} ran, or one of {', '.join(PACKAGED)}."
     )
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """What model.json says: names of the backbone and the OpenCLIP model, the heads' shape, the training vocabulary."""
+    """model.json of a model that sees images: its parts, the heads' shape, the training vocabulary, saved options."""
 
+    folder: Path
     backbone: str
     clip: str
     heads: HeadsConfig
     vocabulary: Vocabulary
-    fusion: float
-    odds: float
+    options: PredictorOptions
+
+    inputs = "image"
+
+    def fingerprint(self) -> str:
+        """Hash of all that predictions depend on: own weights, backbone, OpenCLIP model."""
+        own = [self.folder / "model.json", self.folder / HEADS, *sorted((self.folder / "adapter").glob("*"))]
+        parts = [fingerprint(resolve_backbone(self.backbone)), fingerprint(resolve_clip(self.clip))]
+        return canonical_hash([*_hashes(own, self.inputs), *parts])
 
 
-def model_nodes(folder: Path) -> str:
-    """What the model in a folder sees: "diffusion" or "layout"."""
-    facts = read_json(folder / "model.json", "model", "train one with: spade train-relations")
-    return str(facts.get("nodes", "diffusion")) if isinstance(facts, dict) else "diffusion"
+@dataclass(frozen=True)
+class BoxModelFile:
+    """model.json of a model of labels and boxes; ``counts`` (P,) of its predicates in training."""
+
+    folder: Path
+    weights: Path
+    head: RelationHeadConfig
+    vocabulary: Vocabulary
+    groups: tuple[str, ...]
+    clip: str | None
+    counts: tuple[float, ...]
+    options: PredictorOptions
+
+    inputs = "boxes"
+
+    def fingerprint(self) -> str:
+        """Hash of all that predictions depend on."""
+        parts = [] if self.clip is None else [fingerprint(resolve_clip(self.clip))]
+        return canonical_hash([*_hashes([self.folder / "model.json", self.weights], self.inputs), *parts])
+
+
+def _hashes(paths: list[Path], inputs: str) -> list[list[str]]:
+    for path in paths:
+        if not path.is_file():
+            raise SpadeError(f"{path}: this file of the model is missing; train it anew with: {COMMANDS[inputs]}")
+    return [[path.name, sha256_file(path)] for path in paths]
+
+
+def read_model(folder: Path) -> ModelFile | BoxModelFile:
+    """Read a model folder's model.json, of this version or of format 2. Raises SpadeError where it is none."""
+    with _facts(folder / "model.json") as facts:
+        vocabulary = Vocabulary.from_json(facts["vocabulary"])
+        if _inputs(facts) == "boxes":
+            return _box_model(folder, facts, vocabulary)
+        odds = facts["unseen_odds"] if facts["format"] > 2 else facts.get("novel_odds", UNSEEN_ODDS)
+        options = PredictorOptions(fusion=float(facts["fusion"]), unseen_odds=float(odds))
+        heads = HeadsConfig.from_json(facts["heads"])
+        return ModelFile(folder, str(facts["backbone"]), str(facts["clip"]), heads, vocabulary, options)
+
+
+def _box_model(folder: Path, facts: Mapping[str, Any], vocabulary: Vocabulary) -> BoxModelFile:
+    counts = tuple(float(n) for n in facts["counts"])
+    if len(counts) != len(vocabulary.predicates):
+        raise ValueError(f"{len(counts)} counts for {len(vocabulary.predicates)} predicates")
+    old = facts["format"] == 2
+    return BoxModelFile(
+        folder,
+        folder / ("layout.safetensors" if old else "boxes.safetensors"),
+        RelationHeadConfig.from_json(facts["relations"]),
+        vocabulary,
+        tuple(map(str, facts["groups"])),
+        None if facts["clip"] is None else str(facts["clip"]),
+        counts,
+        PredictorOptions(logit_adjustment=float(facts["balance" if old else "logit_adjustment"])),
+    )
+
+
+def read_image_model(folder: Path) -> ModelFile:
+    """The same of a model that sees images. Raises SpadeError for one of labels and boxes."""
+    found = read_model(folder)
+    if not isinstance(found, ModelFile):
+        raise SpadeError(
+            f"{folder}: is a model of labels and boxes, which needs segments; "
+            f"use it with {given('segments')} or {given('segmenter')}."
+        )
+    return found
+
+
+def read_box_model(folder: Path) -> BoxModelFile:
+    """The same of a model of labels and boxes. Raises SpadeError for one that sees images."""
+    found = read_model(folder)
+    if not isinstance(found, BoxModelFile):
+        raise SpadeError(f"{folder}: is a model that sees images, not one of labels and boxes; name another.")
+    return found
+
+
+def _inputs(facts: Mapping[str, Any]) -> str:
+    if facts["format"] == 2:
+        return "boxes" if facts.get("nodes") == "layout" else "image"
+    if facts["inputs"] not in COMMANDS:
+        raise ValueError(f"inputs {facts['inputs']!r}")
+    return str(facts["inputs"])
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[dict[str, Any]]:
-    """The facts in a model.json of this version; what is wrong with it as one SpadeError."""
-    facts = read_json(path, "model", "train one with: spade train-relations")
+def _facts(path: Path) -> Iterator[dict[str, Any]]:
+    """The facts in a model.json of a known version; what is wrong with it as one SpadeError."""
+    facts = read_json(path, "model", f"train one with: {COMMANDS['image']}")
     try:
-        if facts["format"] != MODEL_FORMAT:
+        if facts["format"] not in FORMATS:
             raise ValueError(f"format {facts['format']!r}")
         yield facts
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SpadeError(
-            f"{path}: is no model of format {MODEL_FORMAT} ({reason}); train it anew with: spade train-relations"
+            f"{path}: is no model of format {FORMAT} ({reason}); train it anew with: {COMMANDS['image']}"
         ) from None
-
-
-def read_model(folder: Path) -> ModelFile:
-    """Read the model.json of a model that looks at pictures. Raises SpadeError where it is none of this version."""
-    with _reading(folder / "model.json") as facts:
-        if facts.get("nodes", "diffusion") != "diffusion":
-            raise SpadeError(
-                f"{folder}: is a model of labels and boxes, which needs segments; use it with --segments or "
-                "--segmenter."
-            )
-        vocabulary = Vocabulary.from_json(facts["vocabulary"])
-        return ModelFile(
-            str(facts["backbone"]),
-            str(facts["clip"]),
-            HeadsConfig.from_json(facts["heads"]),
-            vocabulary,
-            float(facts["fusion"]),
-            float(facts.get("novel_odds", UNSEEN_ODDS)),
-        )
-
-
-def model_fingerprint(folder: Path) -> str:
-    """Hash of all that a model folder's predictions depend on: its own weights, its backbone and its OpenCLIP model."""
-    if model_nodes(folder) == "layout":
-        return box_model_fingerprint(folder)
-    description = read_model(folder)
-    own = [folder / "model.json", folder / "heads.safetensors", *sorted((folder / "adapter").glob("*"))]
-    for path in own:
-        if not path.is_file():
-            raise SpadeError(f"{path}: this file of the model is missing; train it anew with: spade train-relations")
-    parts = [fingerprint(resolve_backbone(description.backbone)), fingerprint(resolve_clip(description.clip))]
-    return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
-
-
-@dataclass(frozen=True)
-class BoxModelFile:
-    """What model.json says of a model of labels and boxes; ``counts`` (P,) of its predicates in training."""
-
-    config: RelationHeadConfig
-    vocabulary: Vocabulary
-    groups: tuple[str, ...]
-    clip: str | None
-    counts: tuple[float, ...]
-    balance: float
-
-
-def read_box_model(folder: Path) -> BoxModelFile:
-    """Read the model.json of a model of labels and boxes. Raises SpadeError where it is none of this version."""
-    with _reading(folder / "model.json") as facts:
-        if facts.get("nodes") != "layout":
-            raise SpadeError(
-                f"{folder}: is a model that looks at pictures, not one of labels and boxes; leave --nodes layout out "
-                "with it."
-            )
-        vocabulary, counts = Vocabulary.from_json(facts["vocabulary"]), tuple(float(n) for n in facts["counts"])
-        if len(counts) != len(vocabulary.predicates):
-            raise ValueError(f"{len(counts)} counts for {len(vocabulary.predicates)} predicates")
-        clip = None if facts["clip"] is None else str(facts["clip"])
-        groups = tuple(map(str, facts["groups"]))
-        return BoxModelFile(
-            RelationHeadConfig.from_json(facts["relations"]), vocabulary, groups, clip, counts, float(facts["balance"])
-        )
-
-
-def box_model_fingerprint(folder: Path) -> str:
-    """The same of a model of labels and boxes."""
-    clip = read_box_model(folder).clip
-    own = [folder / "model.json", folder / BOX_WEIGHTS]
-    for path in own:
-        if not path.is_file():
-            raise SpadeError(
-                f"{path}: this file of the model is missing; train it anew with: spade train-relations --nodes layout"
-            )
-    parts = [] if clip is None else [fingerprint(resolve_clip(str(clip)))]
-    return canonical_hash([[path.name, sha256_file(path)] for path in own] + parts)
-
-
-def save_box_model(folder: Path, job: BoxTraining, table: LabelIndex, clip: str | None, balance: float) -> None:
-    """Write a model folder that ``spade.load_relation_predictor`` reads: weights, and last model.json."""
-    objects = [
-        replace(label, supercategory=label.supercategory or known_supercategory(label.name)) for label in table.labels
-    ]
-    vocabulary = replace(job.dataset.vocabulary, objects=tuple(objects))
-    write_bytes(folder / BOX_WEIGHTS, to_bytes(job.model.state_dict()))
-    facts = {
-        "format": MODEL_FORMAT,
-        "nodes": "layout",
-        "relations": asdict(job.model.heads.config),
-        "vocabulary": vocabulary.to_json(),
-        "groups": list(table.groups),
-        "clip": clip,
-        "counts": job.counts.tolist(),
-        "balance": balance,
-    }
-    write_json(folder / "model.json", facts)
+    except SpadeError as error:
+        raise SpadeError(f"{path}: {error}") from None
 
 
 def save_model(folder: Path, model: SceneGraphPredictor, backbone: str, clip: str) -> None:
     """Write a model folder that ``spade.load`` reads: adapter, heads, and last model.json."""
+    from spade.core.weights import to_bytes
+
     model.student.save(folder / "adapter")
-    write_bytes(folder / "heads.safetensors", to_bytes(model.heads.state_dict()))
+    write_bytes(folder / HEADS, to_bytes(model.heads.state_dict()))
     facts = {
-        "format": MODEL_FORMAT,
+        "format": FORMAT,
+        "inputs": "image",
         "backbone": backbone,
         "clip": clip,
         "heads": model.heads.config.to_json(),
         "vocabulary": model.vocabulary.to_json(),
         "fusion": model.fusion,
-        "novel_odds": model.odds,
+        "unseen_odds": model.unseen_odds,
+    }
+    write_json(folder / "model.json", facts)
+
+
+def save_box_model(
+    folder: Path,
+    model: BoxRelationModel,
+    vocabulary: Vocabulary,
+    index: LabelIndex,
+    counts: list[int],
+    clip: str | None,
+    logit_adjustment: float,
+) -> None:
+    """Write a model folder that ``spade.load_relation_predictor`` reads: weights, and last model.json.
+
+    counts (P,): relations of each predicate in training.
+    """
+    from spade.core.weights import to_bytes
+
+    objects = [
+        replace(label, supercategory=label.supercategory or known_supercategory(label.name)) for label in index.labels
+    ]
+    write_bytes(folder / "boxes.safetensors", to_bytes(model.state_dict()))
+    facts = {
+        "format": FORMAT,
+        "inputs": "boxes",
+        "relations": asdict(model.heads.config),
+        "vocabulary": replace(vocabulary, objects=tuple(objects)).to_json(),
+        "groups": list(index.groups),
+        "clip": clip,
+        "counts": counts,
+        "logit_adjustment": logit_adjustment,
     }
     write_json(folder / "model.json", facts)

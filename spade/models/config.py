@@ -2,34 +2,57 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-from spade.relations.config import RelationHeadConfig, tuples_for_lists
+from spade.core.settings import check, setting
+from spade.relations.config import RelationHeadConfig
 from spade.segmentation.config import MaskProposerConfig
 
-# Chosen on predicates hidden from training (benchmarks/novel_names.py): of all settings at which recall of all names
-# together is no
-# lower than with nothing for the hidden ones, the one that finds most of them.
-UNSEEN_ODDS = 4.0  # of names that training did not have, times those that untrained evidence gives them
+# Chosen on predicates hidden from training (benchmarks/relations/unseen_names.py): of all settings at which recall of
+# all names together is no lower than with nothing for the hidden ones, the one that finds most of them.
+UNSEEN_ODDS = 4.0
 
 
 @dataclass(frozen=True)
 class HeadsConfig:
-    """Both halves; ``untrained``: whether names that training did not have are scored apart."""
+    """Both halves; ``unseen``: whether names that training did not have are scored apart."""
 
-    proposer: MaskProposerConfig
-    relations: RelationHeadConfig
-    untrained: bool = False  # new heads do
+    proposer: MaskProposerConfig = field(default_factory=MaskProposerConfig)
+    relations: RelationHeadConfig = field(default_factory=RelationHeadConfig)
+    unseen: bool = False  # where the OpenCLIP model sees regions
 
-    def to_json(self) -> dict:
+    def to_json(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict) -> HeadsConfig:
-        """The inverse of ``to_json``."""
-        proposer, relations = (
-            MaskProposerConfig(**tuples_for_lists(data["proposer"])),
-            RelationHeadConfig.from_json(data["relations"]),
-        )
-        return cls(proposer, relations, bool(data.get("untrained", False)))
+    def from_json(cls, data: Mapping[str, Any]) -> HeadsConfig:
+        """The inverse of ``to_json``; of format 2, too. Raises SpadeError for heads that the product no longer has."""
+        proposer = MaskProposerConfig.from_json(data["proposer"])
+        unseen = bool(data.get("unseen", data.get("untrained", False)))
+        return cls(proposer, RelationHeadConfig.from_json(data["relations"]), unseen)
+
+
+@dataclass(frozen=True)
+class PredictorOptions:
+    """How a trained model answers; None: as it was saved."""
+
+    fusion: float | None = setting(
+        None, "exponent of the diffusion branch, OpenCLIP's view of regions has the rest; 1 is without it",
+        least=0, most=1,
+    )  # fmt: skip
+    unseen_odds: float | None = setting(
+        None, "for names that training did not have; 0: by their text alone, 1: what untrained evidence gives", least=0
+    )
+    logit_adjustment: float | None = setting(
+        None, "for rare predicates, of models of labels and boxes: share of the log prior taken off (Menon et al.)",
+        least=0, most=2,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+PAPER: dict[str, Any] = {"fusion": 0.34}  # see spade.relations.config

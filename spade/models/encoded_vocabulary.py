@@ -1,6 +1,4 @@
-"""A vocabulary as the parts of a model know it: embedded, in the UNet's context, and compared with what training
-had.
-"""
+"""A vocabulary as a model knows it: embedded, in the UNet's context, and compared with what training had."""
 
 from __future__ import annotations
 
@@ -58,3 +56,11 @@ class EncodedVocabulary:
             texts[1],
             phrases[1],
         )
+
+    def to_objects(self, attention: Tensor | None) -> Tensor | None:
+        """Of attention (C + P, h, w) to all names the part to objects."""
+        return None if attention is None else attention[: len(self.objects)]
+
+    def to_predicates(self, attention: Tensor | None) -> Tensor | None:
+        """Of attention (C + P, h, w) to all names the part to predicates."""
+        return None if attention is None else attention[len(self.objects) :]

@@ -11,11 +11,13 @@ from spade.segmentation.mask_proposer import MaskProposer
 
 
 class Heads(nn.Module):
-    """Stage 2 of SPADE: proposer and relation part in one module, and scores for names that training did not have."""
+    """Stage 2 of SPADE: mask proposer and relation head in one module, and scores for names that training did not
+    have.
+    """
 
     def __init__(self, config: HeadsConfig) -> None:
         super().__init__()
         self.config = config
         self.proposer, self.relations = MaskProposer(config.proposer), RelationHead(config.relations)
-        self.regions = UnseenScorer(config.relations.clip_dim, 1) if config.untrained else None
-        self.pairs = UnseenScorer(config.relations.clip_dim, 2) if config.untrained else None
+        self.regions = UnseenScorer(config.relations.clip_dim, 1) if config.unseen else None
+        self.pairs = UnseenScorer(config.relations.clip_dim, 2) if config.unseen else None

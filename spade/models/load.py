@@ -6,61 +6,27 @@ from pathlib import Path
 
 import torch
 
-from spade.core.device import pick_device, pick_dtype
-from spade.core.errors import SpadeError
-from spade.core.weights import load_weights
+from spade.core.device import open_device, open_dtype
+from spade.core.errors import SpadeError, given
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.backbone_files import embedded_model
 from spade.diffusion.student import load_student
-from spade.models.checkpoint import BOX_WEIGHTS, MODEL_FORMAT, find_model, packaged, read_box_model, read_model
-from spade.models.heads import Heads
+from spade.models.build import box_model_of, heads_of
+from spade.models.checkpoint import (
+    FORMAT,
+    BoxModelFile,
+    ModelFile,
+    find_model,
+    packaged,
+    read_box_model,
+    read_image_model,
+)
+from spade.models.config import PredictorOptions
 from spade.models.predictor import SceneGraphPredictor
 from spade.models.relation_predictor import RelationPredictor
 from spade.open_vocabulary.clip import load_clip
-from spade.relations.boxes import BoxRelationModel, LearnedEmbeddings, TextEmbeddings
-from spade.relations.head import RelationHead
 from spade.relations.losses import prior_of
 from spade.structures.label_index import LabelIndex
-
-
-def load_relation_predictor(
-    source: str | Path | None = None, device: str = "auto", balance: float | None = None
-) -> RelationPredictor:
-    """Load a model of labels and boxes: nothing for the packaged one, a workspace for its newest, or a model folder.
-
-    balance: how much is done for rare predicates, from 0 (see ``RelationPredictor``); nothing for what the model was
-    saved with. Raises SpadeError if the folder holds no such model, or one that does not fit together.
-    """
-    folder, place = find_model(source, ("layout",)), pick_device(device)
-    own = read_box_model(folder)
-    vocabulary, clip = own.vocabulary, None if own.clip is None else load_clip(own.clip, place)
-    words: LearnedEmbeddings | TextEmbeddings
-    if clip is None:
-        words = LearnedEmbeddings(
-            len(vocabulary.objects), max(1, len(own.groups)), len(vocabulary.predicates), own.config.clip_dim
-        )
-    else:
-        words = TextEmbeddings(clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates))
-    try:
-        model = BoxRelationModel(RelationHead(own.config), words)
-    except (AssertionError, TypeError, ValueError, RuntimeError) as error:
-        raise SpadeError(
-            f"{folder}: no model of this shape can be built ({error}); train it anew with: spade train-relations"
-        ) from None
-    load_weights(model, folder / BOX_WEIGHTS, "train them anew with: spade train-relations --nodes layout")
-    origin = "packaged" if folder == packaged("layout") else folder.name
-    told = {"name": origin, "nodes": "layout", "spade_model_format": MODEL_FORMAT}
-    used, table = own.balance if balance is None else balance, LabelIndex(vocabulary.objects, own.groups)
-    return RelationPredictor(
-        model.to(place), vocabulary, table, prior_of(torch.tensor(own.counts)), used, told | {"balance": used}, clip
-    )
-
-
-def load_heads(folder: Path) -> Heads:
-    """The trained heads of a model folder."""
-    heads = Heads(read_model(folder).heads)
-    load_weights(heads, folder / "heads.safetensors", "train them anew with: spade train-relations")
-    return heads
 
 
 def load(
@@ -68,28 +34,58 @@ def load(
     device: str = "auto",
     dtype: str = "auto",
     fusion: float | None = None,
-    novel_odds: float | None = None,
+    unseen_odds: float | None = None,
 ) -> SceneGraphPredictor:
-    """Load a model: nothing for the packaged tiny one, a workspace for its newest trained one, or a model folder.
+    """Load a predictor: nothing for the packaged tiny one, a workspace for its newest, or a model folder.
 
-    fusion: exponent of the diffusion branch in [0, 1]; novel_odds: of names that training did not have
-    (spade.novel_names), 0 for their text alone. Nothing for those that the model was trained with. Raises SpadeError if
-    the folder holds no model, or one that does not fit together.
+    fusion: exponent of the diffusion branch in [0, 1]; unseen_odds: of names that training did not have
+    (spade.open_vocabulary.unseen_names), 0 for their text alone. None for what the model was saved with. Raises
+    SpadeError if the folder holds no model, or one that does not fit together.
     """
-    folder = find_model(source)
-    description = read_model(folder)
-    place = pick_device(device)
-    backbone = load_backbone(description.backbone, place, getattr(torch, pick_dtype(dtype, place)))
-    student = load_student(backbone, load_clip(description.clip, place), folder / "adapter")
-    heads = load_heads(folder)
-    if novel_odds and not heads.config.untrained:
+    options = PredictorOptions(fusion=fusion, unseen_odds=unseen_odds)
+    return open_model(read_image_model(find_model(source)), device, dtype, options)
+
+
+def open_model(model: ModelFile, device: str, dtype: str, options: PredictorOptions) -> SceneGraphPredictor:
+    """The predictor of a model file that was read; options that are None are the model's own."""
+    place = open_device(device)
+    backbone = load_backbone(model.backbone, place, open_dtype(dtype, place))
+    student = load_student(backbone, load_clip(model.clip, place), model.folder / "adapter")
+    heads = heads_of(model)
+    if options.unseen_odds and not heads.config.unseen:
         raise SpadeError(
-            f"--novel-odds {novel_odds}: this model's OpenCLIP tower sees no regions, and new names have their text "
-            "alone; leave it out."
+            f"{given('unseen_odds', options.unseen_odds)}: this model's OpenCLIP tower sees no regions, and new names "
+            "have their text alone; leave it out."
         )
-    origin = "packaged" if folder == embedded_model() else folder.name
-    facts = {"name": origin, "backbone": description.backbone, "spade_model_format": MODEL_FORMAT}
-    fusion = description.fusion if fusion is None else fusion
-    return SceneGraphPredictor(
-        student, heads, description.vocabulary, facts, fusion, description.odds if novel_odds is None else novel_odds
-    )
+    origin = "packaged" if model.folder == embedded_model() else model.folder.name
+    facts = {"name": origin, "backbone": model.backbone, "spade_model_format": FORMAT}
+    fusion = model.options.fusion if options.fusion is None else options.fusion
+    odds = model.options.unseen_odds if options.unseen_odds is None else options.unseen_odds
+    assert fusion is not None
+    assert odds is not None
+    return SceneGraphPredictor(student, heads, model.vocabulary, facts, fusion, odds)
+
+
+def load_relation_predictor(
+    source: str | Path | None = None, device: str = "auto", logit_adjustment: float | None = None
+) -> RelationPredictor:
+    """Load a model of labels and boxes: nothing for the packaged one, a workspace for its newest, or a model folder.
+
+    logit_adjustment: how much is done for rare predicates, from 0 (see ``RelationPredictor``); None for what the model
+    was saved with. Raises SpadeError if the folder holds no such model, or one that does not fit together.
+    """
+    options = PredictorOptions(logit_adjustment=logit_adjustment)
+    return open_box_model(read_box_model(find_model(source, ("boxes",))), device, options)
+
+
+def open_box_model(model: BoxModelFile, device: str, options: PredictorOptions) -> RelationPredictor:
+    """The predictor of a model file that was read; options that are None are the model's own."""
+    place = open_device(device)
+    clip = None if model.clip is None else load_clip(model.clip, place)
+    index = LabelIndex(model.vocabulary.objects, model.groups)
+    built = box_model_of(model, index, clip).to(place)
+    origin = "packaged" if model.folder == packaged("boxes") else model.folder.name
+    used = model.options.logit_adjustment if options.logit_adjustment is None else options.logit_adjustment
+    assert used is not None
+    facts = {"name": origin, "inputs": "boxes", "spade_model_format": FORMAT, "logit_adjustment": used}
+    return RelationPredictor(built, model.vocabulary, index, prior_of(torch.tensor(model.counts)), used, facts, clip)

@@ -1,5 +1,4 @@
-"""Relations between segments that are already there: a scene graph without relations goes in, one with relations comes
-out.
+"""Relations between segments that are already there: a graph without relations goes in, one with relations comes out.
 
 import spade
 relate = spade.load_relation_predictor()
@@ -8,6 +7,7 @@ graph = relate(segments)
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,37 +18,38 @@ from torch import Tensor
 
 from spade.open_vocabulary.clip import OpenClip
 from spade.relations.boxes import BoxRelationModel, BoxSegments, TextEmbeddings
-from spade.structures.label_index import OR, LabelIndex, LabelMatch, known_predicates
+from spade.structures.label_index import OR, LabelIndex, LabelMatch, refuse_unknown_predicates
 from spade.structures.scene_graph import Prediction, SceneGraph, best_relations
 from spade.structures.vocabulary import Label, Vocabulary
 
-Scores = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,)
+# Pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,).
+Scores = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class RelationPredictor:
-    """Labels and boxes to relations, by a model that was trained on what people annotated; pictures are not looked at.
+    """Labels and boxes to relations, by a model that was trained on what people annotated; no image is opened.
 
-    ``prior`` (P,): share of each predicate among the relations it was trained on. ``balance``: how much of the prior's
-    logarithm is taken off the logits (Menon et al., 2021): 0 finds most relations, more finds rare predicates oftener.
+    ``prior`` (P,): share of each predicate among the relations it was trained on. ``logit_adjustment``: how much of the
+    prior's logarithm is taken off the logits (Menon et al., 2021): 0 finds most relations, more finds rare predicates
+    oftener. Safe to call from several threads: they take turns.
     """
 
     def __init__(
         self,
         model: BoxRelationModel,
         vocabulary: Vocabulary,
-        table: LabelIndex,
+        index: LabelIndex,
         prior: Tensor,
-        balance: float,
+        logit_adjustment: float,
         facts: dict[str, Any],
         clip: OpenClip | None = None,
     ) -> None:
-        self.model, self.vocabulary, self.table, self.prior = model.eval(), vocabulary, table, prior
-        self.balance, self.facts, self.clip = balance, facts, clip
+        self.model, self.vocabulary, self.index, self.prior = model.eval(), vocabulary, index, prior
+        self.logit_adjustment, self.facts, self.clip = logit_adjustment, facts, clip
         self.device = next(model.parameters()).device
-        self._known: dict[Label, Tensor] = {}
-        self._said: tuple[tuple[str, ...], Tensor] | None = None
+        self._label_texts: dict[Label, Tensor] = {}
+        self._predicate_rows: tuple[tuple[str, ...], Tensor] | None = None
+        self._turn = threading.RLock()  # texts of the labels in use are the model's
 
     def __call__(
         self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.1
@@ -59,7 +60,7 @@ class RelationPredictor:
     def predict(
         self, segments: SceneGraph, vocabulary: Vocabulary | None = None, top: int = 20, min_score: float = 0.0
     ) -> Prediction:
-        """The scene graph and the score vectors of all pairs that were looked at.
+        """The scene graph and the score vectors of all pairs that were decoded.
 
         vocabulary: what is known of the segments' labels (synonyms, supercategories; this goes before what segments say
         of their own), and the predicates to choose from. The segments keep the supercategories that were taken; the
@@ -68,12 +69,12 @@ class RelationPredictor:
         """
         predicates = self.vocabulary.predicates if vocabulary is None else vocabulary.predicates
         labels = self._labels(segments, vocabulary)
-        named = [self.table.find(label) for label in labels]
+        named = [self.index.find(label) for label in labels]
         boxes = torch.tensor([segment.bbox for segment in segments.segments], dtype=torch.float32).view(-1, 4)
         area = torch.tensor([segment.area for segment in segments.segments], dtype=torch.float32)
-        pairs, scores, unrelated = self.scores(
-            labels, named, boxes, area, (segments.width, segments.height), predicates
-        )
+        size = segments.width, segments.height
+        with self._turn:
+            pairs, scores, unrelated = self.scores(labels, named, boxes, area, size, predicates)
         relations = best_relations(segments.segments, pairs, scores, predicates, top, min_score)
         facts = self.facts | {"labels": self.taken_for(labels, named)}
         known = tuple(
@@ -93,11 +94,11 @@ class RelationPredictor:
         """
         if self.clip is not None:
             return {}
-        told: dict[str, dict[str, None]] = {}
+        found: dict[str, dict[str, None]] = {}
         for label, own in zip(labels, named, strict=True):
             if own.matched_via is not None:
-                told.setdefault(label.name, {})[own.matched_via] = None
-        return {name: OR.join(taken) for name, taken in told.items()}
+                found.setdefault(label.name, {})[own.matched_via] = None
+        return {name: OR.join(taken) for name, taken in found.items()}
 
     @torch.no_grad()
     def scores(
@@ -109,21 +110,19 @@ class RelationPredictor:
         size: tuple[int, int],
         predicates: Sequence[str],
     ) -> Scores:
-        """Of ONE picture of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
+        """Of ONE image of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
         columns, prior = self.columns(predicates)
         category = [own.category for own in named]
         if isinstance(self.model.words, TextEmbeddings):
             assert self.clip is not None
             names = list(dict.fromkeys(labels))
-            self.model.words.objects, self.model.words.predicates = (
-                self._texts(names),
-                self._predicate_texts(tuple(predicates)),
-            )
+            self.model.words.objects = self._texts(names)
+            self.model.words.predicates = self._predicate_texts(tuple(predicates))
             category = [names.index(label) for label in labels]
-        told = [(number, own.group, own.is_thing) for number, own in zip(category, named, strict=True)]
-        layout = BoxSegments.of(told, boxes, area, size)
-        (result,) = self.model.relate([layout.to(self.device)])
-        logits = result.predicate_logits[:, columns].cpu() - self.balance * prior.log()
+        rows = [(number, own.group, own.is_thing) for number, own in zip(category, named, strict=True)]
+        segments = BoxSegments.of(rows, boxes, area, size)
+        (result,) = self.model.relate([segments.to(self.device)])
+        logits = result.predicate_logits[:, columns].cpu() - self.logit_adjustment * prior.log()
         related = result.pair_logits.sigmoid().cpu()
         scores = related[:, None] * logits.softmax(-1)
         return result.pairs.cpu().numpy(), scores.float().numpy(), (1 - related).float().numpy()
@@ -139,27 +138,27 @@ class RelationPredictor:
             return list(range(len(predicates))), torch.stack(
                 [self.prior[known[p]] if p in known else self.prior.min() for p in predicates]
             )
-        known_predicates(predicates, self.vocabulary.predicates)
+        refuse_unknown_predicates(predicates, self.vocabulary.predicates)
         columns = [known[name] for name in predicates]
         return columns, self.prior[columns]
 
     def _texts(self, labels: Sequence[Label]) -> Tensor:
         """Embeddings (N, D) of labels, each made once."""
         assert self.clip is not None
-        new = [label for label in labels if label not in self._known]
+        new = [label for label in labels if label not in self._label_texts]
         if new:
-            self._known |= dict(zip(new, self.clip.embed_labels(new), strict=True))
+            self._label_texts |= dict(zip(new, self.clip.embed_labels(new), strict=True))
         return (
-            torch.stack([self._known[label] for label in labels])
+            torch.stack([self._label_texts[label] for label in labels])
             if labels
             else torch.zeros(0, self.clip.dim, device=self.device)
         )
 
     def _predicate_texts(self, predicates: tuple[str, ...]) -> Tensor:
         assert self.clip is not None
-        if self._said is None or self._said[0] != predicates:
-            self._said = (predicates, self.clip.embed_predicates(predicates))
-        return self._said[1]
+        if self._predicate_rows is None or self._predicate_rows[0] != predicates:
+            self._predicate_rows = (predicates, self.clip.embed_predicates(predicates))
+        return self._predicate_rows[1]
 
     def _labels(self, segments: SceneGraph, vocabulary: Vocabulary | None) -> list[Label]:
         """What is known of each segment's label: from the vocabulary, where it has it as a name or as a synonym, and

@@ -19,7 +19,7 @@ def region_evidence(clip: OpenClip, cells: Tensor, masks: Tensor, attention: Ten
     """Of masks (N, h, w) in [0, 1]; cells (D, h', w') OpenCLIP's of the picture, attention (C, h'', w'') to the names,
     if any.
     """
-    return ZeroShotEvidence(clip.pooled(cells, masks), _looked(masks, attention)[:, None])
+    return ZeroShotEvidence(clip.pooled(cells, masks), _log_ratio(masks, attention)[:, None])
 
 
 def pair_evidence(
@@ -29,14 +29,14 @@ def pair_evidence(
     two.
     """
     subject, target = pairs.unbind(1)
-    looked = _looked(masks, attention)
+    ratio = _log_ratio(masks, attention)
     return ZeroShotEvidence(
         clip.pooled(cells, torch.maximum(masks[subject], masks[target])),
-        torch.stack([looked[subject], looked[target]], dim=1),
+        torch.stack([ratio[subject], ratio[target]], dim=1),
     )
 
 
-def _looked(masks: Tensor, attention: Tensor | None) -> Tensor:
+def _log_ratio(masks: Tensor, attention: Tensor | None) -> Tensor:
     """Log attention under each mask as a multiple of the picture's, (N, C); without attention one column of zeros,
     which says nothing.
     """
@@ -57,12 +57,12 @@ class ZeroShotEvidence:
     """
 
     views: Tensor
-    looked: Tensor
+    attention: Tensor
 
     @classmethod
     def joined(cls, parts: Sequence[ZeroShotEvidence]) -> ZeroShotEvidence:
         """Of several pictures."""
-        return cls(torch.cat([part.views for part in parts]), torch.cat([part.looked for part in parts]))
+        return cls(torch.cat([part.views for part in parts]), torch.cat([part.attention for part in parts]))
 
 
 class UnseenScorer(nn.Module):
@@ -81,7 +81,9 @@ class UnseenScorer(nn.Module):
     def forward(self, evidence: ZeroShotEvidence, texts: Tensor) -> Tensor:
         """(M, C) of evidence and the names' texts (C, D)."""
         views = (evidence.views - self.mean) @ (texts - texts.mean(0)).T
-        return self.sharpness * (self.weights[0] * views + torch.einsum("a,mac->mc", self.weights[1:], evidence.looked))
+        return self.sharpness * (
+            self.weights[0] * views + torch.einsum("a,mac->mc", self.weights[1:], evidence.attention)
+        )
 
     def fit(self, evidence: ZeroShotEvidence, texts: Tensor, names: Tensor) -> None:
         """Find mean and weights on annotated regions or pairs: names (M,) int64. What is learned says nothing of any
@@ -92,7 +94,7 @@ class UnseenScorer(nn.Module):
         self.mean = evidence.views.mean(0)
         weights = self.weights.clone().requires_grad_()
         views = (evidence.views - self.mean) @ (texts - texts.mean(0)).T
-        facts = torch.cat([views[:, None], evidence.looked.expand(-1, -1, len(texts))], dim=1)
+        facts = torch.cat([views[:, None], evidence.attention.expand(-1, -1, len(texts))], dim=1)
         optimiser = torch.optim.LBFGS([weights], max_iter=50, line_search_fn="strong_wolfe")
 
         def loss() -> Tensor:
@@ -106,35 +108,46 @@ class UnseenScorer(nn.Module):
         self.weights = weights.detach()
 
 
-def gate_odds(logits: Tensor, is_seen: Tensor, other_seen: Tensor) -> Tensor:
-    """How unsure (..., 1) a classifier is: 1 - the probability of the likeliest name that is asked for, among all that
-    training had.
+@dataclass(frozen=True)
+class Naming:
+    """Regions or pairs (M) that are to be named: a trained classifier's probabilities ``scores`` (M, C) and logits (M,
+    C), the names' texts (C, D), and which of them training had, ``is_seen`` (C,) bool.
+    """
 
-    logits (..., C) of the names asked for, is_seen (C,) bool which of them training had, unasked (..., E) logits of the
-    names that
-    only training had: with few names asked for, the likeliest of them need not be likely.
+    scores: Tensor
+    logits: Tensor
+    texts: Tensor
+    is_seen: Tensor
+
+
+def gate(logits: Tensor, is_seen: Tensor, other_seen: Tensor) -> Tensor:
+    """How unsure (..., 1) a classifier is: 1 - the probability of the likeliest name asked for, among all that training
+    had.
+
+    logits (..., C) of the names asked for, is_seen (C,) bool which of them training had, other_seen (..., E) logits of
+    the names that only training had: with few names asked for, the likeliest of them need not be likely.
     """
     every = torch.cat([logits.masked_fill(~is_seen, float("-inf")), other_seen], dim=-1).softmax(-1)
     return 1 - every[..., : logits.shape[-1]].amax(-1, keepdim=True)
 
 
-def mix_seen_unseen(learned: Tensor, untrained: Tensor, is_seen: Tensor, odds: Tensor | float) -> Tensor:
-    """Probabilities (..., C) with the total of ``learned`` (..., C): names of each kind share what their kind has.
+def mix_seen_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tensor | float) -> Tensor:
+    """Probabilities (..., C) with the total of ``seen`` (..., C): names of each kind share what their kind has.
 
-    untrained (..., C) logits; is_seen (C,) bool; odds, one number or (..., 1). The names that training did not have get
-    as much as ``untrained`` gives them beside the others, ``odds`` times as likely; that is shared by ``untrained``,
-    the rest by ``learned``. With names of one kind only, these have all.
+    zero_shot (..., C) logits; is_seen (C,) bool; odds, one number or (..., 1). The names that training did not have get
+    as much as ``zero_shot`` gives them beside the others, ``odds`` times as likely; that is shared by ``zero_shot``,
+    the rest by ``seen``. With names of one kind only, these have all.
     """
     if bool(is_seen.all()):
-        return learned
-    total = learned.sum(-1, keepdim=True)
-    every = untrained.softmax(-1)
-    others = untrained.masked_fill(is_seen, float("-inf")).softmax(-1)
+        return seen
+    total = seen.sum(-1, keepdim=True)
+    every = zero_shot.softmax(-1)
+    others = zero_shot.masked_fill(is_seen, float("-inf")).softmax(-1)
     if not bool(is_seen.any()):
         return total * others
     mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
     share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
-    own = learned * is_seen
+    own = seen * is_seen
     own = own / own.sum(-1, keepdim=True).clamp(min=1e-12)
     return total * ((1 - share) * own + share * others)
 

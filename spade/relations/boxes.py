@@ -139,7 +139,7 @@ class TextEmbeddings(nn.Module):
 
 
 class BoxRelationModel(nn.Module):
-    """VocabularyLike and relation heads."""
+    """Vectors for names, and a relation head."""
 
     def __init__(self, heads: RelationHead, words: LearnedEmbeddings | TextEmbeddings) -> None:
         super().__init__()

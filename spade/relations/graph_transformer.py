@@ -7,7 +7,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from spade.relations.config import PARTS
+from spade.relations.config import CONTEXT
 
 
 class _SetAttention(nn.Module):
@@ -54,7 +54,7 @@ class RelationGraphLayer(nn.Module):
         self,
         width: int,
         heads: int,
-        parts: Collection[str] = PARTS,
+        parts: Collection[str] = CONTEXT,
         literal: bool = False,
         edges: int = 0,
         dropout: float = 0.0,
@@ -94,7 +94,7 @@ class RelationGraphTransformer(nn.Module):
         width: int,
         layers: int,
         heads: int = 4,
-        parts: Collection[str] = PARTS,
+        parts: Collection[str] = CONTEXT,
         literal: bool = False,
         edges: int = 0,
         dropout: float = 0.0,

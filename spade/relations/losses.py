@@ -13,7 +13,6 @@ from spade.relations.head import RelationHead, RelationScores
 from spade.relations.nodes import Nodes
 from spade.relations.pair_sampling import SampledPairs, sample_pairs
 
-WEIGHTS = {"mask": 1.0, "rel": 1.0, "pair": 1.0, "rqc": 0.6}
 MAX_PAIRS = 128  # ordered pairs an image that the relation decoder sees in training
 
 
@@ -33,19 +32,18 @@ class Imbalance:
     weight: Tensor | None = None
 
     @classmethod
-    def of(cls, kind: str, counts: Tensor, strength: float) -> Imbalance:
-        """kind: none; adjust, by ``strength`` of the log prior (Menon et al., 2021); reweight, by the prior to minus
-        that power.
+    def of(cls, counts: Tensor, logit_adjustment: float = 0.0, reweighting: float = 0.0) -> Imbalance:
+        """Of ``counts`` (P,), the relations of each predicate in training.
 
-        counts (P,): relations of each predicate in training. Weights have mean 1 over relations.
+        logit_adjustment: the share of the log prior that is added to logits (Menon et al., 2021). reweighting: the loss
+        is weighed by the prior to minus that power; weights have mean 1 over relations.
         """
         prior = prior_of(counts)
-        if kind == "adjust":
-            return cls(log_prior=strength * prior.log())
-        if kind == "reweight":
-            weight = prior**-strength
-            return cls(weight=weight / (weight * prior).sum())
-        return cls()
+        weight = prior**-reweighting
+        return cls(
+            logit_adjustment * prior.log() if logit_adjustment else None,
+            weight / (weight * prior).sum() if reweighting else None,
+        )
 
 
 NO_IMBALANCE = Imbalance()
@@ -57,40 +55,43 @@ def relation_losses(
     triples: Sequence[Tensor],
     memory: Tensor | None,
     predicates: Tensor,
-    weights: Mapping[str, float] = WEIGHTS,
+    weights: Mapping[str, float],
     imbalance: Imbalance = NO_IMBALANCE,
     most: int = MAX_PAIRS,
-    places: Tensor | None = None,
+    positions: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The terms of relations alone. triples (R_i, 3) of the nodes; memory (B, T, D) or None; predicates (P, D_clip).
 
     One predicate a pair counts, drawn at random where several are annotated. most: ordered pairs an image that are
     decoded.
-    places: of the memory (1, T, D).
+    positions: the memory's positional encoding (1, T, D).
     """
-    drawn = sample_pairs([own.cpu() for own in triples], [len(nodes) for nodes in images], most).to(predicates.device)
-    scored = heads.relate(images, memory, predicates, drawn.pairs.split(drawn.counts), places)
-    return _weighted(scored, drawn, weights, imbalance)
+    sampled = sample_pairs([own.cpu() for own in triples], [len(nodes) for nodes in images], most).to(predicates.device)
+    scored = heads.relate(images, memory, predicates, sampled.pairs.split(sampled.counts), positions)
+    return _weighted(scored, sampled, weights, imbalance)
 
 
 def _weighted(
-    scored: Sequence[RelationScores], drawn: SampledPairs, weights: Mapping[str, float], imbalance: Imbalance
+    scored: Sequence[RelationScores], sampled: SampledPairs, weights: Mapping[str, float], imbalance: Imbalance
 ) -> dict[str, Tensor]:
     """The terms. P(pair) learns its odds among all of a picture's pairs (King and Zeng, 2001), not among the drawn
     ones: else it is near 1 in pictures of many segments, and ranks nothing beside P(predicate | pair).
     """
-    alike = torch.cat([scores.similarity.flatten() for scores in scored])[drawn.apart]
-    similar = mse_loss(alike, drawn.wanted, reduction="none")
-    likely = torch.cat([scores.pair_logits for scores in scored]) + drawn.log_odds_offset
-    paired = binary_cross_entropy_with_logits(likely, (drawn.names >= 0).to(likely.dtype), reduction="none")
-    logits, right = torch.cat([scores.predicate_logits for scores in scored])[drawn.told], drawn.names[drawn.told]
+    alike = torch.cat([scores.similarity.flatten() for scores in scored])[sampled.off_diagonal]
+    similar = mse_loss(alike, sampled.related_cells, reduction="none")
+    likely = torch.cat([scores.pair_logits for scores in scored]) + sampled.log_odds_offset
+    paired = binary_cross_entropy_with_logits(likely, (sampled.predicates_of >= 0).to(likely.dtype), reduction="none")
+    logits, right = (
+        torch.cat([scores.predicate_logits for scores in scored])[sampled.annotated],
+        sampled.predicates_of[sampled.annotated],
+    )
     if imbalance.log_prior is not None:
         logits = logits + imbalance.log_prior
     weight = None if imbalance.weight is None else imbalance.weight[right]
     terms = {
-        "rel": _mean(cross_entropy(logits, right, reduction="none"), drawn.annotated_counts, weight),
-        "pair": _mean(paired, drawn.counts),
-        "rqc": _mean(similar, drawn.off_diagonal_counts),
+        "rel": _mean(cross_entropy(logits, right, reduction="none"), sampled.annotated_counts, weight),
+        "pair": _mean(paired, sampled.counts),
+        "rqc": _mean(similar, sampled.off_diagonal_counts),
     }
     return {name: weights[name] * value for name, value in terms.items()}
 

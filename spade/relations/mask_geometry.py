@@ -6,7 +6,7 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool2d, pad
+from torch.nn.functional import max_pool2d
 
 FAR = 0.1  # of the picture: gaps between masks are not followed farther
 
@@ -66,17 +66,3 @@ def pool(features: Tensor, masks: Tensor) -> Tensor:
     weights = masks.flatten(1)
     weights = weights / (weights.sum(1, keepdim=True) + 1e-6)
     return weights @ features.flatten(1).T
-
-
-def pool_unions(features: Tensor, boxes: Tensor) -> Tensor:
-    """Mean of features (D, h, w) in the box around each two of boxes (N, 4): (N, N, D); what lies between two counts,
-    too.
-    """
-    height, width = features.shape[-2:]
-    scale = boxes.new_tensor([width, height, width, height])
-    low = torch.minimum(boxes[:, None, :2], boxes[None, :, :2])
-    high = torch.maximum(boxes[:, None, 2:], boxes[None, :, 2:])
-    x1, y1, x2, y2 = (torch.cat([low, high], dim=-1) * scale).round().long().unbind(-1)
-    sums = pad(features.cumsum(1).cumsum(2), (1, 0, 1, 0))
-    total = sums[:, y2, x2] - sums[:, y1, x2] - sums[:, y2, x1] + sums[:, y1, x1]
-    return (total / ((x2 - x1) * (y2 - y1)).clamp(min=1)).permute(1, 2, 0)

@@ -1,6 +1,4 @@
-"""Segments as nodes: what a segment is made of before it looks at the others. Batch-free shapes: N segments, D
-channels.
-"""
+"""Segments as nodes: what a segment is made of before it looks at the others. N segments of one image, D channels."""
 
 from __future__ import annotations
 
@@ -9,9 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spade.open_vocabulary.attention_ratio import attention_ratio
 from spade.relations.config import RelationHeadConfig
-from spade.relations.mask_geometry import mask_gaps, pool, pool_unions
+from spade.relations.mask_geometry import mask_gaps, pool
 
 
 @dataclass(frozen=True)
@@ -19,9 +16,8 @@ class Nodes:
     """The segments of ONE image: query (N, D), pixels pooled under them (N, D), label (N, D_clip), boxes (N, 4) and
     areas (N,).
 
-    Boxes are xyxy; they and the areas are shares of the picture. Without pixels there is neither query nor pooled.
-    Where the heads ask for it: ``unions`` (N, N, D), pixels pooled in the box around each two; ``looked`` (N, P), how
-    much more each predicate is looked for under a mask than in the whole picture; ``gaps`` (N, N) between masks.
+    Boxes are xyxy; they and the areas are shares of the image. Without an image there is neither query nor pooled.
+    Where the head asks for it: ``gaps`` (N, N) between masks.
     """
 
     query: Tensor | None
@@ -29,8 +25,6 @@ class Nodes:
     label: Tensor
     boxes: Tensor
     area: Tensor
-    unions: Tensor | None = None
-    looked: Tensor | None = None
     gaps: Tensor | None = None
     aspect: Tensor | None = None  # (N,) width of the picture over its height; None: square
 
@@ -43,18 +37,14 @@ class Nodes:
         masks: Tensor,
         boxes: Tensor,
         config: RelationHeadConfig,
-        attention: Tensor | None = None,
     ) -> Nodes:
-        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features, and attention (P, h', w') to the
-        predicates.
+        """Of masks (N, h, w) in [0, 1], with pixels (D, h, w), the mask features.
 
         boxes (N, 4) come from finer masks than these: a cell of the features is wider than many a gap.
         """
         area = masks.float().mean(dim=(-2, -1))
-        unions = pool_unions(pixels, boxes) if config.unions else None
-        looked = attention_ratio(masks[None], attention[None])[0] if config.maps and attention is not None else None
         gaps = mask_gaps(masks) if config.nearness == "masks" else None
-        return cls(query, pool(pixels, masks), label, boxes, area, unions, looked, gaps)
+        return cls(query, pool(pixels, masks), label, boxes, area, gaps)
 
     def __len__(self) -> int:
         """How many segments."""
@@ -67,26 +57,25 @@ BORDER = 0.01  # of the picture: a box so near to its edge touches it
 
 
 class GeometryEncoder(nn.Module):
-    """Facts about places (..., F) to vectors (..., D), by way of their sines and cosines at octaves (Tancik et al.,
-    2020).
+    """Geometry (..., F) to vectors (..., D), by way of its sines and cosines in octaves (Tancik et al., 2020).
 
     A network of raw shares of the picture is slow to learn what turns on a few pixels.
     """
 
-    def __init__(self, facts: int, width: int, octaves: int) -> None:
+    def __init__(self, geometry_dim: int, width: int, bands: int) -> None:
         super().__init__()
-        self.octaves = octaves
+        self.bands = bands
         self.mlp = nn.Sequential(
-            *(nn.Linear(facts * (1 + 2 * octaves), HIDDEN), nn.GELU()),
+            *(nn.Linear(geometry_dim * (1 + 2 * bands), HIDDEN), nn.GELU()),
             *(nn.Linear(HIDDEN, HIDDEN), nn.GELU()),
             nn.Linear(HIDDEN, width),
         )
 
-    def forward(self, facts: Tensor) -> Tensor:
+    def forward(self, geometry: Tensor) -> Tensor:
         """Vectors."""
-        turns = torch.pi * 2.0 ** torch.arange(self.octaves, device=facts.device)
-        waves = (facts[..., None] * turns).flatten(-2)
-        out: Tensor = self.mlp(torch.cat([facts, waves.sin(), waves.cos()], dim=-1))
+        turns = torch.pi * 2.0 ** torch.arange(self.bands, device=geometry.device)
+        waves = (geometry[..., None] * turns).flatten(-2)
+        out: Tensor = self.mlp(torch.cat([geometry, waves.sin(), waves.cos()], dim=-1))
         return out
 
 
@@ -96,10 +85,10 @@ class NodeEncoder(nn.Module):
     forward: query (N, D), pooled (N, D), label (N, D_clip), geometry (N, 6) -> (N, D).
     """
 
-    def __init__(self, width: int, clip_dim: int, octaves: int = 0) -> None:
+    def __init__(self, width: int, clip_dim: int, bands: int = 0) -> None:
         super().__init__()
         self.query, self.pooled = nn.Linear(width, width), nn.Linear(width, width)
-        self.label, self.geometry = nn.Linear(clip_dim, width), _places(GEOMETRY, width, octaves)
+        self.label, self.geometry = nn.Linear(clip_dim, width), _geometry_encoder(GEOMETRY, width, bands)
         self.mix = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
@@ -113,14 +102,14 @@ class NodeEncoder(nn.Module):
 
 
 class BoxNodeEncoder(nn.Module):
-    """Label vector, box and geometry to one vector, for segments without pixels.
+    """Label vector, box and geometry to one vector, for segments without an image.
 
     forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6), aspect (N,) of the picture -> (N, D).
     """
 
-    def __init__(self, width: int, label_dim: int, octaves: int = 0) -> None:
+    def __init__(self, width: int, label_dim: int, bands: int = 0) -> None:
         super().__init__()
-        self.label, self.place = nn.Linear(label_dim, width), _places(GEOMETRY + 10, width, octaves)
+        self.label, self.place = nn.Linear(label_dim, width), _geometry_encoder(GEOMETRY + 10, width, bands)
         self.mix = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
@@ -138,5 +127,5 @@ class BoxNodeEncoder(nn.Module):
         return out
 
 
-def _places(facts: int, width: int, octaves: int) -> nn.Module:
-    return GeometryEncoder(facts, width, octaves) if octaves else nn.Linear(facts, width)
+def _geometry_encoder(geometry_dim: int, width: int, bands: int) -> nn.Module:
+    return GeometryEncoder(geometry_dim, width, bands) if bands else nn.Linear(geometry_dim, width)

@@ -30,8 +30,8 @@ def joint_indices(pairs: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
 def padded(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows (M, ...) of several images as (B, N, ...), N the largest count; zeros behind the last of each."""
     most = max(counts)
-    padded = rows.new_zeros(len(counts) * most, *rows.shape[1:])
-    return padded.index_copy(0, padded_positions(counts, most, rows.device), rows).unflatten(0, (len(counts), most))
+    out = rows.new_zeros(len(counts) * most, *rows.shape[1:])
+    return out.index_copy(0, padded_positions(counts, most, rows.device), rows).unflatten(0, (len(counts), most))
 
 
 def padded_positions(counts: Sequence[int], most: int, device: torch.device) -> Tensor:

@@ -1,5 +1,5 @@
-"""Which ordered pairs a training step learns from, and what is annotated of them: for a batch of pictures at once, on
-the CPU.
+"""Which ordered pairs a training step learns from, and what is annotated of them: a batch of images at once, on the
+CPU.
 """
 
 from __future__ import annotations
@@ -14,22 +14,21 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SampledPairs:
-    """R pairs of several pictures, ``counts`` of each: pairs (R, 2), names (R,) a predicate that is annotated of each,
-    or -1.
+    """R pairs of several images, ``counts`` of each: pairs (R, 2), and a predicate that is annotated of each, or -1:
+    predicates_of (R,).
 
-    rarer (R,): by how much, in log odds, annotated pairs are rarer among all of their picture's than among the drawn
-    ones.
-    told: the numbers of the R that have a name, ``annotated_counts`` in each picture. apart: of all pictures' (N, N)
-    matrices, flat and one after the other, the entries of two different segments, ``off_diagonal_counts`` in each
-    picture; wanted: 1 where they are annotated, else 0.
+    log_odds_offset (R,): by how much, in log odds, annotated pairs are rarer among all of their image's than among the
+    sampled ones. annotated: the numbers of the R that have a predicate, ``annotated_counts`` in each image.
+    off_diagonal: of all images' (N, N) matrices, flat and one after the other, the entries of two different segments,
+    ``off_diagonal_counts`` in each image; related_cells: 1 where these are annotated, else 0.
     """
 
     pairs: Tensor
-    names: Tensor
+    predicates_of: Tensor
     log_odds_offset: Tensor
-    told: Tensor
-    apart: Tensor
-    wanted: Tensor
+    annotated: Tensor
+    off_diagonal: Tensor
+    related_cells: Tensor
     counts: list[int]
     annotated_counts: list[int]
     off_diagonal_counts: list[int]
@@ -52,8 +51,8 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
     place = torch.arange(int(cells.sum())) - (cells.cumsum(0) - cells)[image]
     subject, target = place // number[image], place % number[image]
     named = _one_predicate_a_pair(triples, number, len(image))
-    apart, related = subject != target, named >= 0
-    others = torch.nonzero(apart & ~related).flatten()
+    off_diagonal, related = subject != target, named >= 0
+    others = torch.nonzero(off_diagonal & ~related).flatten()
     positive = torch.bincount(image[related], minlength=len(number))
     room, left = torch.maximum(positive, most - positive), torch.bincount(image[others], minlength=len(number))
     # In the order of pictures, within each at random: the first ones of each picture are taken.
@@ -61,17 +60,17 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
     rank = torch.arange(len(others)) - (left.cumsum(0) - left)[image[others]]
     chosen = torch.cat([torch.nonzero(related).flatten(), others[rank < room[image[others]]]])
     chosen = chosen[torch.argsort(image[chosen], stable=True)]
-    of, names = image[chosen], named[chosen]
+    of, predicates_of = image[chosen], named[chosen]
     log_odds_offset = (left / room.clamp(min=1)).clamp(min=1).log()
     return SampledPairs(
         torch.stack([subject[chosen], target[chosen]], dim=1),
-        names,
+        predicates_of,
         log_odds_offset[of],
-        torch.nonzero(names >= 0).flatten(),
-        torch.nonzero(apart).flatten(),
-        related[apart].float(),
+        torch.nonzero(predicates_of >= 0).flatten(),
+        torch.nonzero(off_diagonal).flatten(),
+        related[off_diagonal].float(),
         torch.bincount(of, minlength=len(number)).tolist(),
-        torch.bincount(of[names >= 0], minlength=len(number)).tolist(),
+        torch.bincount(of[predicates_of >= 0], minlength=len(number)).tolist(),
         (cells - number).tolist(),
     )
 
@@ -85,6 +84,6 @@ def _one_predicate_a_pair(triples: Sequence[Tensor], number: Tensor, cells: int)
     at = (number**2).cumsum(0)[of] - (number**2)[of] + rows[:, 0] * number[of] + rows[:, 1]
     order = torch.randperm(len(rows))
     cell, first = np.unique(at[order].numpy(), return_index=True)
-    names = torch.full((cells,), -1, dtype=torch.int64)
-    names[torch.from_numpy(cell)] = rows[order[torch.from_numpy(first)], 2]
-    return names
+    predicates_of = torch.full((cells,), -1, dtype=torch.int64)
+    predicates_of[torch.from_numpy(cell)] = rows[order[torch.from_numpy(first)], 2]
+    return predicates_of

@@ -16,7 +16,7 @@ from spade.data.psg_reader import load_psg
 from spade.structures.panoptic_png import read_panoptic
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import read_scene_graph, text_of
-from spade.structures.segment_map import segment_geometry
+from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label
 
 MOST = 1000  # segments of a picture; every ordered pair of them is looked at
@@ -148,19 +148,21 @@ class GivenSegments:
             raise SpadeError(
                 f"{self.path}: {told}; at most {MOST} of a picture can be related, so leave the smallest out."
             )
-        segments = []
-        for segment in graph.segments:
-            box, area = segment_geometry(graph.panoptic, segment.id)
-            if area:
-                segments.append(replace(segment, bbox=box, area=area))
+        numbers = numbered(graph.panoptic, [segment.id for segment in graph.segments])
+        boxes, areas = boxes_and_areas(numbers, len(graph.segments))
+        segments = [
+            replace(segment, bbox=tuple(box), area=area)
+            for segment, box, area in zip(graph.segments, boxes.tolist(), areas.tolist(), strict=True)
+            if area
+        ]
         if graph.segments and not segments:
             png, first = self.png_of(Path(graph.file_name)), graph.segments[0].id
             raise SpadeError(
                 f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the picture its own "
                 "png."
             )
-        kept = np.isin(graph.panoptic, np.array([segment.id for segment in segments], np.uint32))
-        return replace(graph, segments=tuple(segments), panoptic=np.where(kept, graph.panoptic, 0).astype(np.uint32))
+        ids = np.where(numbers > 0, graph.panoptic, 0).astype(np.uint32)
+        return replace(graph, segments=tuple(segments), panoptic=ids)
 
 
 def _kind(path: Path) -> str:

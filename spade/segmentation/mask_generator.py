@@ -22,19 +22,19 @@ class Proposals:
     """What the decoder's layers say; the last entry is the final one.
 
     ``masks`` each (B, Q, h, w) logits on the finest feature grid; ``queries`` each (B, Q, D); ``pixels`` (B, D, h, w)
-    the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened, and ``places`` (1, T, D) where
-    its cells lie.
+    the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened, and ``positions`` (1, T, D)
+    where its cells lie.
     """
 
     masks: Sequence[Tensor]
     queries: Sequence[Tensor]
     pixels: Tensor
     memory: Tensor
-    places: Tensor
+    positions: Tensor
 
     def last(self) -> Proposals:
         """The final layer's alone."""
-        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory, self.places)
+        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory, self.positions)
 
     @property
     def bytes(self) -> int:
@@ -84,12 +84,12 @@ class MaskGenerator(Mask2FormerPreTrainedModel):
         queries = [hidden.transpose(0, 1) for hidden in out.intermediate_hidden_states]
         memory = torch.cat([level.flatten(2).transpose(1, 2) for level in levels.multi_scale_features], dim=1)
         shapes = tuple((level.shape[-2], level.shape[-1]) for level in levels.multi_scale_features)
-        places = cell_places(shapes, memory.shape[-1]).to(memory)
-        return Proposals(out.masks_queries_logits, queries, levels.mask_features, memory, places)
+        positions = cell_positions(shapes, memory.shape[-1]).to(memory)
+        return Proposals(out.masks_queries_logits, queries, levels.mask_features, memory, positions)
 
 
 @cache
-def cell_places(shapes: tuple[tuple[int, int], ...], width: int) -> Tensor:
+def cell_positions(shapes: tuple[tuple[int, int], ...], width: int) -> Tensor:
     """Mask2Former's sine embeddings of where the cells of levels (h, w) lie: (1, T, width)."""
     sine = Mask2FormerSinePositionEmbedding(width // 2, normalize=True)
     levels = [sine(torch.Size((1, width, *shape)), torch.device("cpu"), torch.float32) for shape in shapes]

@@ -25,11 +25,11 @@ class MaskProposer(nn.Module):
         super().__init__()
         self.config = config
         self.decoder_config = decoder_config(
-            config.strides, config.queries, config.width, config.layers, config.classes
+            config.strides, config.queries, config.width, config.mask_layers, config.classes
         )
         self.mask_generator = MaskGenerator(self.decoder_config, config.channels)
         self.classifier = TextClassifier(config.width, config.clip_dim, with_nothing=True)
-        self.trust = nn.Parameter(torch.zeros(())) if config.attention else None
+        self.trust = nn.Parameter(torch.zeros(())) if config.name_attention else None
 
     def forward(
         self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None

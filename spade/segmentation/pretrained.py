@@ -19,7 +19,7 @@ from spade.segmentation.panoptic import PanopticRules, panoptic_map
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.structures.panoptic_png import spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
-from spade.structures.segment_map import segment_geometry
+from spade.structures.segment_map import boxes_and_areas
 from spade.structures.vocabulary import Label, named_label
 
 RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
@@ -51,14 +51,14 @@ class PretrainedSegmenter:
         masks = _without_padding(found.masks_queries_logits[0].float(), inputs)
         numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, picture.size, RULES)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
-        ids, segments = identities[numbers], []
-        for identity, own in zip(identities[1:].tolist(), chosen, strict=True):
+        boxes, areas = boxes_and_areas(numbers, len(chosen))
+        segments = []
+        rows = zip(identities[1:].tolist(), chosen, boxes.tolist(), areas.tolist(), strict=True)
+        for identity, own, box, area in rows:
             label = self.labels[own.category]
-            segments.append(
-                Segment(identity, label.name, own.category, label.is_thing, own.score, *segment_geometry(ids, identity))
-            )
+            segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, tuple(box), area))
         names = tuple(label.name for label in self.labels)
-        return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), ids)
+        return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), identities[numbers])
 
     def _inputs(self, picture: Image.Image) -> dict[str, Tensor]:
         if self._task is None:
@@ -82,7 +82,7 @@ def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
 
 
 def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None]:
-    """SceneGraphPredictor, image processor and, for a model that is told its task in words, that task's tokens."""
+    """The model, its image processor and, for a model that is told its task in words, that task's tokens."""
     from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, AutoTokenizer
     from transformers.utils import logging as told
 

@@ -1,19 +1,22 @@
-"""What all steps share: how they are called and what they give back."""
+"""What all steps share: how they are called and what they give back. Nothing heavy is imported here."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from spade.core.errors import SpadeError
+from spade.core.artifact import Artifact, ArtifactWriter
+from spade.core.errors import SpadeError, given
 from spade.core.progress import Reporter, Silent
-from spade.core.workspace import Artifact, ArtifactWriter, Workspace
-from spade.data.psg import Dataset, Record
-from spade.data.psg_reader import load_psg
+from spade.core.workspace import Workspace
+from spade.steps.results import EvalResult, Result
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from spade.data.psg import Dataset, Record
+
+R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,11 @@ class Run:
     workspace: Workspace
     report: Reporter = field(default_factory=Silent)
     force: bool = False
-    source: str | None = None  # --from: the key of the input artifact
+    source: str | None = None  # the key of the input artifact
 
 
 @dataclass(frozen=True)
-class StepResult:
+class StepResult(Generic[R_co]):
     """What a step made or found."""
 
     step: str
@@ -35,34 +38,37 @@ class StepResult:
     path: Path
     cached: bool
     seconds: float
-    result: Mapping[str, Any]
+    result: R_co
 
     def to_json(self) -> dict[str, Any]:
-        """The one object that ``--json`` prints; an evaluation's figures stand at its top level too."""
-        own = {**vars(self), "path": str(self.path), "result": dict(self.result)}
-        return {**self.result, **own} if self.step == "eval" else own
+        """The one object that ``--json`` prints; an evaluation's metrics stand at its top level, too."""
+        data = self.result.to_json()
+        own = {**vars(self), "path": str(self.path), "result": data}
+        return {**data, **own} if isinstance(self.result, EvalResult) else own
 
 
-def cached_result(draft: ArtifactWriter, strict: bool = False) -> StepResult:
+def cached_result(kind: type[R_co], writer: ArtifactWriter, strict: bool = False) -> StepResult[R_co]:
     """The result of an artifact that was found complete; with ``strict`` what it skipped is an error still."""
-    manifest = draft.manifest
-    lists = [manifest["result"].get(name) for name in ("skipped", "skipped_pictures")]
+    artifact = writer.artifact
+    lists = [artifact.manifest["result"].get(name) for name in ("skipped", "skipped_pictures", "skipped_images")]
     skipped = [problem for found in lists if isinstance(found, list) for problem in found]
     if strict and skipped:
-        raise SpadeError(f"{skipped[0]} (--strict; {len(skipped)} skipped in all)")
-    return StepResult(draft.step, draft.key, draft.path, True, 0.0, manifest["result"])
+        raise SpadeError(f"{skipped[0]} ({given('strict')}; {len(skipped)} skipped in all)")
+    return StepResult(writer.step, writer.key, writer.path, True, 0.0, kind.of(artifact))
 
 
-def finished_result(artifact: Artifact) -> StepResult:
+def finished_result(kind: type[R_co], artifact: Artifact) -> StepResult[R_co]:
     """The result of an artifact that was just finished."""
-    manifest = artifact.manifest
-    return StepResult(artifact.step, artifact.key, artifact.path, False, float(manifest["seconds"]), manifest["result"])
+    seconds = float(artifact.manifest["seconds"])
+    return StepResult(artifact.step, artifact.key, artifact.path, False, seconds, kind.of(artifact))
 
 
 def open_dataset(data: Path, images: Path | None, report: Reporter, strict: bool) -> Dataset:
     """Load a data set and say what was left out; with ``strict`` anything left out is an error."""
+    from spade.data.psg_reader import load_psg
+
     dataset = load_psg(data, images)
-    tell_skipped(dataset.problems, "records", report, strict)
+    report_skipped(dataset.problems, "records", report, strict)
     return dataset
 
 
@@ -71,14 +77,16 @@ def choose_records(dataset: Dataset, split: str, limit: int | None, with_relatio
     records = [r for r in dataset.split(split) if not with_relations or r.training_triples()]
     if not records:
         what = "images with relations" if with_relations else "images"
-        raise SpadeError(f"{dataset.source}: has no {what} in the split {split!r}; choose another --split or data set.")
+        raise SpadeError(
+            f"{dataset.source}: has no {what} in the split {split!r}; choose another {given('split')} or data set."
+        )
     return records[:limit]
 
 
 def no_source(run: Run, step: str) -> None:
-    """Raise SpadeError where --from names an input artifact for a step that has none."""
+    """Raise SpadeError where an input artifact is named for a step that has none."""
     if run.source is not None:
-        raise SpadeError(f"--from {run.source}: {step} takes no input artifact here; leave --from out.")
+        raise SpadeError(f"{given('source', run.source)}: {step} takes no input artifact here; leave it out.")
 
 
 def absolute_if_local(name: str) -> str:
@@ -86,12 +94,12 @@ def absolute_if_local(name: str) -> str:
     return str(Path(name).resolve()) if Path(name).is_dir() and name != "tiny" else name
 
 
-def tell_skipped(problems: Sequence[str], what: str, report: Reporter, strict: bool) -> None:
+def report_skipped(problems: Sequence[str], what: str, report: Reporter, strict: bool) -> None:
     """Name what was skipped: the first few, and how many more."""
     if not problems:
         return
     if strict:
-        raise SpadeError(f"{problems[0]} (--strict; {len(problems)} {what} in all)")
+        raise SpadeError(f"{problems[0]} ({given('strict')}; {len(problems)} {what} in all)")
     for line in problems[:5]:
         report.say(f"skipped: {line}")
     more = f", the first {min(5, len(problems))} named above" if len(problems) > 5 else ""

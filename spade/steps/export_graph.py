@@ -4,36 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from spade.core.artifact import keyed
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, sha256_file, write_bytes
-from spade.core.workspace import keyed
-from spade.export.graph_files import graphml, merged, to_networkx
 from spade.steps.common import Run, StepResult, cached_result, finished_result
 from spade.steps.config import ExportConfig
+from spade.steps.results import ExportGraphResult, PredictResult
 from spade.structures.scene_graph import SceneGraph
 from spade.structures.scene_graph_json import read_scene_graph
 
 STEP, VERSION = "export-graph", 1
 
 
-def run(config: ExportConfig, run: Run) -> StepResult:
+def run(config: ExportConfig, run: Run) -> StepResult[ExportGraphResult]:
     """Write the newest predictions, or the named graphs, as graph files."""
     paths = _graphs(config, run)
     prints = {"graphs": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
-    if draft.cached:
-        done = cached_result(draft)
+    writer = run.workspace.writer(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
+    if writer.cached:
+        done = cached_result(ExportGraphResult, writer)
     else:
         files = _files(config, [read_scene_graph(path) for path in paths], paths)
-        draft.begin()
+        writer.begin()
         try:
             for name, data in files.items():
-                write_bytes(draft.file(name), data)
-            done = finished_result(draft.finish({"files": list(files)}))
+                write_bytes(writer.file(name), data)
+            done = finished_result(ExportGraphResult, writer.finish(ExportGraphResult(list(files)).to_json()))
         finally:
-            draft.release()
+            writer.release()
     if config.output is not None:
-        names = list(done.result["files"])
+        names = done.result.files
         single = len(names) == 1 and config.output.suffix != "" and not config.output.is_dir()
         for name in names:
             write_bytes(config.output if single else config.output / name, (done.path / name).read_bytes())
@@ -46,13 +46,14 @@ def _graphs(config: ExportConfig, run: Run) -> list[Path]:
             if not path.is_file():
                 raise SpadeError(f"{path}: no such scene graph; write one with: spade predict")
         return list(config.graphs)
-    newest = run.workspace.newest("predict", run.source, needed_by="spade export-graph")
-    assert newest is not None
-    return [newest.path / name for name in newest.manifest["result"]["graphs"]]
+    newest = run.workspace.need("predict", "spade export-graph", run.source)
+    return [newest.path / name for name in PredictResult.of(newest).graphs]
 
 
 def _files(config: ExportConfig, graphs: list[SceneGraph], paths: list[Path]) -> dict[str, bytes]:
     """File name -> content."""
+    from spade.export.graph_files import graphml, merged, to_networkx
+
     if config.merge:
         return {f"graphs.{config.format}": graphml(merged(graphs))}
     files: dict[str, bytes] = {}

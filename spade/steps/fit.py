@@ -7,45 +7,49 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from spade.core.workspace import STATE, ArtifactWriter
+from spade.core.artifact import STATE, ArtifactWriter
+from spade.core.files import write_bytes, write_json_lines
+from spade.export.plots import curves_png
 from spade.steps.common import Run
-from spade.training.config import Optimisation
+from spade.training.config import Schedule
 from spade.training.loop import Row, fit, kept
 
 
-def train(
-    draft: ArtifactWriter,
+def fit_artifact(
+    writer: ArtifactWriter,
     run: Run,
     batches: Callable[[int], list[list[int]]],
     parameters: Mapping[str, torch.nn.Parameter],
-    options: Optimisation,
+    schedule: Schedule,
     losses: Callable[[Sequence[int]], Mapping[str, Tensor]],
-    watch: Callable[[], Row],
+    validate: Callable[[], Row],
     better: str,
     random_start: bool = False,
-) -> tuple[list[Row], Row]:
-    """Fit with the state in the draft, on the ``batches`` of each epoch; returns the curves and the row that was
-    kept.
+) -> tuple[Row, Row]:
+    """Fit with the state in the artifact, on the ``batches`` of each epoch, and write the curves; returns the rows of
+    the start and of what was kept.
     """
     curves = fit(
         parameters,
-        options,
+        schedule,
         batches,
         losses,
-        watch,
+        validate,
         better,
-        draft.file(STATE),
-        {"key": draft.key},
-        lambda steps, done, total: run.report.track(steps, draft.step, total=total, done=done),
+        writer.file(STATE),
+        {"key": writer.key},
+        lambda steps, done, total: run.report.track(steps, writer.step, total=total, done=done),
         run.report.say,
         random_start,
     )
     best = kept(curves, better, random_start)
     if best is curves[0]:
-        run.report.say("no epoch bettered the start on the watched images, so the start is kept")
+        run.report.say("no epoch bettered the start on the validation images, so the start is kept")
     elif best[better] <= curves[0][better]:
         run.report.say(
-            "no epoch bettered the untrained start on the watched images: this training has learned nothing that they "
-            "show"
+            "no epoch bettered the untrained start on the validation images: this training has learned nothing that "
+            "they show"
         )
-    return curves, best
+    write_json_lines(writer.file("curves.jsonl"), curves)
+    write_bytes(writer.file("curves.png"), curves_png(curves))
+    return curves[0], best

@@ -7,107 +7,109 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from spade.core.device import pick_device, pick_dtype
+from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
+from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
 from spade.core.files import read_json, write_bytes
-from spade.core.workspace import keyed, verify
-from spade.data.images import read_image
-from spade.data.psg import Record
-from spade.diffusion.backbone import load_backbone
-from spade.diffusion.config import CalibrateConfig
-from spade.diffusion.student import Kind, Student, load_student
-from spade.export.plots import maps_png
-from spade.open_vocabulary.clip import load_clip
-from spade.steps.calibrate import inverted_records, lessons
+from spade.diffusion.config import CalibrationConfig
+from spade.steps.calibrate import calibration_targets, inverted_records
 from spade.steps.common import Run, StepResult, cached_result, finished_result
 from spade.steps.config import MapsConfig
-from spade.structures.vocabulary import plain_name
-from spade.training.calibration import Calibration
+from spade.steps.results import InvertResult, MapsResult
 from spade.training.split import validation_split
 
-STEP, VERSION = "maps", 1
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from spade.data.psg import Dataset, Record
+    from spade.diffusion.student import Student
+
+STEP, VERSION = "maps", 2
 SHOWN = 4  # images, where none are named
 
 
-def run(config: MapsConfig, run: Run) -> StepResult:
-    """Draw a figure an image, of the newest calibration; by default of the first images that it watched."""
-    device = pick_device(config.device)
-    calibrated = run.workspace.newest("calibrate", run.source, needed_by="spade maps")
-    assert calibrated is not None
-    teacher = run.workspace.newest("invert", calibrated.manifest["inputs"]["invert"], needed_by="spade maps")
-    assert teacher is not None
+def run(config: MapsConfig, run: Run) -> StepResult[MapsResult]:
+    """Draw a picture of each image, of the newest calibration; by default of its first validation images."""
+    calibrated = run.workspace.need("calibrate", "spade maps", run.source)
+    teacher = run.workspace.need("invert", "spade maps", calibrated.manifest["inputs"]["invert"])
     dataset, records = inverted_records(teacher)
     chosen = _choose(config.images, records)
+    device = device_name(config.device)
     config = replace(
         config,
         images=tuple(record.image_id for record in chosen),
-        device=str(device),
-        dtype=pick_dtype(config.dtype, device),
+        device=device,
+        dtype=dtype_name(config.dtype, device),
     )
-    draft = run.workspace.draft(
-        STEP, VERSION, keyed(config), {"calibrate": calibrated.key, "invert": teacher.key}, force=run.force
-    )
-    if draft.cached:
-        return cached_result(draft)
-    verify(calibrated, "run spade calibrate --force")
-    source = teacher.manifest["result"]
-    backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
-    clip = load_clip(source["clip"], device)
-    taught = lessons(teacher, CalibrateConfig(), {record.image_id for record in chosen})
-    kind = read_json(calibrated.path / "adapter" / "adapter.json", "adapter", "run spade calibrate --force")
+    inputs = {"calibrate": calibrated.key, "invert": teacher.key}
+    writer = run.workspace.writer(STEP, VERSION, keyed(config), inputs, force=run.force)
+    if writer.cached:
+        return cached_result(MapsResult, writer)
+    verify(calibrated, "run spade calibrate with `force`")
+    return _draw(config, calibrated, teacher, dataset, chosen, writer)
 
-    told = "calibrated" if kind["alignment"] == "vocabulary" else "calibrated (oracle)"
 
-    def looks(student: Student) -> list[dict[str, Tensor]]:
+def _draw(
+    config: MapsConfig,
+    calibrated: Artifact,
+    teacher: Artifact,
+    dataset: Dataset,
+    chosen: Sequence[Record],
+    writer: ArtifactWriter,
+) -> StepResult[MapsResult]:
+    from spade.core.device import open_device, open_dtype
+    from spade.data.images import read_image
+    from spade.diffusion.backbone import load_backbone
+    from spade.diffusion.student import Kind, Student, load_student
+    from spade.export.plots import maps_png
+    from spade.open_vocabulary.clip import load_clip
+    from spade.structures.vocabulary import plain_name
+    from spade.training.calibration import Calibration
+
+    source, device = InvertResult.of(teacher), open_device(config.device)
+    backbone = load_backbone(source.backbone, device, open_dtype(config.dtype, device))
+    clip = load_clip(source.clip, device)
+    targets = calibration_targets(teacher, CalibrationConfig(), {record.image_id for record in chosen})
+    kind = read_json(calibrated.path / "adapter" / "adapter.json", "adapter", "run spade calibrate with `force`")
+
+    def label_maps(student: Student) -> list[dict[str, Tensor]]:
         """Label key -> map, for each chosen image."""
-        job = Calibration(student, dataset, chosen, taught)
+        job = Calibration(student, dataset, chosen, targets)
         place = {record.image_id: i for i, record in enumerate(job.images.records)}
         return [job.label_maps(place[record.image_id]) for record in chosen]
 
-    before = looks(
-        Student(backbone, clip, None, Kind(kind["timestep"], tuple(kind["strides"])))
-    )  # on the plain UNet, so before anything is loaded
-    student = load_student(backbone, clip, calibrated.path / "adapter")
-    after = looks(student)
-    draft.begin()
+    # On the plain UNet, so before anything is loaded onto it.
+    before = label_maps(Student(backbone, clip, None, Kind(kind["timestep"], tuple(kind["strides"]))))
+    after = label_maps(load_student(backbone, clip, calibrated.path / "adapter"))
+    last = "calibrated" if kind["alignment"] == "vocabulary" else "calibrated (oracle)"
+    columns = ("teacher, under the caption", "raw UNet, told the labels", last)
+    writer.begin()
     try:
+        names = {}
         for number, record in enumerate(chosen):
             rows = {
                 plain_name(target.label): [
-                    _array(target.map),
-                    _array(before[number].get(target.key)),
-                    _array(after[number].get(target.key)),
+                    None if attention is None else attention.cpu().float().numpy()
+                    for attention in (target.map, before[number].get(target.key), after[number].get(target.key))
                 ]
-                for target in taught[record.image_id].targets
+                for target in targets[record.image_id].targets
             }
-            picture = read_image(dataset.image_path(record))
-            columns = (
-                "teacher, under the caption",
-                "raw UNet, told the labels",
-                told,
-            )
-            write_bytes(draft.file(f"{number:04d}.png"), maps_png(picture, columns, rows))
-        names = {f"{number:04d}.png": record.image_id for number, record in enumerate(chosen)}
-        return finished_result(
-            draft.finish({"figures": [str(draft.file(name)) for name in names], "images": list(names.values())})
-        )
+            name = f"{number:04d}.png"
+            write_bytes(writer.file(name), maps_png(read_image(dataset.image_path(record)), columns, rows))
+            names[str(writer.file(name))] = record.image_id
+        result = MapsResult(figures=list(names), images=list(names.values()))
+        return finished_result(MapsResult, writer.finish(result.to_json()))
     finally:
-        draft.release()
+        writer.release()
 
 
 def _choose(wanted: Sequence[str], records: Sequence[Record]) -> list[Record]:
     if not wanted:
-        learned, watched = validation_split(list(records))
-        return (watched or learned)[:SHOWN]
-    by_id = {record.image_id: record for record in records} | {
-        Path(record.file_name).name: record for record in records
-    }
+        train, validation = validation_split(list(records))
+        return (validation or train)[:SHOWN]
+    by_id = {record.image_id: record for record in records} | {Path(r.file_name).name: r for r in records}
     for name in wanted:
         if name not in by_id:
             raise SpadeError(
@@ -115,7 +117,3 @@ def _choose(wanted: Sequence[str], records: Sequence[Record]) -> list[Record]:
                 f"{records[0].image_id}."
             )
     return list(dict.fromkeys(by_id[name] for name in wanted))
-
-
-def _array(attention: Any) -> np.ndarray | None:
-    return None if attention is None else attention.cpu().float().numpy()

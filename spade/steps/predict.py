@@ -1,169 +1,262 @@
-"""Step 4: pictures to scene graphs; of a data set, to the exchange format too."""
+"""Step 4: images to scene graphs; of a data set, to the exchange format, too."""
 
 from __future__ import annotations
 
 import glob
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spade.core.device import pick_device, pick_dtype
-from spade.core.errors import SpadeError
-from spade.core.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
-from spade.core.workspace import ArtifactWriter, keyed
-from spade.data.images import EXTENSIONS, read_image
-from spade.data.psg import Dataset
-from spade.data.psg_reader import is_dataset, load_psg
-from spade.data.samples import checked_image
-from spade.evaluation.formats.exchange_writer import ExchangeWriter
+from spade.core.artifact import ArtifactWriter, keyed
+from spade.core.device import device_name, dtype_name
+from spade.core.errors import SpadeError, given
+from spade.core.files import read_json, write_bytes, write_json, write_json_lines
+from spade.core.pipeline import overlapped
+from spade.core.text import one_line
+from spade.evaluation.formats.exchange_writer import exchange_header
 from spade.evaluation.formats.sources import OWN
-from spade.export.figure import figure_png, one_line
-from spade.steps.common import Run, StepResult, cached_result, finished_result, tell_skipped
+from spade.steps.common import Run, StepResult, cached_result, finished_result, report_skipped
 from spade.steps.config import PredictConfig
+from spade.steps.predictions import MOST_KEPT, ImageItem, PredictionStore, images_print, predictions_writer
+from spade.steps.results import PredictResult
 from spade.steps.select_model import PredictionSource, select_source
 from spade.structures.label_index import OR
-from spade.structures.panoptic_png import write_panoptic
 
-STEP, VERSION = "predict", 3
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from spade.data.psg import Dataset, Record
+    from spade.structures.scene_graph import Prediction
+
+STEP, VERSION = "predict", 4
 
 
-def run(config: PredictConfig, run: Run) -> StepResult:
-    """Predict scene graphs of pictures with the newest trained model, or the packaged one."""
-    device = pick_device(config.device)
-    config = replace(config, device=str(device), dtype=pick_dtype(config.dtype, device))
+def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
+    """Predict scene graphs of images with the newest trained model, or the packaged one."""
+    device = device_name(config.device)
+    config = replace(config, device=device, dtype=dtype_name(config.dtype, device))
     paths = expand(config.images)[: config.limit]
     dataset = _whole_dataset(config)
-    way = select_source(config, dataset, paths, run)
-    prints = way.prints | {"images": canonical_hash([[path.name, sha256_file(path)] for path in paths])}
-    prints |= {"exchange": "1"} if dataset is not None else {}
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), fingerprints=prints, force=run.force)
-    if draft.cached:
-        done = cached_result(draft, config.strict)
+    records = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
+    items = image_items(paths, records)
+    source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
+    prints = source.prints | {"images": images_print(items)}
+    store = None
+    if dataset is not None or len(items) <= MOST_KEPT:
+        segments = "found" if config.segments is None and config.segmenter is None else "given"
+        own = predictions_writer(run, config.device, config.dtype, source.options, segments, prints)
+        store = PredictionStore(own, source.vocabulary.names, source.vocabulary.predicates)
+    job = _Predict(config, source, items, records, store, run)
+    writer = job.writer(prints)
+    if writer.cached:
+        done = cached_result(PredictResult, writer, config.strict)
     else:
         try:
-            result = _predict(config, draft, way, paths, dataset, run) | {"model": str(way.model)}
-            result |= {"predictions": str(draft.file(OWN).resolve())} if dataset is not None else {}
-            done = finished_result(draft.finish(result))
+            done = finished_result(PredictResult, writer.finish(job.result(writer, dataset).to_json()))
         finally:
-            draft.release()
+            writer.release()
+            if store is not None:
+                store.writer.release()
     if config.output is not None:
-        _copy(draft.path, config.output)
-    for label, taken in done.result["labels"].items():
-        run.report.say(f'label "{one_line(label, 80)}": not known by name, stands for {one_line(taken, 200)}')
-    if way.note:
-        run.report.say(way.note)
+        _copy(writer.path, config.output)
+    for label, meaning in done.result.labels.items():
+        run.report.say(f'label "{one_line(label, 80)}": not known by name, stands for {one_line(meaning, 200)}')
+    if source.note:
+        run.report.say(source.note)
     return done
 
 
-def _predict(
-    config: PredictConfig,
-    draft: ArtifactWriter,
-    way: PredictionSource,
-    paths: Sequence[Path],
-    dataset: Dataset | None,
-    run: Run,
-) -> dict[str, Any]:
-    """Write each picture's files, unless a killed run wrote them.
+class _Predict:
+    """One call: images read ahead, predicted unless their score vectors are there, written behind."""
 
-    Says which graphs there are, what was wrong with other pictures, and what labels stand for that the model does not
-    know by name.
-    """
-    by_path = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
-    answer, facts = way.start()
-    exchange = None if dataset is None else ExchangeWriter(draft, dataset, facts)
-    pictures: list[str] = []
-    problems: list[str] = []
-    labels: dict[str, list[str]] = {}
-    for path, name in zip(run.report.track(paths, "predict"), _names(paths), strict=True):
+    def __init__(
+        self,
+        config: PredictConfig,
+        source: PredictionSource,
+        items: Sequence[ImageItem],
+        records: dict[Path, Record],
+        store: PredictionStore | None,
+        run: Run,
+    ) -> None:
+        self.config, self.source, self.items, self.records = config, source, items, records
+        self.store, self.run = store, run
+        self.written: list[str] = []
+        self.problems: list[str] = []
+        self.labels: dict[str, list[str]] = {}
+        self._predict: Callable[[Path, Image.Image], Prediction] | None = None
+
+    def writer(self, prints: dict[str, str]) -> ArtifactWriter:
+        """The graphs' artifact: of its score vectors where these are kept, else of all that they depend on."""
+        chosen = {"top": self.config.top, "min_score": self.config.min_score}
+        if self.store is not None:
+            inputs = {"predictions": self.store.writer.key}
+            return self.run.workspace.writer(STEP, VERSION, chosen, inputs, force=self.run.force)
+        config = keyed(self.config) | {"options": keyed(self.source.options)}
+        return self.run.workspace.writer(STEP, VERSION, config, {}, prints, self.run.force)
+
+    def result(self, writer: ArtifactWriter, dataset: Dataset | None) -> PredictResult:
+        """Write each image's files, unless a killed run wrote them; what was wrong with others, and what labels
+        mean.
+        """
+        work = overlapped(self.items, self._read, lambda item, image: self._work(writer, item, image))
+        for _ in self.run.report.track(work, "predict", total=len(self.items)):
+            pass
+        if not self.written:
+            if self.store is not None and not self.store.writer.cached:
+                self.store.writer.abandon()
+            raise SpadeError(self.problems[0])
+        report_skipped(self.problems, "images", self.run.report, self.config.strict)
+        predictions = None
+        if dataset is not None and self.store is not None:  # while its parts are there
+            predictions = str(_write_exchange(writer, self.store, self.written, dataset).resolve())
+        if self.store is not None and not self.store.writer.cached:
+            self.store.finish(str(self.source.model), self.problems, self.items)
+        labels = {label: OR.join(meanings) for label, meanings in self.labels.items()}
+        graphs = [f"{name}.json" for name in self.written]
+        return PredictResult(graphs, self.problems, labels, str(self.source.model), predictions)
+
+    def _read(self, item: ImageItem) -> Image.Image | SpadeError:
+        from spade.data.images import read_image
+        from spade.data.samples import check_size
+
         try:
-            picture = read_image(path) if dataset is None else checked_image(dataset, by_path[path])
-            done = not run.force and _finished(draft, name, exchange)
-            prediction = None if done else answer(path, picture)
+            image = read_image(item.path)
+            if item.path in self.records:
+                check_size(item.path, image, self.records[item.path])
+            return image
         except SpadeError as error:
-            problems.append(str(error))
-            continue
-        if not pictures:
-            draft.begin()
-        pictures.append(name)
+            return error
+
+    def _work(
+        self, writer: ArtifactWriter, item: ImageItem, image: Image.Image | SpadeError
+    ) -> Callable[[], None] | None:
+        """What is to be written of an image."""
+        if isinstance(image, SpadeError):
+            self.problems.append(str(image))
+            return None
+        graph = writer.file(f"{item.name}.json")
+        done = not self.run.force and graph.is_file() and (self.store is None or self.store.has(item.name))
+        try:
+            kept = None if done or self.store is None or self.run.force else self.store.get(item.name)
+            prediction = self._answer(item, image) if kept is None and not done else kept
+        except SpadeError as error:
+            self.problems.append(str(error))
+            return None
+        if not self.written:
+            writer.begin()
+            if self.store is not None and not self.store.writer.cached:
+                self.store.writer.begin()
+        self.written.append(item.name)
         if prediction is None:
-            written = read_json(draft.file(f"{name}.json"), "scene graph", "run it again with --force.")
-            _tell(labels, written["model"])
-            continue
-        graph = replace(prediction.graph, file_name=path.name)
-        _tell(labels, graph.model)
-        write_panoptic(draft.file(f"{name}.png"), graph.panoptic)
-        write_bytes(draft.file(f"{name}.figure.png"), figure_png(picture, graph))
-        if exchange is not None:
-            exchange.add(name, by_path[path], prediction, f"{name}.png")
-        write_json(draft.file(f"{name}.json"), graph.to_json(f"{name}.png"))
-    if not pictures:
-        raise SpadeError(problems[0])
-    tell_skipped(problems, "pictures", run.report, config.strict)
-    if exchange is not None:
-        exchange.finish()
-    return {
-        "graphs": [f"{name}.json" for name in pictures],
-        "skipped": problems,
-        "labels": {label: OR.join(taken) for label, taken in labels.items()},
-    }
+            self._note(read_json(graph, "scene graph", "run it again with `force`.")["model"])
+            return None
+        self._note(prediction.graph.model)
+        return lambda: self._write(writer, item, image, prediction, kept is None)
+
+    def _answer(self, item: ImageItem, image: Image.Image) -> Prediction:
+        if self._predict is None:
+            self._predict = self.source.start()
+        prediction = self._predict(item.path, image)
+        return replace(prediction, graph=replace(prediction.graph, file_name=item.path.name))
+
+    def _write(
+        self, writer: ArtifactWriter, item: ImageItem, image: Image.Image, prediction: Prediction, is_new: bool
+    ) -> None:
+        from spade.export.figure import figure_png
+        from spade.structures.panoptic_png import write_panoptic
+        from spade.structures.scene_graph import best_relations
+
+        if is_new and self.store is not None:
+            self.store.add(item, prediction, mapped=True)
+        graph, config = prediction.graph, self.config
+        relations = best_relations(
+            graph.segments, prediction.pairs, prediction.scores, graph.predicates, config.top, config.min_score
+        )
+        graph = replace(graph, relations=relations)
+        write_panoptic(writer.file(f"{item.name}.png"), graph.panoptic)
+        write_bytes(writer.file(f"{item.name}.figure.png"), figure_png(image, graph))
+        write_json(writer.file(f"{item.name}.json"), graph.to_json(f"{item.name}.png"))
+
+    def _note(self, model: dict[str, Any]) -> None:
+        """Add what an image's labels stand for, each answer once."""
+        for label, meaning in model.get("labels", {}).items():
+            own = self.labels.setdefault(label, [])
+            own += [answer for answer in meaning.split(OR) if answer not in own]
 
 
-def _tell(labels: dict[str, list[str]], model: dict[str, Any]) -> None:
-    """Add what a picture's labels stand for, each answer once."""
-    for label, taken in model.get("labels", {}).items():
-        own = labels.setdefault(label, [])
-        own += [answer for answer in taken.split(OR) if answer not in own]
+def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Sequence[str], dataset: Dataset) -> Path:
+    """The exchange file beside the graphs, which have the pngs that it names."""
+
+    def lines() -> Iterator[dict[str, Any]]:
+        for number, name in enumerate(names):
+            row = store.row(name)
+            if not number:
+                yield exchange_header(dataset.classes, dataset.predicates, row["model"])
+            row["pan_seg_file_names"] = [f"{name}.png"]
+            yield {field: value for field, value in row.items() if field not in ("name", "graph", "model")}
+
+    write_json_lines(writer.file(OWN), lines())
+    return writer.file(OWN)
 
 
-def _finished(draft: ArtifactWriter, name: str, exchange: ExchangeWriter | None) -> bool:
-    """Whether a killed run wrote this picture's files."""
-    return draft.file(f"{name}.json").is_file() and (exchange is None or exchange.has(name))
+def image_items(paths: Sequence[Path], records: dict[Path, Record]) -> list[ImageItem]:
+    """Images by the names of their files; their ids are the records', or these names."""
+    ids = [records[path].image_id if path in records else path.name for path in paths]
+    return [
+        ImageItem(name, image_id, path) for name, image_id, path in zip(output_names(paths), ids, paths, strict=True)
+    ]
 
 
 def expand(names: Sequence[str]) -> list[Path]:
-    """Files, folders, globs and data sets to picture files. Raises SpadeError when a name leads to none."""
+    """Files, folders, globs and data sets to image files. Raises SpadeError when a name leads to none."""
+    from spade.data.images import EXTENSIONS
+
     if not names:
-        raise SpadeError("no picture named; for example: spade predict photo.jpg")
+        raise SpadeError("no image named; for example: spade predict photo.jpg")
     found: list[Path] = []
     for name in names:
         path = Path(name)
         if path.is_dir():
-            pictures = _dataset_pictures(path) or sorted(
+            images = _dataset_images(path) or sorted(
                 p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()
             )
         elif path.is_file():
-            pictures = [path]
+            images = [path]
         else:
-            pictures = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())
-        if not pictures:
-            raise SpadeError(f"{name}: no picture there; name a picture file, a folder of pictures or a data set.")
-        found += pictures
+            images = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())
+        if not images:
+            raise SpadeError(f"{name}: no image there; name an image file, a folder of images or a data set.")
+        found += images
     return list(dict.fromkeys(found))
 
 
 def _whole_dataset(config: PredictConfig) -> Dataset | None:
     """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
-    own_names = (
-        config.vocab is None and config.predicates is None and config.segments is None and config.segmenter is None
-    )
-    if len(config.images) != 1 or not own_names:
+    own_names = config.vocab is None and config.predicates is None
+    if len(config.images) != 1 or not own_names or config.segments is not None or config.segmenter is not None:
         return None
     folder = Path(config.images[0])
-    return load_psg(folder) if folder.is_dir() and _dataset_pictures(folder) else None
+    if not folder.is_dir() or not _dataset_images(folder):
+        return None
+    from spade.data.psg_reader import load_psg
+
+    return load_psg(folder)
 
 
-def _dataset_pictures(folder: Path) -> list[Path]:
-    """The test pictures of a PSG data set; nothing where the folder is none."""
+def _dataset_images(folder: Path) -> list[Path]:
+    """The test images of a PSG data set; nothing where the folder is none."""
+    from spade.data.psg_reader import is_dataset, load_psg
+
     if not is_dataset(folder):
         return []
     dataset = load_psg(folder)
     return [dataset.image_path(record) for record in dataset.split("test") or dataset.split("all")]
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """Output names: the pictures' stems, numbered where one of their files would meet another's."""
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Names of outputs: the images' stems, numbered where one of their files would meet another's."""
     used = {"manifest.json"}
     names = []
     for path in paths:
@@ -184,4 +277,4 @@ def _copy(source: Path, target: Path) -> None:
             if path.is_file() and path.name not in ("manifest.json", ".lock"):
                 shutil.copy2(path, target / path.name)
     except OSError as error:
-        raise SpadeError(f"{target}: cannot be written ({error.strerror}); choose another --output.") from None
+        raise SpadeError(f"{target}: cannot be written ({error.strerror}); choose another {given('output')}.") from None

@@ -1,123 +1,149 @@
-"""A model's predictions on a data set, for evaluation: an exchange file without graphs and figures, made once for all
-protocols.
+"""Score vectors of images, made once for ``spade predict`` and ``spade eval``: another number of relations, threshold
+or protocol runs no network.
+
+The artifact is an exchange file with its panoptic pngs; each row also holds its scene graph without relations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+import msgspec
 
-from spade.core.device import pick_device, pick_dtype
+from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
+from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
-from spade.core.workspace import Artifact, ArtifactWriter
-from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_numbers, checked_image
-from spade.evaluation.formats.exchange_writer import ExchangeWriter
-from spade.models.checkpoint import model_fingerprint, model_nodes
-from spade.models.load import load, load_relation_predictor
-from spade.steps.common import Run, tell_skipped
-from spade.steps.config import EvalConfig
-from spade.steps.select_model import refuse_the_others, select_model
+from spade.core.files import canonical_hash, sha256_file
+from spade.evaluation.formats.exchange_writer import ExchangeWriter, exchange_header, exchange_row, prediction_of
+from spade.evaluation.formats.sources import OWN
+from spade.models.config import PredictorOptions
+from spade.steps.common import Run, report_skipped
+from spade.steps.results import PredictionsResult
 from spade.structures.panoptic_png import write_panoptic
-from spade.structures.scene_graph import Prediction, SceneGraph, Segment
+from spade.structures.scene_graph_json import scene_graph_of
 
-VERSION = 2
-Answer = Callable[[Record], tuple[Prediction, bool]]  # and whether it has a map of its own
+if TYPE_CHECKING:
+    from spade.structures.scene_graph import Prediction
 
-
-def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:
-    """The current model's predictions on these records. A model of labels and boxes opens neither pictures nor maps."""
-    device, given = pick_device(config.device), config.mode == "predcls"
-    folder = select_model(config.model, run, ("diffusion", "layout") if given else ("diffusion",))
-    looks = model_nodes(folder) == "diffusion"
-    refuse_the_others(model_nodes(folder), config.balance, config.fusion, config.novel_odds)
-    if not looks and not given:
-        raise SpadeError(
-            f"--mode {config.mode}: {folder} relates segments that are given, and finds none; use --mode predcls with "
-            "it."
-        )
-    prints = {
-        "data": dataset.fingerprint(records, pictures=looks, panoptic=given and looks),
-        "model": model_fingerprint(folder),
-    }
-    keys: dict[str, Any] = {
-        "mode": config.mode,
-        "split": config.split,
-        "limit": config.limit,
-        "device": str(device),
-        "dtype": pick_dtype(config.dtype, device),
-        "fusion": config.fusion,
-        "novel_odds": config.novel_odds,
-    }
-    keys |= {} if looks else {"balance": config.balance}
-    draft = run.workspace.draft("eval-predictions", VERSION, keys, fingerprints=prints, force=run.force)
-    if draft.cached:
-        return Artifact(draft.step, draft.key, draft.path, draft.manifest)
-    answer, facts = (_looking if looks else _relating)(config, dataset, folder, str(device))
-    draft.begin()
-    try:
-        problems = _write(draft, dataset, records, answer, facts, run)
-        tell_skipped(problems, "pictures", run.report, config.strict)
-        return draft.finish({"model": str(folder), "skipped_pictures": problems})
-    finally:
-        draft.release()
+STEP, VERSION = "predictions", 1
+MOST_KEPT = 200  # images of no data set: of more, score vectors are not kept
 
 
-def _write(
-    draft: ArtifactWriter, dataset: Dataset, records: list[Record], answer: Answer, facts: dict[str, Any], run: Run
+@dataclass(frozen=True)
+class ImageItem:
+    """An image that is predicted: ``name`` of its files, the id that an evaluation knows it by, and where it lies."""
+
+    name: str
+    image_id: str
+    path: Path
+
+
+def images_print(items: Sequence[ImageItem]) -> str:
+    """Hash of what images hold, of their names and ids; an absent one counts as null."""
+    content = [sha256_file(item.path) if item.path.is_file() else None for item in items]
+    return canonical_hash([[item.image_id, item.path.name, own] for item, own in zip(items, content, strict=True)])
+
+
+def predictions_writer(
+    run: Run, device: str, dtype: str, options: PredictorOptions, segments: str, prints: Mapping[str, str]
+) -> ArtifactWriter:
+    """The artifact of predictions that depend on ``prints``. segments: found, given by a file, or annotated."""
+    name = device_name(device)
+    config = {"device": name, "dtype": dtype_name(dtype, name), "options": keyed(options), "segments": segments}
+    return run.workspace.writer(STEP, VERSION, config, fingerprints=prints, force=run.force)
+
+
+class PredictionStore:
+    """Predictions of an artifact that is being made, or was made; images in it need no network."""
+
+    def __init__(self, writer: ArtifactWriter, classes: Sequence[str], predicates: Sequence[str]) -> None:
+        self.writer = writer
+        self._header = exchange_header(classes, predicates, {})
+        self._exchange = ExchangeWriter(writer.path, self._header, OWN)
+        self._at: dict[str, tuple[int, int]] = {}  # where an image's row lies in the finished file
+        if writer.cached:
+            verify(writer.artifact, "make it anew with: spade predict or spade eval, and `force`")
+            self._at = dict(_index(writer.file(OWN)))
+
+    @property
+    def path(self) -> Path:
+        """The exchange file."""
+        return self.writer.file(OWN)
+
+    def has(self, name: str) -> bool:
+        """Whether an image is there already."""
+        return name in self._at if self.writer.cached else self._exchange.has(name)
+
+    def get(self, name: str) -> Prediction | None:
+        """An image's prediction; None where it is not there yet."""
+        if not self.has(name):
+            return None
+        row = self.row(name)
+        return prediction_of(row, scene_graph_of(row["graph"], self.path))
+
+    def row(self, name: str) -> dict[str, Any]:
+        """An image's row."""
+        if not self.writer.cached:
+            return dict(json.loads(self._exchange.part(name).read_bytes()))
+        with open(self.path, "rb") as file:
+            file.seek(self._at[name][0])
+            return dict(json.loads(file.read(self._at[name][1])))
+
+    def add(self, item: ImageItem, prediction: Prediction, mapped: bool) -> None:
+        """Write an image's prediction; ``mapped``: whether it has a map of its own."""
+        png = f"panoptic/{item.name}.png" if mapped else None
+        row = {"name": item.name, **exchange_row(item.image_id, prediction, png)}
+        if png is not None:
+            write_panoptic(self.writer.file(png), prediction.graph.panoptic)
+            row["graph"] = replace(prediction.graph, relations=()).to_json(png)
+        row["model"] = prediction.graph.model
+        self._exchange.add(item.name, row)
+
+    def finish(self, model: str, skipped: list[str], items: Sequence[ImageItem]) -> Artifact:
+        """Close the artifact. Raises SpadeError, and leaves nothing, where no image could be predicted."""
+        there = [item.name for item in items if self._exchange.has(item.name)]
+        if not there:
+            self.writer.abandon()
+            raise SpadeError(skipped[0])
+        facts = {name: value for name, value in self.row(there[0])["model"].items() if name != "labels"}
+        self._exchange.header = {**self._header, "model": facts}
+        self._exchange.finish(there)
+        return self.writer.finish(PredictionsResult(model, skipped).to_json())
+
+
+class _Named(msgspec.Struct):
+    name: str = ""
+
+
+def _index(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Names of the images in an exchange file, and where their rows lie."""
+    at, decode = 0, msgspec.json.Decoder(_Named).decode
+    with open(path, "rb") as file:
+        for number, line in enumerate(file):
+            if number:
+                yield decode(line).name, (at, len(line))
+            at += len(line)
+
+
+def fill(
+    store: PredictionStore,
+    items: Sequence[ImageItem],
+    predict: Callable[[ImageItem], tuple[Prediction, bool]],
+    run: Run,
+    strict: bool,
 ) -> list[str]:
-    """The exchange file, picture by picture; what was wrong with those that were left out."""
-    exchange, problems = ExchangeWriter(draft, dataset, facts), []
-    for number, record in enumerate(run.report.track(records, "eval: predict")):
-        name = f"{number:06d}"
-        if exchange.has(name):
+    """Predict what is not there yet; returns what was wrong with images that were left out."""
+    problems: list[str] = []
+    for item in run.report.track(items, "predict"):
+        if store.has(item.name):
             continue
         try:
-            prediction, mapped = answer(record)
+            store.add(item, *predict(item))
         except SpadeError as error:
             problems.append(str(error))
-            continue
-        png = f"panoptic/{name}.png" if mapped else None
-        if png is not None:
-            write_panoptic(draft.file(png), prediction.graph.panoptic)
-        exchange.add(name, record, prediction, png)
-    if exchange.empty:
-        draft.abandon()
-        raise SpadeError(problems[0])
-    exchange.finish()
+    report_skipped(problems, "images", run.report, strict)
     return problems
-
-
-def _looking(config: EvalConfig, dataset: Dataset, folder: Path, device: str) -> tuple[Answer, dict[str, Any]]:
-    model = load(folder, device, config.dtype, config.fusion, config.novel_odds)
-
-    def answer(record: Record) -> tuple[Prediction, bool]:
-        picture = checked_image(dataset, record)
-        if config.mode != "predcls":
-            return model.predict(picture, dataset.vocabulary), True
-        categories = [segment.category for segment in record.segments]
-        return model.relate(
-            model.encode_segments(picture, annotated_numbers(dataset, record), categories, dataset.vocabulary)
-        ), False
-
-    return answer, model.facts
-
-
-def _relating(config: EvalConfig, dataset: Dataset, folder: Path, device: str) -> tuple[Answer, dict[str, Any]]:
-    relater = load_relation_predictor(folder, device, config.balance)
-    return lambda record: (relater.predict(annotated_graph(dataset, record), dataset.vocabulary), False), relater.facts
-
-
-def annotated_graph(dataset: Dataset, record: Record) -> SceneGraph:
-    """A record's segments as a graph without relations; no map is opened, so its own is void."""
-    names, segments = dataset.classes, []
-    for s in record.segments:
-        x1, y1, x2, y2 = map(int, s.bbox)
-        segments.append(Segment(s.id, names[s.category], s.category, s.is_thing, 1.0, (x1, y1, x2, y2), s.area))
-    void = np.zeros((record.height, record.width), np.uint32)
-    return SceneGraph(
-        record.file_name, record.width, record.height, tuple(segments), (), names, dataset.predicates, void
-    )

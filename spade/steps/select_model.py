@@ -1,129 +1,151 @@
-"""The ways from a picture to a scene graph: which model, which names, and whose segments."""
+"""From a command's options to what predicts: which model, which names, and whose segments. Nothing heavy is imported
+before an image is predicted.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from spade.core.device import pick_device
-from spade.core.errors import SpadeError
+from spade.core.device import device_name
+from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash, sha256_file
-from spade.core.workspace import nodes_of
-from spade.data.psg import Dataset
-from spade.diffusion.backbone_files import fingerprint
-from spade.models.checkpoint import find_model, model_fingerprint, model_nodes, packaged, read_box_model, read_model
-from spade.models.load import load, load_relation_predictor
-from spade.segmentation.given import GivenSegments
-from spade.segmentation.pretrained import PretrainedSegmenter
+from spade.core.hub import fingerprint
+from spade.core.settings import configure
+from spade.models.checkpoint import (
+    BoxModelFile,
+    ModelFile,
+    find_model,
+    newest_model,
+    packaged,
+    read_image_model,
+    read_model,
+)
+from spade.models.config import PredictorOptions
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.steps.common import Run, no_source
 from spade.steps.config import PredictConfig
-from spade.structures.label_index import known_predicates
-from spade.structures.scene_graph import Prediction, SceneGraph
+from spade.structures.label_index import refuse_unknown_predicates
 from spade.structures.vocabulary import Label, Vocabulary, read_vocabulary, user_vocabulary
 
-Answer = Callable[[Path, Image.Image], Prediction]
-Segments = Callable[[Path, Image.Image], SceneGraph]
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from spade.structures.scene_graph import Prediction, SceneGraph
+
+Predict = Callable[[Path, "Image.Image"], "Prediction"]
+Segments = Callable[[Path, "Image.Image"], "SceneGraph"]
 
 
 @dataclass(frozen=True)
 class PredictionSource:
-    """``start`` loads what is needed, and gives the answer to a picture and what the model says of itself."""
+    """What predicts: ``start`` loads what is needed, and gives the function that predicts an image. ``options`` and
+    ``prints`` are what predictions depend on, beside the images.
+    """
 
     model: Path
+    vocabulary: Vocabulary
+    options: PredictorOptions
     prints: dict[str, str]
-    start: Callable[[], tuple[Answer, dict[str, Any]]]
+    start: Callable[[], Predict]
     note: str = ""
 
 
-def select_source(config: PredictConfig, dataset: Dataset | None, paths: Sequence[Path], run: Run) -> PredictionSource:
-    """Pictures alone go through a diffusion model; given or found segments through a model of layout, or the one that
-    is named.
+def select_source(
+    config: PredictConfig, vocabulary: Vocabulary | None, paths: Sequence[Path], run: Run
+) -> PredictionSource:
+    """Images alone go through a model that sees images; given or found segments through one of labels and boxes, or
+    through the one that is named. ``vocabulary``: of the data set, where its own names are wanted.
     """
     by_segments = config.segments is not None or config.segmenter is not None
-    folder = select_model(config.model, run, ("layout",) if by_segments else ("diffusion",))
-    refuse_the_others(model_nodes(folder), config.balance, config.fusion, config.novel_odds)
+    folder = select_model(config.model, run, ("boxes",) if by_segments else ("image",))
+    options = predictor_options(config.settings)
     if not by_segments:
-        trained = read_model(folder).vocabulary
-        words = _vocabulary(config, trained if dataset is None else dataset.vocabulary)
-        return PredictionSource(folder, _prints(folder, words), lambda: _looking(config, folder, words), _note(folder))
-    if model_nodes(folder) == "layout":
-        own = read_box_model(folder)
-        words = _vocabulary(config, own.vocabulary)
-        if own.clip is None:
-            known_predicates(words.predicates, own.vocabulary.predicates)
-        prints, segments = _segments(config, paths, words.objects)
-        # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one
-        # name.
-        users = () if config.vocab is None else read_vocabulary(config.vocab, ()).objects
-        said = replace(words, objects=users)
-        return PredictionSource(
-            folder, _prints(folder, said) | prints, lambda: _relating(config, folder, said, segments())
-        )
-    words = _vocabulary(config, read_model(folder).vocabulary)
-    prints, segments = _segments(config, paths, words.objects)
-    return PredictionSource(
-        folder, _prints(folder, words) | prints, lambda: _looking(config, folder, words, segments()), _note(folder)
-    )
+        model = read_image_model(folder)
+        refuse_other_options(model, options)
+        wanted = _vocabulary(config, model.vocabulary if vocabulary is None else vocabulary)
+        start = lambda: _image_model(config, model, options, wanted)  # noqa: E731
+        return PredictionSource(folder, wanted, options, _prints(model, wanted), start, _note(model))
+    found = read_model(folder)
+    refuse_other_options(found, options)
+    wanted = _vocabulary(config, found.vocabulary)
+    prints, segments = _segments(config, paths, wanted.objects)
+    if isinstance(found, ModelFile):
+        image_model = found
+        start = lambda: _image_model(config, image_model, options, wanted, segments())  # noqa: E731
+        return PredictionSource(folder, wanted, options, _prints(found, wanted) | prints, start, _note(found))
+    if found.clip is None:
+        refuse_unknown_predicates(wanted.predicates, found.vocabulary.predicates)
+    # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one
+    # name.
+    users = () if config.vocab is None else read_vocabulary(config.vocab, ()).objects
+    told, box_model = replace(wanted, objects=users), found
+    start = lambda: _box_model(config, box_model, options, told, segments())  # noqa: E731
+    return PredictionSource(folder, wanted, options, _prints(found, told) | prints, start)
 
 
-def refuse_the_others(nodes: str, balance: float | None, fusion: float | None, novel_odds: float | None) -> None:
+def predictor_options(settings: Mapping[str, Any]) -> PredictorOptions:
+    """The options of a predictor with what was set by name."""
+    return configure({"options": PredictorOptions()}, {}, settings)["options"]
+
+
+def refuse_other_options(model: ModelFile | BoxModelFile, options: PredictorOptions) -> None:
     """Raise SpadeError for an option that this kind of model has no use for."""
-    if nodes == "diffusion" and balance is not None:
+    if isinstance(model, ModelFile) and options.logit_adjustment is not None:
         raise SpadeError(
-            f"--balance {balance}: belongs to a model of labels and boxes; leave it out with one that looks at "
-            "pictures."
+            f"{given('logit_adjustment', options.logit_adjustment)}: belongs to a model of labels and boxes; leave it "
+            "out "
+            "with one that sees images."
         )
-    for option, value in (("--fusion", fusion), ("--novel-odds", novel_odds)):
-        if nodes == "layout" and value is not None:
+    for name in ("fusion", "unseen_odds"):
+        if isinstance(model, BoxModelFile) and (value := getattr(options, name)) is not None:
             raise SpadeError(
-                f"{option} {value}: belongs to a model that looks at pictures; leave it out with one of labels and "
-                "boxes."
+                f"{given(name, value)}: belongs to a model that sees images; leave it out with one of labels and boxes."
             )
 
 
-def select_model(model: Path | None, run: Run, nodes: Sequence[str] = ("diffusion",)) -> Path:
-    """The model to use: the one named, the workspace's newest of these kinds (or that of ``--from``), or the packaged
-    one; says which.
+def select_model(model: str | Path | None, run: Run, inputs: Sequence[str] = ("image",)) -> Path:
+    """The model to use: the one named, the workspace's newest that sees one of ``inputs`` (or that of the named key),
+    or the packaged one; says which.
     """
     if model is not None:
-        no_source(run, "a command with --model")
-        return find_model(model, nodes)
-    newest = run.workspace.newest("train-relations", run.source, fits=lambda artifact: nodes_of(artifact) in nodes)
+        no_source(run, "a command with a model")
+        return find_model(model, inputs)
+    newest = newest_model(run.workspace, inputs, run.source)
     if newest is not None:
-        run.report.say(f"model: train-relations/{newest.key} of this workspace")
+        run.report.say(f"model: {newest.step}/{newest.key} of this workspace")
         return newest.path
-    what = "tiny one" if nodes[0] == "diffusion" else "relations of labels and boxes, learned from PSG's annotation"
+    what = "tiny one" if inputs[0] == "image" else "relations of labels and boxes, learned from PSG's annotation"
     run.report.say(f"model: the packaged {what} (no other of its kind was trained in this workspace)")
-    return packaged(nodes[0])
+    return packaged(inputs[0])
 
 
-def _looking(
-    config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments | None = None
-) -> tuple[Answer, dict[str, Any]]:
-    """A diffusion model, on its own segments or on others'."""
-    model = load(folder, config.device, config.dtype, config.fusion, config.novel_odds)
+def _image_model(
+    config: PredictConfig,
+    model: ModelFile,
+    options: PredictorOptions,
+    vocabulary: Vocabulary,
+    segments: Segments | None = None,
+) -> Predict:
+    """A model that sees images, on its own segments or on others'."""
+    from spade.models.load import open_model
+
+    predictor = open_model(model, config.device, config.dtype, options)
     if segments is None:
-        return lambda path, picture: model.predict(picture, words, config.top, config.min_score), model.facts
-
-    def answer(path: Path, picture: Image.Image) -> Prediction:
-        return model.relate_segments(picture, segments(path, picture), words, config.top, config.min_score)
-
-    return answer, model.facts
+        return lambda path, image: predictor.predict(image, vocabulary)
+    return lambda path, image: predictor.relate_segments(image, segments(path, image), vocabulary)
 
 
-def _relating(
-    config: PredictConfig, folder: Path, words: Vocabulary, segments: Segments
-) -> tuple[Answer, dict[str, Any]]:
+def _box_model(
+    config: PredictConfig, model: BoxModelFile, options: PredictorOptions, vocabulary: Vocabulary, segments: Segments
+) -> Predict:
     """A model of labels and boxes."""
-    relater = load_relation_predictor(folder, config.device, config.balance)
-    return lambda path, picture: relater.predict(
-        segments(path, picture), words, config.top, config.min_score
-    ), relater.facts
+    from spade.models.load import open_box_model
+
+    predictor = open_box_model(model, config.device, options)
+    return lambda path, image: predictor.predict(segments(path, image), vocabulary)
 
 
 def _segments(
@@ -131,28 +153,33 @@ def _segments(
 ) -> tuple[dict[str, str], Callable[[], Segments]]:
     """What the segments depend on, and a function that opens their source."""
     if config.segments is not None:
-        given = GivenSegments(config.segments)
-        pngs = [png for path in paths if (png := given.png_of(path)) is not None and png.is_file()]
-        print_ = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
-        return {"segments": print_}, lambda: lambda path, picture: given.of(path, picture.size)
+        from spade.segmentation.given import GivenSegments
+
+        source = GivenSegments(config.segments)
+        pngs = [png for path in paths if (png := source.png_of(path)) is not None and png.is_file()]
+        content = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
+        return {"segments": content}, lambda: lambda path, image: source.of(path, image.size)
     assert config.segmenter is not None
-    source = config.segmenter
+    name = config.segmenter
 
     def start() -> Segments:
-        segmenter = PretrainedSegmenter(source, pick_device(config.device), known)
-        return lambda path, picture: segmenter(picture, path.name)
+        from spade.core.device import open_device
+        from spade.segmentation.pretrained import PretrainedSegmenter
 
-    return {"segmenter": fingerprint(resolve_segmenter(source))}, start
+        segmenter = PretrainedSegmenter(name, open_device(device_name(config.device)), known)
+        return lambda path, image: segmenter(image, path.name)
+
+    return {"segmenter": fingerprint(resolve_segmenter(name))}, start
 
 
-def _prints(folder: Path, words: Vocabulary) -> dict[str, str]:
-    return {"model": model_fingerprint(folder), "vocabulary": canonical_hash(words.to_json())}
+def _prints(model: ModelFile | BoxModelFile, vocabulary: Vocabulary) -> dict[str, str]:
+    return {"model": model.fingerprint(), "vocabulary": canonical_hash(vocabulary.to_json())}
 
 
-def _note(folder: Path) -> str:
-    if read_model(folder).backbone != "tiny":
+def _note(model: ModelFile) -> str:
+    if model.backbone != "tiny":
         return ""
-    return "note: the tiny model knows the embedded world's pictures only; graphs of photographs from it are guesses"
+    return "note: the tiny model knows the embedded world's images only; graphs of photographs from it are guesses"
 
 
 def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from spade.core.checks import option_name
-from spade.core.device import pick_device, pick_dtype, refuse_several
-from spade.core.errors import SpadeError
-from spade.core.files import read_json, sha256_file, write_bytes, write_json_lines
-from spade.core.weights import load_weights
-from spade.core.workspace import Artifact, keyed, verify
-from spade.data.samples import annotated_ids, checked_image, readable
-from spade.diffusion.backbone import load_backbone
-from spade.diffusion.backbone_files import TINY, backbone_defaults, embedded_model, resolve_backbone
-from spade.diffusion.features import COARSE, feature_channels, feature_strides
-from spade.diffusion.student import Student, load_student
-from spade.export.plots import curves_png
-from spade.models.checkpoint import find_model, read_model, save_model
-from spade.models.config import HeadsConfig
-from spade.models.heads import Heads
-from spade.models.load import load_heads
-from spade.open_vocabulary.clip import load_clip
-from spade.relations.config import DETAILED, FOURIER_BANDS, PAIRS, RelationHeadConfig
+from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
+from spade.core.device import device_name, dtype_name, refuse_several
+from spade.core.errors import SpadeError, given
+from spade.core.files import sha256_file
+from spade.core.settings import configure
+from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
+from spade.models.checkpoint import HEADS, ModelFile, find_model, read_image_model
+from spade.models.config import PAPER as PAPER_OPTIONS
+from spade.models.config import HeadsConfig, PredictorOptions
+from spade.relations.config import PAPER as PAPER_HEAD
+from spade.relations.config import RelationHeadConfig
 from spade.segmentation.config import MaskProposerConfig
-from spade.segmentation.mask_proposer import MaskProposer
-from spade.steps import train_boxes as train_layout
 from spade.steps.common import (
     Run,
     StepResult,
@@ -37,76 +26,147 @@ from spade.steps.common import (
     choose_records,
     finished_result,
     open_dataset,
-    tell_skipped,
+    report_skipped,
 )
-from spade.steps.config import RelationsConfig
-from spade.steps.fit import train
+from spade.steps.config import TrainRelationsConfig
+from spade.steps.results import CalibrateResult, TrainRelationsResult
 from spade.structures.vocabulary import Label, Vocabulary
-from spade.training.config import Optimisation
-from spade.training.relations import RelationTraining
+from spade.training.config import PAPER as PAPER_SCHEDULE
+from spade.training.config import MaskTrainingConfig, RelationLossConfig, Schedule, relations_schedule
 
-STEP, VERSION = "train-relations", 5
+if TYPE_CHECKING:
+    from spade.data.psg import Dataset, Record
+    from spade.diffusion.student import Student
+    from spade.models.heads import Heads
 
-SWITCHES = (
-    "context",
-    "attention",
-    "neighbours",
-    "nearness",
-    "selector",
-    "geometry",
-    "octaves",
-    "gate",
-    "unions",
-    "maps",
-    "contrast",
-    "edges",
-    "look",
-    "places",
-)  # of the relation part
+STEP, VERSION = "train-relations", 6
 
 
-def run(config: RelationsConfig, run: Run) -> StepResult:
-    """Train the heads on the newest calibration, or on labels and boxes alone. Resumes from the last checkpoint after a
-    kill.
-    """
+@dataclass(frozen=True)
+class Method:
+    """Everything that is decided about a training, with every default resolved."""
+
+    relations: RelationHeadConfig
+    proposer: MaskProposerConfig
+    losses: RelationLossConfig
+    masks: MaskTrainingConfig
+    options: PredictorOptions
+    schedule: Schedule
+
+    @property
+    def heads(self) -> HeadsConfig:
+        """The shape of the heads, before the builder fills in what depends on features."""
+        return HeadsConfig(self.proposer, self.relations)
+
+
+def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResult]:
+    """Train the heads on the newest calibration, or find it done. Resumes from the last checkpoint after a kill."""
     refuse_several("spade train-relations")
-    if config.nodes == "layout":
-        return train_layout.run(config, run)
-    device = pick_device(config.device)
-    calibration = run.workspace.newest("calibrate", run.source, needed_by="spade train-relations")
-    assert calibration is not None
-    source = calibration.manifest["result"]
-    defaults = backbone_defaults(resolve_backbone(source["backbone"]))
-    tiny = defaults is TINY
-    images_root = config.images or (
-        Path(source["images_root"]) if source["images_root"] and config.data is None else None
-    )
-    dataset = open_dataset(config.data or Path(source["data"]), images_root, run.report, config.strict).for_training()
+    calibration = run.workspace.need("calibrate", "spade train-relations", run.source)
+    source = CalibrateResult.of(calibration)
+    root = config.images or (Path(source.images_root) if source.images_root and config.data is None else None)
+    dataset = open_dataset(config.data or Path(source.data), root, run.report, config.strict).for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged, names = _packaged_names(source) if config.init == "embedded" else None, _only_names(dataset.vocabulary)
-    embedded = packaged is not None and packaged[0] <= names[0] and packaged[1] <= names[1]
-    config = replace(
-        config,
-        epochs=config.epochs or defaults.relations_epochs,
-        batch_size=config.batch_size or defaults.batch_size,
-        learning_rate=config.learning_rate or (1e-4 if embedded else 1e-3 if tiny else 1e-4),
-        init="embedded" if embedded else "scratch",
-        # What is not said is the packaged heads' own, where training starts from them.
-        edges=config.edges if embedded else bool(config.edges),
-        dropout=0.1 if config.dropout is None and not embedded else config.dropout,
-        device=str(device),
-        dtype=pick_dtype(config.dtype, device),
-    )
-    prints, frozen = {"data": dataset.fingerprint(records, panoptic=True)}, None
-    if embedded:
-        prints["start"] = sha256_file(embedded_model() / "heads.safetensors")
+    packaged = _packaged(config, source, dataset.vocabulary)
+    frozen = None
     if config.masks_from is not None:
         frozen = _frozen_masks(config.masks_from, calibration, dataset.vocabulary)
-        prints["masks"] = sha256_file(frozen / "heads.safetensors")
-    draft = run.workspace.draft(STEP, VERSION, keyed(config), {"calibrate": calibration.key}, prints, run.force)
-    if draft.cached:
-        return cached_result(draft, config.strict)
-    verify(calibration, "run spade calibrate --force")
+    method = resolve(config, backbone_defaults(resolve_backbone(source.backbone)), packaged, frozen)
+    device = device_name(config.device)
+    init = "scratch" if packaged is None else "embedded"
+    config = replace(config, init=init, device=device, dtype=dtype_name(config.dtype, device))
+    prints = {"data": dataset.fingerprint(records, panoptic=True)}
+    prints |= {} if packaged is None else {"start": sha256_file(packaged.folder / HEADS)}
+    prints |= {} if frozen is None else {"masks": sha256_file(frozen.folder / HEADS)}
+    key = keyed(config) | {own.name: keyed(getattr(method, own.name)) for own in fields(method)}
+    writer = run.workspace.writer(STEP, VERSION, key, {"calibrate": calibration.key}, prints, run.force)
+    if writer.cached:
+        return cached_result(TrainRelationsResult, writer, config.strict)
+    verify(calibration, "run spade calibrate with `force`")
+    return _train(config, method, packaged, frozen, calibration, dataset, records, writer, run)
+
+
+def resolve(
+    config: TrainRelationsConfig, defaults: BackboneDefaults, packaged: ModelFile | None, frozen: ModelFile | None
+) -> Method:
+    """The method that a config asks for. From packaged heads, whatever is not said is theirs, and their shape stays.
+
+    Raises SpadeError for a setting that changes nothing, or that asks for other heads than the packaged ones.
+    """
+    paper = config.preset == "paper"
+    preset: dict[str, Any] = {**PAPER_HEAD, **PAPER_OPTIONS, **PAPER_SCHEDULE} if paper else {}
+    if packaged is not None:
+        relations, proposer = packaged.heads.relations, packaged.heads.proposer
+    else:
+        relations = RelationHeadConfig(width=defaults.width, layers=defaults.relation_layers)
+        proposer = MaskProposerConfig(queries=defaults.queries, mask_layers=defaults.mask_layers)
+    if frozen is not None and "width" not in config.settings and packaged is None:
+        relations = replace(relations, width=frozen.heads.proposer.width)
+    base: dict[str, Any] = {
+        "relations": relations,
+        "proposer": proposer,
+        "losses": RelationLossConfig(),
+        "masks": MaskTrainingConfig(),
+        "options": PredictorOptions(),
+        "schedule": relations_schedule(defaults, packaged is not None, config.seed),
+    }
+    # Two settings have one name in training and at test time; here training's are meant.
+    names = {own.name: {f.name for f in fields(base[own.name])} for own in fields(Method)}
+    names["options"] = {"fusion"}
+    found = {
+        part: configure({part: base[part]}, _only(preset, own), _only(config.settings, own))[part]
+        for part, own in names.items()
+    }
+    method = Method(**found)
+    method.relations.refuse_idle(config.settings)
+    if packaged is not None:
+        _refuse_other_heads(method, packaged)
+    return method
+
+
+def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _refuse_other_heads(method: Method, packaged: ModelFile) -> None:
+    """Raise SpadeError where settings ask for another shape than the packaged heads have, from which training
+    starts.
+    """
+    free = ("dropout", "pairs")
+    for own, theirs in ((method.relations, packaged.heads.relations), (method.proposer, packaged.heads.proposer)):
+        for field in fields(own):  # type: ignore[arg-type]
+            value = getattr(own, field.name)
+            if field.name not in free and value != getattr(theirs, field.name):
+                raise SpadeError(
+                    f"{given(field.name, value)}: the packaged heads, from which training starts here, are others; add "
+                    f"{given('init', 'scratch')}."
+                )
+
+
+def _train(
+    config: TrainRelationsConfig,
+    method: Method,
+    packaged: ModelFile | None,
+    frozen: ModelFile | None,
+    calibration: Artifact,
+    dataset: Dataset,
+    records: list[Record],
+    writer: ArtifactWriter,
+    run: Run,
+) -> StepResult[TrainRelationsResult]:
+    from functools import partial
+
+    import torch
+
+    from spade.core.device import open_device, open_dtype
+    from spade.data.samples import annotated_ids, checked_image, readable
+    from spade.diffusion.backbone import load_backbone
+    from spade.diffusion.student import load_student
+    from spade.models.checkpoint import save_model
+    from spade.open_vocabulary.clip import load_clip
+    from spade.steps.fit import fit_artifact
+    from spade.training.relations import RelationTraining
+
     usable, problems = readable(
         records, lambda r: (checked_image(dataset, r), annotated_ids(dataset, r)), run.report, "check"
     )
@@ -114,180 +174,115 @@ def run(config: RelationsConfig, run: Run) -> StepResult:
     if not usable:
         why = problems[0] if problems else str(dataset.source)
         raise SpadeError(f"{why}; not one training image is whole, so there is nothing to train on.")
-    tell_skipped(problems, "pictures", run.report, config.strict)
-    backbone = load_backbone(source["backbone"], device, getattr(torch, config.dtype))
-    student = load_student(backbone, load_clip(source["clip"], device), calibration.path / "adapter")
+    report_skipped(problems, "images", run.report, config.strict)
+    source, device = CalibrateResult.of(calibration), open_device(config.device)
+    backbone = load_backbone(source.backbone, device, open_dtype(config.dtype, device))
+    student = load_student(backbone, load_clip(source.clip, device), calibration.path / "adapter")
     torch.manual_seed(config.seed)
-    proposer = None if frozen is None else load_heads(frozen).proposer
-    heads = _heads(student, dataset.vocabulary, config, tiny, run, proposer)
-    if heads.relations.config.maps and not student.kind.labels:
-        raise SpadeError(
-            f"--maps: a student calibrated with --alignment {student.kind.alignment} is told no names; leave --maps "
-            "out."
-        )
-    draft.begin()
+    heads = _heads(method, student, dataset.vocabulary, packaged, frozen)
+    if packaged is not None:
+        run.report.say(f"starting from the packaged heads ({given('init', 'scratch')} for fresh ones)")
+    defaults = backbone_defaults(resolve_backbone(source.backbone))
+    writer.begin()
     try:
-        job = RelationTraining(student, heads, dataset, usable, config, 10 if tiny else 50, frozen=frozen is not None)
-        parameters = job.parameters()
-        options = Optimisation(
-            epochs=config.epochs,
-            learning_rate=config.learning_rate,
-            seed=config.seed,
-            weight_decay=0.05,
-            accumulate=config.accumulate,
+        fusion = 1.0 if method.options.fusion is None else method.options.fusion
+        job = RelationTraining(
+            student,
+            heads,
+            dataset,
+            usable,
+            method.losses,
+            method.masks,
+            defaults.validate_at,
+            config.mode,
+            fusion,
+            frozen is not None,
         )
-        batches = partial(job.images.batches, config.batch_size, config.seed)
+        parameters = job.parameters()
+        batches = partial(job.images.batches, method.schedule.batch_size, config.seed)
         # The packaged heads as they are would pass for trained on names that only this list has.
-        unready = not embedded or packaged != names
-        curves, best = train(draft, run, batches, parameters, options, job.losses, job.watch, "score", unready)
-        before = curves[0]
+        unready = packaged is None or _names(packaged.vocabulary) != _names(dataset.vocabulary)
+        before, best = fit_artifact(
+            writer, run, batches, parameters, method.schedule, job.losses, job.validate, "score", unready
+        )
         job.fit_unseen_scorers()
-        save_model(draft.path, job.model, source["backbone"], source["clip"])
-        write_json_lines(draft.file("curves.jsonl"), curves)
-        write_bytes(draft.file("curves.png"), curves_png(curves))
-        result = {
-            "data": str(dataset.source.resolve()),
-            "images_root": str(dataset.root.resolve()),
-            "nodes": config.nodes,
-            "init": config.init,
-            "mode": config.mode,
-            "learned_from": len(job.images.learned),
-            "watched": len(job.images.watched),
-            "skipped": problems,
-            "parameters": sum(p.numel() for p in parameters.values()),
-            "watched_before": {name: value for name, value in before.items() if name not in ("score", "epoch")},
-            "watched_after": {name: best[name] for name in before if name not in ("score", "epoch")},
-            "best_epoch": int(best["epoch"]),
-        }
-        return finished_result(draft.finish(result))
+        save_model(writer.path, job.model, source.backbone, source.clip)
+        shown = [name for name in before if name not in ("score", "epoch")]
+        result = TrainRelationsResult(
+            data=str(dataset.source.resolve()),
+            images_root=str(dataset.root.resolve()),
+            init=str(config.init),
+            mode=config.mode,
+            train_images=len(job.images.train),
+            validation_images=len(job.images.validation),
+            skipped=problems,
+            parameters=sum(p.numel() for p in parameters.values()),
+            validation_before={name: before[name] for name in shown},
+            validation_after={name: best[name] for name in shown},
+            best_epoch=int(best["epoch"]),
+        )
+        return finished_result(TrainRelationsResult, writer.finish(result.to_json()))
     finally:
-        draft.release()
+        writer.release()
+
+
+def _heads(
+    method: Method,
+    student: Student,
+    vocabulary: Vocabulary,
+    packaged: ModelFile | None,
+    frozen: ModelFile | None,
+) -> Heads:
+    """Fresh heads or the packaged ones; with a mask proposer that is there already, of its width."""
+    from spade.models.build import build_heads, heads_of, with_proposer
+
+    proposer = None if frozen is None else heads_of(frozen).proposer
+    classes = len(vocabulary.objects)
+    if packaged is None:
+        return build_heads(method.heads, student, classes, proposer)
+    heads = heads_of(packaged, classes, method.relations)
+    return heads if proposer is None else with_proposer(heads, proposer)
 
 
 Names = tuple[frozenset[Label], frozenset[str]]  # objects and predicates
 
 
-def _only_names(vocabulary: Vocabulary) -> Names:
+def _names(vocabulary: Vocabulary) -> Names:
     return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
 
 
-def _packaged_names(source: dict[str, Any]) -> Names | None:
-    """What the packaged heads were trained on, if they belong to this backbone."""
-    facts = embedded_model() / "model.json"
-    if source["backbone"] != "tiny" or source["clip"] != "tiny" or not facts.is_file():
-        return None
-    return _only_names(Vocabulary.from_json(read_json(facts, "model", "install spade again.")["vocabulary"]))
-
-
-def _heads(
-    student: Student,
-    vocabulary: Vocabulary,
-    config: RelationsConfig,
-    tiny: bool,
-    run: Run,
-    proposer: MaskProposer | None,
-) -> Heads:
-    """Fresh heads or the packaged ones; with a mask generator that is there already, of its width."""
-    backbone = student.backbone
-    width = config.width or (proposer.config.width if proposer else 64 if tiny else 256)
-    levels = 0 if config.fine else -COARSE
-    said = {name: value for name in SWITCHES if (value := getattr(config, name)) is not None}
-    usual: dict[str, Any] = {"places": True, "octaves": FOURIER_BANDS, "neighbours": "soft"} | said
-    built = HeadsConfig(
-        MaskProposerConfig(
-            strides=feature_strides(backbone)[levels:],
-            channels=feature_channels(backbone)[levels:],
-            clip_dim=student.clip.dim,
-            classes=len(vocabulary.objects),
-            width=width,
-            queries=24 if tiny else 100,
-            layers=3 if tiny else 9,
-            attention=config.name_attention and student.kind.labels,
-        ),
-        RelationHeadConfig(
-            clip_dim=student.clip.dim,
-            width=width,
-            layers=(3 if tiny else 8) if config.layers is None else config.layers,
-            facts=DETAILED,
-            dropout=config.dropout or 0.0,
-            pairs=config.pairs or PAIRS,
-            **usual,
-        ),
-        untrained=student.clip.sees_regions,
-    )
-    if config.init == "scratch":
-        return _with(Heads(built), proposer, config)
-    facts = read_json(embedded_model() / "model.json", "model", "install spade again.")
-    packaged = HeadsConfig.from_json(facts["heads"])
-    asked = [
-        name
-        for name in ("layers", *(("width",) if config.width else ()), *SWITCHES)
-        if getattr(config, name) is not None
-    ]
-    others = [
-        _told(name, value)
-        for name in asked
-        if (value := getattr(built.relations, name)) != getattr(packaged.relations, name)
-    ]
-    others += ["--no-fine"] if packaged.proposer.strides != built.proposer.strides else []
-    others += ["--no-name-attention"] if packaged.proposer.attention != config.name_attention else []
-    if others:
-        raise SpadeError(
-            f"{others[0]}: the packaged heads, from which training starts here, are others; add --init scratch."
-        )
-    own = packaged.relations
-    relations = replace(
-        own, dropout=own.dropout if config.dropout is None else config.dropout, pairs=config.pairs or own.pairs
-    )
-    heads = Heads(
-        replace(packaged, proposer=replace(packaged.proposer, classes=built.proposer.classes), relations=relations)
-    )
-    load_weights(heads, embedded_model() / "heads.safetensors", "install spade again.")
-    run.report.say("starting from the packaged heads (--init scratch for fresh ones)")
-    return _with(heads, proposer, config)
-
-
-def _with(heads: Heads, proposer: MaskProposer | None, config: RelationsConfig) -> Heads:
-    """The heads on a mask generator that is there already. Raises SpadeError where its queries are of another width."""
-    if proposer is None:
-        return heads
-    if (wanted := proposer.config.width) != heads.relations.config.width:
-        if config.width:
-            raise SpadeError(
-                f"--width {config.width}: queries of --masks-from {config.masks_from} have {wanted} channels; leave "
-                "--width out."
-            )
-        raise SpadeError(
-            f"--masks-from {config.masks_from}: its queries have {wanted} channels, the packaged heads, from which "
-            "training starts here, "
-            f"{heads.relations.config.width}; add --init scratch."
-        )
-    heads.proposer, heads.config = proposer, replace(heads.config, proposer=proposer.config)
-    return heads
-
-
-def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) -> Path:
-    """The model folder whose mask generator is taken. Raises SpadeError where that was trained on other features, or on
-    fewer names.
+def _packaged(config: TrainRelationsConfig, source: CalibrateResult, vocabulary: Vocabulary) -> ModelFile | None:
+    """The packaged model, where training starts from its heads: they belong to this backbone and know only its
+    names.
     """
-    folder = find_model(place)
+    wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
+    if wanted != "embedded" or source.backbone != "tiny" or source.clip != "tiny":
+        return None
+    if not (embedded_model() / "model.json").is_file():
+        return None
+    packaged = read_image_model(embedded_model())
+    known, names = _names(packaged.vocabulary), _names(vocabulary)
+    return packaged if known[0] <= names[0] and known[1] <= names[1] else None
+
+
+def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) -> ModelFile:
+    """The model whose mask proposer is taken. Raises SpadeError where that learned on other features, or fewer
+    names.
+    """
+    model = read_image_model(find_model(place))
     for path in sorted((calibration.path / "adapter").iterdir()):
-        other = folder / "adapter" / path.name
+        other = model.folder / "adapter" / path.name
         if not other.is_file() or sha256_file(other) != sha256_file(path):
             raise SpadeError(
-                f"--masks-from {place}: learned from another calibration than {calibration.key}; name its own with "
-                "--from."
+                f"{given('masks_from', place)}: learned from another calibration than {calibration.key}; name its own "
+                f"with {given('source')}."
             )
-    known = set(read_model(folder).vocabulary.objects)
+    known = set(model.vocabulary.objects)
     if lacking := [label.name for label in vocabulary.objects if label not in known]:
         more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
         raise SpadeError(
-            f"--masks-from {place}: was not trained to name {lacking[0]!r}{more}, which the data set has; leave it out."
+            f"{given('masks_from', place)}: was not trained to name {lacking[0]!r}{more}, which the data set has; "
+            "leave "
+            "it out."
         )
-    return folder
-
-
-def _told(name: str, value: Any) -> str:
-    """An option as it is written."""
-    words = ",".join(value) or "none" if isinstance(value, tuple) else str(value)
-    return option_name(name, value) + ("" if isinstance(value, bool) else f" {words}")
+    return model

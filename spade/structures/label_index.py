@@ -65,12 +65,12 @@ def _group_of(label: Label) -> str | None:
 OR = "; or "  # between the things that one label stands for
 
 
-def known_predicates(wanted: Sequence[str], learned: Sequence[str]) -> None:
+def refuse_unknown_predicates(wanted: Sequence[str], learned: Sequence[str]) -> None:
     """Raise SpadeError for a predicate that is not among the learned ones."""
     for name in wanted:
         if name not in learned:
             raise SpadeError(
                 f'predicate "{name}": this model has learned {len(learned)} predicates and this is none of them; '
                 "choose from "
-                f"{', '.join(learned[:5])}, ..., or train one that reads text: --nodes layout --clip"
+                f"{', '.join(learned[:5])}, ..., or train one that reads text: spade train-boxes with an OpenCLIP model"
             )

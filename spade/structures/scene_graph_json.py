@@ -14,7 +14,11 @@ from spade.structures.scene_graph import FORMAT_VERSION, Relation, SceneGraph, S
 
 def read_scene_graph(path: Path) -> SceneGraph:
     """Read a scene graph json and the panoptic png beside it. Raises SpadeError naming the file and the field."""
-    data = read_json(path, "scene graph", "write it with: spade predict")
+    return scene_graph_of(read_json(path, "scene graph", "write it with: spade predict"), path)
+
+
+def scene_graph_of(data: Any, path: Path) -> SceneGraph:
+    """The graph of a document that ``path`` holds, with the panoptic png beside that. Raises SpadeError as above."""
     try:
         if data["version"] != FORMAT_VERSION:
             raise SpadeError(

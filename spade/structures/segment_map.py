@@ -1,25 +1,79 @@
-"""Maps of segments: boxes, areas and masks of all segments of an image."""
+"""Maps of segments: boxes, areas and masks of ALL segments of an image in one pass over its pixels.
+
+A numbered map (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; a panoptic map holds ids.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
-import torch
-from torch import Tensor
 
 
-def relative_boxes(numbers: np.ndarray, count: int) -> Tensor:
-    """Boxes (N, 4) xyxy in shares of the picture of the segments 1 .. N of a map (H, W); zeros for one without a
-    pixel.
+def numbered(ids: np.ndarray, identities: Sequence[int]) -> np.ndarray:
+    """A panoptic map (H, W) as a numbered map (H, W) int64; ids that are not among ``identities`` become 0."""
+    most = max(int(ids.max(initial=0)), max(identities, default=0))
+    table = np.zeros(most + 1, np.int64)
+    table[list(identities)] = np.arange(1, len(identities) + 1)
+    return table[ids]
+
+
+def boxes_and_areas(numbers: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (N, 4) int64 xyxy, x2 and y2 exclusive, and areas (N,) in pixels of the segments 1 .. N of a numbered map.
+
+    A segment without a pixel has an empty box, all zeros, and area 0.
     """
     height, width = numbers.shape
-    boxes = [segment_geometry(numbers, n + 1)[0] for n in range(count)]
-    return torch.tensor(boxes, dtype=torch.float32).view(-1, 4) / torch.tensor([width, height, width, height])
+    areas = np.bincount(numbers.ravel(), minlength=count + 1)[1 : count + 1]
+    # Runs of equal pixels, row by row: few, so that their corners can be gathered one by one.
+    starts = np.zeros((height, width), bool)
+    starts[:, :1] = True
+    starts[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
+    place = np.flatnonzero(starts)
+    own = numbers.ravel()[place]
+    ends = np.append(place[1:], height * width)
+    rows, left = np.divmod(place, width) if width else (place, place)
+    right = left + ends - place
+    boxes = np.zeros((count + 1, 4), np.int64)
+    boxes[:, :2] = max(height, width)
+    for column, values, fold in ((0, left, np.minimum), (1, rows, np.minimum), (2, right, np.maximum)):
+        fold.at(boxes[:, column], own, values)
+    np.maximum.at(boxes[:, 3], own, rows + 1)
+    boxes = boxes[1:]
+    boxes[areas == 0] = 0
+    return boxes, areas
 
 
-def segment_geometry(ids: np.ndarray, identity: int) -> tuple[tuple[int, int, int, int], int]:
-    """Box (xyxy, exclusive) and area of one id in a panoptic map; an absent id gives an empty box and area 0."""
-    mask = ids == identity
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(ys):
-        return (0, 0, 0, 0), 0
-    return (int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1), int(mask.sum())
+def cell_shares(numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray:
+    """Masks (N, h, w) float32 of the segments 1 .. N of a numbered map (H, W): the share of each cell that they cover.
+
+    ``size`` (h, w). As adaptive average pooling has it: where cells do not divide the map evenly they overlap by a
+    pixel.
+    """
+    rows, columns = (_cells(whole, cells) for whole, cells in zip(numbers.shape, size, strict=True))
+    counts = np.zeros((count + 1) * size[0] * size[1], np.int64)
+    for row in rows.T:
+        for column in columns.T:
+            inside = (row[:, None] >= 0) & (column[None] >= 0)
+            cell = (row[:, None] * size[1] + column[None])[inside]
+            counts += np.bincount(numbers[inside] * (size[0] * size[1]) + cell, minlength=len(counts))
+    heights, widths = (
+        np.bincount(axis[axis >= 0], minlength=cells) for axis, cells in zip((rows, columns), size, strict=True)
+    )
+    shares = counts.reshape(count + 1, *size)[1:].astype(np.float32)
+    return shares / widths[None, None].astype(np.float32) / heights[None, :, None].astype(np.float32)
+
+
+def _cells(whole: int, cells: int) -> np.ndarray:
+    """The cells (whole, M) in which each of ``whole`` pixels lies, filled up with -1: one, or two where cells overlap.
+
+    More cells than pixels give a pixel to several.
+    """
+    index = np.arange(cells)
+    first, last = index * whole // cells, -(-(index + 1) * whole // cells)
+    found: list[list[int]] = [[] for _ in range(whole)]
+    for cell, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
+        for pixel in range(low, high):
+            found[pixel].append(cell)
+    most = max(map(len, found), default=1)
+    return np.array([own + [-1] * (most - len(own)) for own in found], np.int64).reshape(whole, most)

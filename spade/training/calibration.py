@@ -1,4 +1,6 @@
-"""What one calibration learns from: pictures, the teacher's maps of them, and what stands for what in the student."""
+"""What one calibration learns from: images, the teacher's maps of them, and which token stands for what in the
+student.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from spade.data.samples import annotated_ids
 from spade.diffusion.alignment import Target, hinge_loss, label_key, label_targets, map_loss, match_maps, pointing_hit
 from spade.diffusion.attention import normalise
 from spade.diffusion.student import EncodedImage, LabelContext, Student
-from spade.diffusion.teacher_maps import KeptMaps
+from spade.diffusion.teacher_maps import TeacherMaps
 from spade.segmentation.matching import covered_cells
 from spade.training.feature_cache import FeatureCache
 from spade.training.loop import Row
@@ -27,36 +29,32 @@ Aim = list[tuple[int, Tensor]]  # (position in the context, map that sums to 1)
 
 
 @dataclass(frozen=True)
-class TeacherMaps:
-    """What the teacher saw in one picture.
+class CalibrationTargets:
+    """What a calibration compares one image's maps with, of its teacher maps.
 
-    ``tokens`` (T, h, w): the maps of the first prompt's tokens, normalised, and ``places`` where each label's words
-    stand among them; both empty where the cache has no tokens. ``wrong``: (label key, a mention's map, the same
-    mention's in a prompt made wrong).
+    ``tokens`` (T, h, w): the maps of the first prompt's tokens, normalised, and ``positions`` where each label's words
+    stand among them; both empty where no tokens were kept. ``wrong``: (label key, a mention's map, the same mention's
+    in a prompt made wrong).
     """
 
     targets: tuple[Target, ...]
     tokens: Tensor
-    places: Mapping[str, tuple[int, ...]]
+    positions: Mapping[str, tuple[int, ...]]
     wrong: tuple[tuple[str, Tensor, Tensor], ...]
 
     @classmethod
-    def of(cls, kept: KeptMaps) -> TeacherMaps:
-        """From the map cache."""
-        spans = kept.spans
-        targets = label_targets([span["name"] for span in spans], [span["segment"] for span in spans], kept.maps)
-        places: dict[str, tuple[int, ...]] = {}
-        for span in spans:
-            if span.get("prompt") == 0:
-                key = label_key(span["name"], span["segment"] >= 0)
-                places[key] = places.get(key, ()) + tuple(span["tokens"])
-        wrong = []
-        for fact, told in zip(kept.wrong_spans, kept.wrong, strict=True):
-            span = spans[fact["of"]]
-            wrong.append(
-                (label_key(span["name"], span["segment"] >= 0), normalise(kept.maps[fact["of"]]), normalise(told))
-            )
-        return cls(tuple(targets), normalise(kept.tokens[0]) if kept.tokens else kept.maps[:0], places, tuple(wrong))
+    def of(cls, teacher: TeacherMaps) -> CalibrationTargets:
+        """Of one image."""
+        spans, maps = teacher.spans, torch.stack([own.map for own in teacher.spans])
+        targets = label_targets([own.span.name for own in spans], [own.span.segment for own in spans], maps)
+        keys = [label_key(own.span.name, own.span.segment >= 0) for own in spans]
+        positions: dict[str, tuple[int, ...]] = {}
+        for key, own in zip(keys, spans, strict=True):
+            if own.prompt == 0:
+                positions[key] = positions.get(key, ()) + own.tokens
+        wrong = [(keys[w.of], normalise(maps[w.of]), normalise(w.map)) for w in teacher.wrong]
+        tokens = normalise(teacher.tokens[0]) if teacher.tokens else maps[:0]
+        return cls(tuple(targets), tokens, positions, tuple(wrong))
 
 
 class Alignment:
@@ -73,105 +71,107 @@ class Alignment:
         """All names, as at test time."""
         return list(range(len(self.place)))
 
-    def draw(self, lessons: Sequence[TeacherMaps]) -> list[int]:
-        """The lessons' names and all or a random part of the others: half of the batches see the whole list."""
-        present = {self.place[target.key] for lesson in lessons for target in lesson.targets} if self.place else set()
+    def draw(self, targets: Sequence[CalibrationTargets]) -> list[int]:
+        """The targets' names and all or a random part of the others: half of the batches see the whole list."""
+        present = {self.place[target.key] for wanted in targets for target in wanted.targets} if self.place else set()
         share = 2 * float(torch.rand(()))
         drawn = torch.rand(len(self.place)) < share
         return [i for i in range(len(self.place)) if i in present or bool(drawn[i])]
 
-    def positions(self, maps: Tensor, lesson: TeacherMaps, chosen: Sequence[int]) -> dict[str, list[int]]:
+    def positions(self, maps: Tensor, wanted: CalibrationTargets, chosen: Sequence[int]) -> dict[str, list[int]]:
         """Label key -> positions in the context that stand for it; maps (L, h, w) are the student's of this picture.
 
         ``matched`` looks at the teacher's maps to assign them: an oracle, as ``index`` is, which needs the caption.
         """
         if self.kind == "vocabulary":
             where = {i: 1 + n for n, i in enumerate(chosen)}
-            return {target.key: [where[self.place[target.key]]] for target in lesson.targets}
+            return {target.key: [where[self.place[target.key]]] for target in wanted.targets}
         if self.kind == "index":
-            return {key: [i for i in own if i < len(maps)] for key, own in lesson.places.items()}
-        found = match_maps(maps[1:], torch.stack([target.map for target in lesson.targets]).to(maps.device))
-        return {target.key: [1 + i] for target, i in zip(lesson.targets, found, strict=True) if i >= 0}
+            return {key: [i for i in own if i < len(maps)] for key, own in wanted.positions.items()}
+        found = match_maps(maps[1:], torch.stack([target.map for target in wanted.targets]).to(maps.device))
+        return {target.key: [1 + i] for target, i in zip(wanted.targets, found, strict=True) if i >= 0}
 
-    def aims(self, maps: Tensor, lesson: TeacherMaps, chosen: Sequence[int]) -> Aim:
+    def aims(self, maps: Tensor, wanted: CalibrationTargets, chosen: Sequence[int]) -> Aim:
         """What each position of the student is to look like."""
         if self.kind == "index":  # all words of the caption, between its begin and end tokens
-            return [(i, lesson.tokens[i]) for i in range(1, min(len(lesson.tokens) - 1, len(maps)))]
-        own = self.positions(maps.detach(), lesson, chosen)
-        return [(own[target.key][0], target.map) for target in lesson.targets if target.key in own]
+            return [(i, wanted.tokens[i]) for i in range(1, min(len(wanted.tokens) - 1, len(maps)))]
+        own = self.positions(maps.detach(), wanted, chosen)
+        return [(own[target.key][0], target.map) for target in wanted.targets if target.key in own]
 
 
 @dataclass(frozen=True)
 class _EncodedRecord:
-    """A record's observation and, for each label that names segments, its mask (h, w) bool on the maps' grid."""
+    """A record's encoded image and, for each label that names segments, its mask (h, w) bool on the maps' grid."""
 
-    observation: EncodedImage
+    encoded_image: EncodedImage
     masks: Mapping[str, Tensor]
 
 
 class Calibration:
-    """The data of one calibration: which images are learned from, which are watched, their lessons and losses."""
+    """The data of one calibration: which images are learned from, which are held out for validation, their targets
+    and losses.
+    """
 
     def __init__(
         self,
         student: Student,
         dataset: Dataset,
         records: Sequence[Record],
-        lessons: Mapping[str, TeacherMaps],
+        targets: Mapping[str, CalibrationTargets],
         hinge: float = 0.0,
     ) -> None:
         """hinge: the weight of the loss against maps of prompts made wrong."""
-        self.student, self.dataset, self.lessons, self.hinge = student, dataset, lessons, hinge
+        self.student, self.dataset, self.targets, self.hinge = student, dataset, targets, hinge
         self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
         keys = [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)]
         self.alignment = Alignment(student.kind.alignment, keys)
         self.pointing = "pointing" if student.kind.labels else "pointing_oracle"  # its name in the curves
-        self._seen: FeatureCache[_EncodedRecord] = FeatureCache(self._look, lambda seen: seen.observation.bytes)
+        self._encoded = FeatureCache().view(self._encode, lambda own: own.encoded_image.bytes)
 
-    def lesson(self, index: int) -> TeacherMaps:
-        """The lesson of an image."""
-        return self.lessons[self.images.records[index].image_id]
+    def targets_of(self, index: int) -> CalibrationTargets:
+        """The targets of an image."""
+        return self.targets[self.images.records[index].image_id]
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """L1 between normalised maps and, where asked for, the hinge."""
-        lessons = [self.lesson(i) for i in batch]
-        chosen = self.alignment.draw(lessons)
-        maps = self.student.maps([self._seen[i].observation for i in batch], self._context(chosen))
+        targets = [self.targets_of(i) for i in batch]
+        chosen = self.alignment.draw(targets)
+        maps = self.student.maps([self._encoded[i].encoded_image for i in batch], self._context(chosen))
         terms = {
             "l1": map_loss(
-                maps, [self.alignment.aims(own, lesson, chosen) for own, lesson in zip(maps, lessons, strict=True)]
+                maps, [self.alignment.aims(own, wanted, chosen) for own, wanted in zip(maps, targets, strict=True)]
             )
         }
         if self.hinge:
             wrong = []
-            for own, lesson in zip(maps, lessons, strict=True):
-                where = self.alignment.positions(own.detach(), lesson, chosen)
+            for own, wanted in zip(maps, targets, strict=True):
+                where = self.alignment.positions(own.detach(), wanted, chosen)
                 wrong.append(
-                    [(where[key][0], true.to(own.device), false.to(own.device)) for key, true, false in lesson.wrong]
+                    [(where[key][0], true.to(own.device), false.to(own.device)) for key, true, false in wanted.wrong]
                 )
             terms["hinge"] = self.hinge * hinge_loss(maps, wrong)
         return terms
 
-    def watch(self) -> Row:
-        """Loss under the whole list, pointing game and mass inside for objects, on the watched images, one at a
+    def validate(self) -> Row:
+        """Loss under the whole list, pointing game and mass inside for objects, on the validation images, one at a
         time.
         """
         losses: list[float] = []
         hits: list[tuple[bool, float, float]] = []
         with torch.no_grad():
-            for index in self.images.watched:
+            for index in self.images.validation:
                 maps = self._maps(index)
-                lesson = self.lesson(index)
+                wanted = self.targets_of(index)
                 losses.append(
-                    float(map_loss(maps[None], [self.alignment.aims(maps, lesson, self.alignment.everything)]))
+                    float(map_loss(maps[None], [self.alignment.aims(maps, wanted, self.alignment.everything)]))
                 )
-                looks = self._label_maps(maps, lesson)
+                label_maps = self._label_maps(maps, wanted)
                 hits += [
-                    pointing_hit(looks[key], mask.to(maps.device))
-                    for key, mask in self._seen[index].masks.items()
-                    if key in looks
+                    pointing_hit(label_maps[key], mask.to(maps.device))
+                    for key, mask in self._encoded[index].masks.items()
+                    if key in label_maps
                 ]
         row = {"minus_loss": -math.fsum(losses) / len(losses)}
         if hits:
@@ -182,22 +182,22 @@ class Calibration:
     @torch.no_grad()
     def label_maps(self, index: int) -> dict[str, Tensor]:
         """Label key -> where the student looks for it in an image (h, w), raw, under the whole list."""
-        return self._label_maps(self._maps(index), self.lesson(index))
+        return self._label_maps(self._maps(index), self.targets_of(index))
 
     def _maps(self, index: int) -> Tensor:
-        return self.student.maps([self._seen[index].observation], self._context(self.alignment.everything))[0]
+        return self.student.maps([self._encoded[index].encoded_image], self._context(self.alignment.everything))[0]
 
-    def _label_maps(self, maps: Tensor, lesson: TeacherMaps) -> dict[str, Tensor]:
-        where = self.alignment.positions(maps, lesson, self.alignment.everything)
+    def _label_maps(self, maps: Tensor, wanted: CalibrationTargets) -> dict[str, Tensor]:
+        where = self.alignment.positions(maps, wanted, self.alignment.everything)
         return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
 
     def _context(self, chosen: Sequence[int]) -> LabelContext:
         return self.labels.part(chosen) if self.student.kind.labels else self.labels
 
-    def _look(self, index: int) -> _EncodedRecord:
+    def _encode(self, index: int) -> _EncodedRecord:
         record = self.images.records[index]
-        observation = self.student.observe(read_image(self.dataset.image_path(record)), fine=False)
-        return _EncodedRecord(observation, self.masks(index) if index in self.images.watched else {})
+        encoded_image = self.student.encode(read_image(self.dataset.image_path(record)), fine=False)
+        return _EncodedRecord(encoded_image, self.masks(index) if index in self.images.validation else {})
 
     def masks(self, index: int) -> dict[str, Tensor]:
         """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png that
@@ -209,7 +209,7 @@ class Calibration:
         except SpadeError:
             return {}
         masks = {}
-        for target in self.lesson(index).targets:
+        for target in self.targets_of(index).targets:
             if not target.segments:
                 continue
             named = [s.id for s in record.segments if self.dataset.classes[s.category] == target.label]

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from spade.models.heads import Heads
 from spade.relations.config import RelationHeadConfig
-from spade.relations.losses import NO_IMBALANCE, WEIGHTS, Imbalance, relation_losses
+from spade.relations.losses import NO_IMBALANCE, Imbalance, relation_losses
 from spade.relations.mask_geometry import mask_boxes
 from spade.relations.nodes import Nodes
 from spade.segmentation.losses import MaskLoss
@@ -27,11 +27,11 @@ def stage2_losses(
     truths: Sequence[Truth],
     objects: Tensor,
     predicates: Tensor,
-    weights: Mapping[str, float] = WEIGHTS,
+    weights: Mapping[str, float],
     imbalance: Imbalance = NO_IMBALANCE,
     found: Sequence[bool] | None = None,
 ) -> dict[str, Tensor]:
-    """Weighted loss terms of a batch.
+    """Weighted loss terms of a batch: L_mask + L_rel + 0.6 L_rqc (SPADE), and the pair term that ranks pairs.
 
     features fine to coarse, (B, C_i, H_i, W_i), attention (B, C + P, h, w); objects (C, D_clip), predicates (P,
     D_clip). Relations are learned on the annotated segments, each with the query that stands for it; ``found``: see
@@ -44,9 +44,9 @@ def stage2_losses(
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}
     found = [False] * len(truths) if found is None else found
-    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, attention, found)
+    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, found)
     return {"mask": weights["mask"] * mask} | relation_losses(
-        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance, places=proposals.places
+        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance, positions=proposals.positions
     )
 
 
@@ -56,14 +56,13 @@ def annotated_nodes(
     truths: Sequence[Truth],
     objects: Tensor,
     config: RelationHeadConfig,
-    attention: Tensor | None,
     found: Sequence[bool],
 ) -> tuple[list[Nodes], list[Tensor]]:
     """The annotated segments, each with the query that stands for it, and their triples (R_i, 3), renumbered.
 
-    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip); attention (B, C + P, h, w). ``found``: of which
-    images the queries' own masks are taken where they fit, as a test that gives no segments will have them, and not the
-    annotated ones. Segments for which no query is left are dropped.
+    classes (B, Q, C + 1) logits of the last layer; objects (C, D_clip). ``found``: of which images the queries' own
+    masks are taken where they fit, as a test that gives no segments will have them, and not the annotated ones.
+    Segments for which no query is left are dropped.
     """
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
     images, kept = [], []
@@ -72,19 +71,18 @@ def annotated_nodes(
         matched = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
         held = torch.nonzero(matched >= 0).flatten()
         query, label = proposals.queries[-1][i][matched[held]], objects[truth.classes[held]]
-        predicates = None if attention is None else attention[i, len(objects) :]
         whole = truth.masks[held]
         if found[i]:
             whole = _fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
         boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
-        images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config, predicates))
+        images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config))
         kept.append(_renumber(truth.triples, held, len(truth.classes)))
     return images, kept
 
 
 def _fitting(logits: Tensor, masks: Tensor) -> Tensor:
-    """The masks of logits (N, h, w) at the size of the annotated ``masks`` (N, H, W), which stay where less than a half
-    is shared.
+    """Logits (N, h, w) as masks at the size of the annotated ``masks`` (N, H, W), which stay where they share too
+    little.
     """
     if not len(masks):
         return masks

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, write_bytes
 from spade.core.weights import to_bytes
-from spade.training.config import Optimisation
+from spade.training.config import Schedule
 
 Batch = TypeVar("Batch")
 Row = dict[str, float]
@@ -36,7 +36,7 @@ CHECKPOINT_SECONDS = 60.0
 class _State:
     """Everything that a resumed run needs, in memory."""
 
-    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], options: Optimisation) -> None:
+    def __init__(self, parameters: Mapping[str, torch.nn.Parameter], options: Schedule) -> None:
         self.parameters = dict(parameters)
         decayed = [p for p in self.parameters.values() if p.ndim > 1]
         plain = [p for p in self.parameters.values() if p.ndim <= 1]
@@ -102,10 +102,10 @@ class _State:
 
 def fit(
     parameters: Mapping[str, torch.nn.Parameter],
-    options: Optimisation,
+    options: Schedule,
     batches: Callable[[int], Sequence[Batch]],
     losses: Callable[[Batch], Mapping[str, Tensor]],
-    watch: Callable[[], Row],
+    validate: Callable[[], Row],
     better: str,
     state_file: Path | None,
     signature: Any,
@@ -113,7 +113,7 @@ def fit(
     say: Callable[[str], None] = print,
     random_start: bool = False,
 ) -> list[Row]:
-    """Train ``parameters`` in place, ending with the best watched weights (``kept``); returns the curves, one row an
+    """Train ``parameters`` in place, ending with the best validated weights (``kept``); returns the curves, one row an
     epoch.
 
     Row 0 is the start, before any step: where no epoch betters it, it is what stays, unless it is random or has not
@@ -121,7 +121,7 @@ def fit(
 
     batches(epoch): the epoch's batches, the same number each epoch and the same for the same epoch.
     losses(batch): weighted terms; their sum is minimised, each is averaged into the curves.
-    watch(): figures on the watched images under the weights as they are; ``better`` names the one to maximise.
+    validate(): metrics of the validation images under the weights as they are; ``better`` names the one to maximise.
     state_file: where the resumable state lives; signature: what must agree for a state to be taken up.
     progress(steps, done, total): wraps the remaining step numbers in a progress bar; say(line): tells a person.
 
@@ -129,14 +129,14 @@ def fit(
     """
     state = _State(parameters, options)
     mark = canonical_hash({"signature": signature, "options": vars(options), "names": sorted(parameters)})
-    look = partial(_look, state, watch, lambda curves: kept(curves, better, random_start))
+    validated = partial(_validate, state, validate, lambda curves: kept(curves, better, random_start))
     if state_file is not None and state_file.exists() and not state.load(state_file, mark):
         say(f"{state_file}: this training state is damaged or of another training; beginning anew")
     if not state.curves:
-        look(0, {})
+        validated(0, {})
     per_epoch = len(batches(0)) // options.accumulate
     if per_epoch < 1:
-        raise SpadeError("There are fewer batches than are accumulated for one step; add images or lower --batch-size.")
+        raise SpadeError("There are fewer batches than are accumulated for one step; add images or lower `batch_size`.")
     total = per_epoch * options.epochs
     saved_at = time.monotonic()
     plan: tuple[int, Sequence[Batch]] = (-1, ())
@@ -146,7 +146,7 @@ def fit(
             plan = (epoch, batches(epoch))
         _optimise(state, options, plan[1][position * options.accumulate :][: options.accumulate], losses, total)
         if position + 1 == per_epoch:
-            _end_epoch(state, options, epoch, per_epoch, look)
+            _end_epoch(state, options, epoch, per_epoch, validated)
         if state_file is not None and (position + 1 == per_epoch or time.monotonic() - saved_at > CHECKPOINT_SECONDS):
             state.save(state_file, mark)
             saved_at = time.monotonic()
@@ -170,20 +170,20 @@ def _repeatable(device: torch.device) -> Iterator[None]:
 
 def _optimise(
     state: _State,
-    options: Optimisation,
+    options: Schedule,
     micro: Sequence[Batch],
     losses: Callable[[Batch], Mapping[str, Tensor]],
     total: int,
 ) -> None:
     torch.manual_seed(np.random.SeedSequence([options.seed, state.step]).generate_state(1)[0].item())
     for group in state.optimiser.param_groups:
-        group["lr"] = options.learning_rate * _schedule(state.step, total, options.warmup_steps)
+        group["lr"] = options.learning_rate * _rate(state.step, total, options)
     for batch in micro:
         terms = losses(batch)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
         if not torch.isfinite(loss):
             raise SpadeError(
-                f"The loss is {loss.item()} at step {state.step}; lower the learning rate or use --dtype float32."
+                f"The loss is {loss.item()} at step {state.step}; lower `learning_rate` or use `dtype=float32`."
             )
         with _repeatable(loss.device):
             (loss / len(micro)).backward()
@@ -198,12 +198,12 @@ def _optimise(
 
 
 def _end_epoch(
-    state: _State, options: Optimisation, epoch: int, per_epoch: int, look: Callable[[int, Row], None]
+    state: _State, options: Schedule, epoch: int, per_epoch: int, validated: Callable[[int, Row], None]
 ) -> None:
     row: Row = {name: value / per_epoch for name, value in state.sums.items()}
     state.sums = {}
-    if (epoch + 1) % options.watch_every == 0 or epoch + 1 == options.epochs:
-        look(epoch + 1, row)
+    if (epoch + 1) % options.validate_every == 0 or epoch + 1 == options.epochs:
+        validated(epoch + 1, row)
     else:
         state.curves.append({"epoch": epoch + 1} | row)
 
@@ -214,52 +214,40 @@ def kept(curves: Sequence[Row], better: str, random_start: bool) -> Row:
 
     On a set so small that no epoch finds anything, the one that was trained longest is still better than chance.
     """
-    looks = [row for row in curves if not math.isnan(row.get(better, math.nan))] or [curves[0]]
+    rows = [row for row in curves if not math.isnan(row.get(better, math.nan))] or [curves[0]]
     if not random_start:
-        return max(looks, key=lambda row: row[better])
-    trained = [row for row in looks if row["epoch"]]
-    return max(trained or looks, key=lambda row: (row[better], row["epoch"]))
+        return max(rows, key=lambda row: row[better])
+    trained = [row for row in rows if row["epoch"]]
+    return max(trained or rows, key=lambda row: (row[better], row["epoch"]))
 
 
-def _look(
-    state: _State, watch: Callable[[], Row], best: Callable[[Sequence[Row]], Row], epoch: int, losses: Row
+def _validate(
+    state: _State, validate: Callable[[], Row], best: Callable[[Sequence[Row]], Row], epoch: int, losses: Row
 ) -> None:
-    """Measure the watched images, with the averaged weights where there are any, and keep the weights if they are the
-    best.
+    """Measure the validation images, with the averaged weights where there are any, and keep the weights if they are
+    the best.
     """
     raw = None
     if state.average is not None:
         raw = state.copy()
         state.assign(state.average)
     with torch.no_grad():
-        figures = watch()
-    state.curves.append({"epoch": epoch} | losses | figures)
+        metrics = validate()
+    state.curves.append({"epoch": epoch} | losses | metrics)
     if best(state.curves) is state.curves[-1]:
         state.best = state.copy()
     if raw is not None:
         state.assign(raw)
 
 
-def _schedule(step: int, total: int, warmup: int) -> float:
-    """Learning rate factor: linear warm-up, then a cosine to 0.05."""
-    warmup = min(warmup, max(1, total // 5))
+def _rate(step: int, total: int, options: Schedule) -> float:
+    """Learning rate factor: linear warm-up, then a cosine to 0.05, or a drop to 0.1 after three quarters of the
+    steps.
+    """
+    warmup = min(options.warmup_steps, max(1, total // 5))
     if step < warmup:
         return (step + 1) / warmup
+    if options.decay == "step":
+        return 1.0 if step < 0.75 * total else 0.1
     done = (step - warmup) / max(1, total - warmup)
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
-
-
-def grouped_batches(groups: Sequence[Hashable], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of indices for one epoch: shuffled, each from one group (pictures of one size), none left out.
-
-    The number of batches depends on the groups alone, not on the epoch.
-    """
-    rng = np.random.default_rng([seed, epoch])
-    members: dict[Hashable, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
-    batches: list[list[int]] = []
-    for indices in members.values():
-        order = [indices[i] for i in rng.permutation(len(indices))]
-        batches += [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-    return [batches[i] for i in rng.permutation(len(batches))]

@@ -1,4 +1,4 @@
-"""What stage 2 learns from, and what it is watched by."""
+"""What stage 2 learns from, and how it is validated."""
 
 from __future__ import annotations
 
@@ -15,46 +15,47 @@ from spade.diffusion.student import ImageFeatures, Student
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import from_prediction
 from spade.models.heads import Heads
-from spade.models.predictor import SceneGraphPredictor, SegmentedImage
-from spade.open_vocabulary.unseen_names import ZeroShotEvidence, pair_evidence, region_evidence
+from spade.models.predictor import SceneGraphPredictor
+from spade.models.segmented_image import SegmentedImage
 from spade.relations.losses import Imbalance, relation_losses
 from spade.relations.nodes import Nodes
 from spade.relations.pair_selection import mean_selected_recall
 from spade.segmentation.losses import mask_loss
-from spade.steps.config import RelationsConfig
+from spade.training.config import MaskTrainingConfig, RelationLossConfig
 from spade.training.feature_cache import FeatureCache
 from spade.training.joint_losses import annotated_nodes, stage2_losses
 from spade.training.loop import Row
 from spade.training.split import TrainingImages
 from spade.training.targets import Truth, annotation
+from spade.training.unseen_scorers import fit_unseen_scorers
+
+MOST_FITTED = 300  # images on which the scorers of unseen names are fitted
 
 
 @dataclass(frozen=True)
-class _Shown:
-    """What the student sees of a record, and its annotation at the size at which it is seen (masks as bool, to be
-    small).
-    """
+class _Sample:
+    """An image's features, and its annotation at the size at which it is seen (masks as bool, to be small)."""
 
-    sight: ImageFeatures
+    features: ImageFeatures
     truth: Truth
 
     @property
     def bytes(self) -> int:
-        return self.sight.bytes + self.truth.masks.numel() + self.truth.unnamed.numel()
+        return self.features.bytes + self.truth.masks.numel() + self.truth.unnamed.numel()
 
 
 @dataclass(frozen=True)
 class FrozenProposals:
-    """What a frozen mask generator makes of a record: annotated segments as nodes, their triples, and the picture's
+    """What a frozen mask proposer makes of a record: annotated segments as nodes, their triples (R, 3), and the image's
     memory (1, T, D).
 
-    Nodes twice: with the annotated masks, and with the generator's own.
+    Nodes twice: with the annotated masks, and with the proposer's own. ``positions``: one for all images of a size.
     """
 
     nodes: tuple[Nodes, Nodes]
     triples: Tensor
     memory: Tensor
-    places: Tensor  # one for all pictures of a size
+    positions: Tensor
 
     @property
     def bytes(self) -> int:
@@ -64,9 +65,10 @@ class FrozenProposals:
 
 
 class RelationTraining:
-    """The data of one training: features, truths, losses, and the watched images.
+    """The data of one training: features, targets, losses, and the validation images.
 
-    frozen: the mask generator stays as it is; each picture goes through it once, and only relations are learned.
+    mode: relations of found segments (sgdet) or of given ones (predcls) choose the best epoch. frozen: the mask
+    proposer stays as it is; each image goes through it once, and only relations are learned.
     """
 
     def __init__(
@@ -75,34 +77,33 @@ class RelationTraining:
         heads: Heads,
         dataset: Dataset,
         records: Sequence[Record],
-        config: RelationsConfig,
-        watch_at: int,
+        losses: RelationLossConfig,
+        masks: MaskTrainingConfig,
+        validate_at: int,
+        mode: str = "sgdet",
+        fusion: float = 1.0,
         frozen: bool = False,
     ) -> None:
-        self.student, self.heads, self.dataset, self.watch_at, self.frozen = student, heads, dataset, watch_at, frozen
-        self.void_counts = config.void == "segments"
-        self.given = config.mode == "predcls"
-        self.found_masks = 0.5 if config.masks == "both" else 0.0  # share of pictures
-        self.weights = {
-            "mask": config.mask_weight,
-            "rel": config.relation_weight,
-            "pair": config.pair_weight,
-            "rqc": config.rqc_weight,
-        }
+        self.student, self.heads, self.dataset, self.frozen = student, heads, dataset, frozen
+        self.validate_at, self.segments_given = validate_at, mode == "predcls"
+        self.void_counts = masks.unlabeled_regions == "segments"
+        self.found_masks = 0.5 if masks.mask_source == "both" else 0.0  # share of images
+        self.weights = {"mask": masks.mask_weight, **losses.weights}
         self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
         self.labels = student.label_context(vocabulary)
         self.objects = student.clip.embed_labels(vocabulary.objects)
         self.predicates = student.clip.embed_predicates(vocabulary.predicates)
-        self.model = SceneGraphPredictor(student, heads, vocabulary, {}, config.fusion)
-        learned = [self.images.records[i] for i in self.images.learned]
-        told = torch.tensor([p for record in learned for _, _, p in record.training_triples()], dtype=torch.int64)
-        self.counts = torch.bincount(told, minlength=len(dataset.predicates)).to(student.backbone.device)  # (P,)
-        self.imbalance = Imbalance.of(config.imbalance, self.counts, config.imbalance_strength)
+        self.model = SceneGraphPredictor(student, heads, vocabulary, {}, fusion)
+        rows = [p for i in self.images.train for _, _, p in self.images.records[i].training_triples()]
+        counts = torch.bincount(torch.tensor(rows, dtype=torch.int64), minlength=len(dataset.predicates))
+        self.counts = counts.to(student.backbone.device)  # (P,)
+        self.imbalance = Imbalance.of(self.counts, losses.logit_adjustment, losses.reweighting)
         self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
-        self._shown: FeatureCache[_Shown] = FeatureCache(self._show, lambda shown: shown.bytes)
-        self._settled: FeatureCache[FrozenProposals] = FeatureCache(self._settle, lambda settled: settled.bytes)
-        self._watched: FeatureCache[SegmentedImage] = FeatureCache(self._watch_one, lambda seen: seen.bytes)
+        cache = FeatureCache()
+        self._samples = cache.view(self._sample, lambda own: own.bytes)
+        self._proposals = cache.view(self._propose, lambda own: own.bytes)
+        self._validation = cache.view(self._segment_validation, lambda own: own.bytes)
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """What is learned."""
@@ -111,82 +112,54 @@ class RelationTraining:
         return dict(self.heads.named_parameters())
 
     def precompute(self) -> None:
-        """Send all learned pictures through the frozen mask generator now, rather than each when it is first asked
+        """Send all training images through the frozen mask proposer now, rather than each when it is first asked
         for.
         """
-        for index in self.images.learned:
-            self._settled[index]
+        for index in self.images.train:
+            self._proposals[index]
 
-    def settled(self, index: int) -> tuple[tuple[Nodes, Nodes], Tensor]:
-        """What the frozen mask generator makes of a picture: nodes on annotated and on found masks, and their triples
-        (R, 3).
-        """
-        own = self._settled[index]
-        return own.nodes, own.triples
+    def proposals(self, index: int) -> FrozenProposals:
+        """What the frozen mask proposer makes of an image."""
+        return self._proposals[index]
 
-    @torch.no_grad()
-    def fit_unseen_scorers(self, most: int = 300) -> None:
-        """Learn from at most so many pictures how far to trust what no annotation has trained, for names that this
-        training lacks.
-        """
-        if self.heads.regions is None or self.heads.pairs is None:
-            return
-        clip, found = self.student.clip, []
-        for record in self.images.records[: len(self.images.learned)][:most]:
-            image = read_image(self.dataset.image_path(record))
-            truth = annotation(record, annotated_ids(self.dataset, record), self.student.size_for(*image.size)).to(
-                self.objects.device
-            )
-            if not len(truth.masks):
-                continue
-            cells, sight = clip.embed_cells(image), self.student.see(self.student.observe(image), self.labels)
-            names, said = (
-                (None, None) if sight.attention is None else sight.attention[0].tensor_split([len(self.objects)])
-            )
-            pairs = truth.triples[:, :2]
-            found.append(
-                (
-                    region_evidence(clip, cells, truth.masks, names),
-                    pair_evidence(clip, cells, truth.masks, pairs, said),
-                    truth,
-                )
-            )
-        if not found:
-            return
-        regions, pairs_, truths = zip(*found, strict=True)
-        self.heads.regions.fit(ZeroShotEvidence.joined(regions), self.objects, torch.cat([t.classes for t in truths]))
-        self.heads.pairs.fit(
-            ZeroShotEvidence.joined(pairs_), self.predicates, torch.cat([t.triples[:, 2] for t in truths])
-        )
+    def fit_unseen_scorers(self) -> None:
+        """Fit the scorers of unseen names on at most ``MOST_FITTED`` training images."""
+        records = [self.images.records[i] for i in self.images.train][:MOST_FITTED]
+        texts = self.objects, self.predicates
+        fit_unseen_scorers(self.heads, self.student, self.labels, texts, self.dataset, records)
 
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
-        """Stage 2's terms for a batch of learned images; those of relations alone where the mask generator is
+        """Stage 2's terms for a batch of training images; those of relations alone where the mask proposer is
         frozen.
         """
         relations = self.heads.relations
         found = (torch.rand(len(batch)) < self.found_masks).tolist()
         if self.frozen:
             relations.train()
-            settled = [self._settled[i] for i in batch]
-            nodes = [s.nodes[own] for s, own in zip(settled, found, strict=True)]
-            triples, memory = [s.triples for s in settled], torch.cat([s.memory for s in settled])
-            places = settled[0].places
+            own = [self._proposals[i] for i in batch]
+            nodes = [proposals.nodes[chosen] for proposals, chosen in zip(own, found, strict=True)]
+            memory, positions = torch.cat([proposals.memory for proposals in own]), own[0].positions
             return relation_losses(
-                relations, nodes, triples, memory, self.predicates, self.weights, self.imbalance, places=places
+                relations,
+                nodes,
+                [proposals.triples for proposals in own],
+                memory,
+                self.predicates,
+                self.weights,
+                self.imbalance,
+                positions=positions,
             )
         self.heads.train()
-        shown = [self._shown[i] for i in batch]
+        samples = [self._samples[i] for i in batch]
         device = self.objects.device
-        features = [torch.cat(level).to(device) for level in zip(*(s.sight.features for s in shown), strict=True)]
-        maps = [s.sight.attention for s in shown if s.sight.attention is not None]
-        attention = torch.cat(maps).to(device) if maps else None
-        truths = [s.truth.to(device) for s in shown]
+        levels = zip(*(sample.features.features for sample in samples), strict=True)
+        maps = [sample.features.attention for sample in samples if sample.features.attention is not None]
         return stage2_losses(
             self.heads,
             self.criterion,
-            features,
-            attention,
-            truths,
+            [torch.cat(level).to(device) for level in levels],
+            torch.cat(maps).to(device) if maps else None,
+            [sample.truth.to(device) for sample in samples],
             self.objects,
             self.predicates,
             self.weights,
@@ -194,51 +167,48 @@ class RelationTraining:
             found,
         )
 
-    def watch(self) -> Row:
-        """R@K, mR@K, PR@K and PQ on the watched images; ``score`` = R@K + mR@K chooses the best epoch.
+    def validate(self) -> Row:
+        """R@K, mR@K, PR@K and PQ on the validation images; ``score`` = R@K + mR@K chooses the best epoch.
 
         With given segments also PS@K, the share of annotated pairs among the first K that the pair matrix selects.
         """
         self.heads.eval()
-        dataset = self.dataset
-        evaluator, selected = Evaluator(dataset, at=(self.watch_at,)), []
-        for index in self.images.watched:
+        dataset, at = self.dataset, self.validate_at
+        evaluator, selected = Evaluator(dataset, at=(at,)), []
+        for index in self.images.validation:
             record = self.images.records[index]
-            seen = self._watched[index] if self.frozen else self._watch_one(index)
-            found = self.model.relate(seen)
+            segmented = self._validation[index] if self.frozen else self._segment_validation(index)
+            found = self.model.relate(segmented)
             evaluator.add(record, annotated_ids(dataset, record), from_prediction(record.image_id, found))
             selected.append((found.pairs, record.relations))
-        figures = evaluator.figures()
-        names = (f"R@{self.watch_at}", f"mR@{self.watch_at}", f"PR@{self.watch_at}", "PQ")
-        row = {name: float(figures[name] or 0.0) for name in names}
-        if self.given:
-            row[f"PS@{self.watch_at}"] = mean_selected_recall(selected, self.watch_at) or 0.0
+        metrics = evaluator.metrics()
+        names = (f"R@{at}", f"mR@{at}", f"PR@{at}", "PQ")
+        row = {name: float(metrics[name] or 0.0) for name in names}
+        if self.segments_given:
+            row[f"PS@{at}"] = mean_selected_recall(selected, at) or 0.0
         # PQ breaks ties, and leads while no relation is found yet.
         return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
 
-    def _show(self, index: int) -> _Shown:
+    def _sample(self, index: int) -> _Sample:
         record = self.images.records[index]
         image = read_image(self.dataset.image_path(record))
-        sight = self.student.see(self.student.observe(image), self.labels)
-        return _Shown(
-            sight, annotation(record, annotated_ids(self.dataset, record), self.images.size(index), self.void_counts)
-        )
+        features = self.student.extract(self.student.encode(image), self.labels)
+        ids = annotated_ids(self.dataset, record)
+        return _Sample(features, annotation(record, ids, self.images.size(index), self.void_counts))
 
     @torch.no_grad()
-    def _settle(self, index: int) -> FrozenProposals:
+    def _propose(self, index: int) -> FrozenProposals:
         self.heads.proposer.eval()  # and no more: relations may be learning just now
-        shown = self._show(index)
-        truth = shown.truth.to(self.objects.device)
-        attention, config = shown.sight.attention, self.heads.relations.config
-        proposals, classes = self.heads.proposer(shown.sight.features, self.objects, attention)
-        args = proposals.last(), classes[-1], [truth], self.objects, config, attention
+        sample = self._sample(index)
+        truth = sample.truth.to(self.objects.device)
+        proposals, classes = self.heads.proposer(sample.features.features, self.objects, sample.features.attention)
+        args = proposals.last(), classes[-1], [truth], self.objects, self.heads.relations.config
         ((given,), (triples,)), ((found,), _) = (annotated_nodes(*args, [found]) for found in (False, True))
-        return FrozenProposals((given, found), triples, proposals.memory, proposals.places)
+        return FrozenProposals((given, found), triples, proposals.memory, proposals.positions)
 
-    def _watch_one(self, index: int) -> SegmentedImage:
+    def _segment_validation(self, index: int) -> SegmentedImage:
         record, path = self.images.records[index], self.dataset.image_path(self.images.records[index])
-        if not self.given:
-            return self.model.look(path)
-        return self.model.encode_segments(
-            path, annotated_numbers(self.dataset, record), [segment.category for segment in record.segments]
-        )
+        if not self.segments_given:
+            return self.model.segment(path)
+        categories = [segment.category for segment in record.segments]
+        return self.model.encode_segments(path, annotated_numbers(self.dataset, record), categories)

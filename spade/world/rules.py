@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from spade.world.layout import ANIMALS, LIVING, Scene, Thing
 from spade.world.regions import Node, Region, nodes_of
-from spade.world.sight import REACH, close_ahead, first_seen, level
+from spade.world.seen import REACH, close_ahead, first_seen, level
 
 MOVING = ("walking", "running")
 Rule = Callable[[Scene, Node, Node], bool]

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.options import Common, common_options, numbers_list
+from spade_cli.commands.invert import IMAGES
+from spade_cli.commands.predict import MODEL
+from spade_cli.options import Common, add, numbers_list
 
 
 class Protocol(StrEnum):
@@ -30,8 +32,9 @@ class Mode(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    example = "Example: spade eval data/psg --predictions other.jsonl --protocol sgbench"
-    app.command("eval", epilog=example)(common_options(evaluate))
+    groups = ("device", "dtype", "seed", "force", "source", "settings")
+    example = "spade eval data/psg --predictions other.jsonl --protocol sgbench"
+    add(app, "eval", evaluate, example, groups, "EvalConfig")
 
 
 def evaluate(
@@ -64,37 +67,14 @@ def evaluate(
     zero_shot: Annotated[
         Path | None, typer.Option(help="Json list of label triples unseen in training, for zR@K.")
     ] = None,
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="SceneGraphPredictor folder or workspace (default: the newest trained one, else the packaged)."
-        ),
-    ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not beside the annotations.")] = None,
+    model: Annotated[Path | None, typer.Option(help=MODEL)] = None,
+    images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
-    fusion: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Exponent of the diffusion branch; OpenCLIP's view of regions has the rest (default: the model's).",
-        ),
-    ] = None,
-    novel_odds: Annotated[
-        float | None,
-        typer.Option(
-            min=0, help="For names that training did not have (default: the model's; 0: as if training had had them)."
-        ),
-    ] = None,
-    balance: Annotated[
-        float | None,
-        typer.Option(min=0, max=2, help="For rare predicates, of a model of labels and boxes (default: the model's)."),
-    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,
     strict: Annotated[
-        bool, typer.Option("--strict", help="A picture or annotated map that cannot be read is an error.")
+        bool, typer.Option("--strict", help="An image or annotated map that cannot be read is an error.")
     ] = False,
 ) -> StepResult:
     """Recall, panoptic quality and more of a model, or of predictions of any system, by the field's protocols."""
@@ -114,13 +94,12 @@ def evaluate(
         split=split,
         split_list=split_list,
         zero_shot=zero_shot,
-        fusion=fusion,
-        balance=balance,
-        novel_odds=novel_odds,
         limit=limit,
         lenient=lenient,
         strict=strict,
         workers=workers,
-        **common.numbers,
+        seed=common.seed,
+        **common.compute,
+        **common.method(),
     )
     return run(config, common.run())

@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.options import Common, common_options
+from spade_cli.options import Common, add
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("export-graph", epilog="Example: spade export-graph --format graphml --output graphs")(
-        common_options(export_graph)
-    )
+    add(app, "export-graph", export_graph, "spade export-graph --format graphml --output graphs", ("force", "source"))
 
 
 def export_graph(
@@ -26,7 +24,7 @@ def export_graph(
     ] = None,
     format: Annotated[str, typer.Option(help="Graph format: graphml.")] = "graphml",
     output: Annotated[
-        Path | None, typer.Option(help="Also write here: FILE.graphml for one graph, else a folder.")
+        Path | None, typer.Option("--output", "-o", help="Also write here: FILE.graphml for one graph, else a folder.")
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="All graphs in one file.")] = False,
 ) -> StepResult:

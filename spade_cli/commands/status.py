@@ -5,21 +5,22 @@ from __future__ import annotations
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.options import Common, common_options
+from spade_cli.options import Common, add
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status", epilog="Example: spade status --workspace spade-workspace")(common_options(status))
+    add(app, "status", status, "spade status --workspace spade-workspace")
 
 
 def status(common: Common) -> StepResult | None:
     """What the workspace holds: step, key, inputs, when, size, complete or partial."""
     from spade.core.workspace import Workspace
+    from spade.steps.results import StatusResult
 
     rows = Workspace(common.workspace).status()
     if common.json:
-        return StepResult("status", "-", common.workspace, True, 0.0, {"artifacts": rows})
+        return StepResult("status", "-", common.workspace, True, 0.0, StatusResult(rows))
     _table(rows)
     return None
 

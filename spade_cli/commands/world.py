@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.options import Common, common_options
+from spade_cli.options import Common, add
 
 
 class Setting(StrEnum):
@@ -23,7 +23,7 @@ class Setting(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("world", epilog="Example: spade world data/psg --images 500 --size 160x128")(common_options(world))
+    add(app, "world", world, "spade world data/psg --images 500 --size 160x128", ("seed", "force"))
 
 
 def world(
@@ -36,7 +36,7 @@ def world(
         typer.Option(help="closed: all annotated; ovr: novel predicates only in test images; ovdr: novel labels, too."),
     ] = Setting.closed,
 ) -> StepResult:
-    """Write the embedded synthetic world as a PSG-format data set: pictures, panoptic maps, relations."""
+    """Write the embedded synthetic world as a PSG-format data set: images, panoptic maps, relations."""
     from spade.steps.world import run
 
     match = re.fullmatch(r"(\d+)(?:x(\d+))?", size)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from spade.core.artifact import keyed, verify
 from spade.core.errors import SpadeError
 from spade.core.files import TEMPORARY, write_text
-from spade.core.workspace import Workspace, keyed, verify
+from spade.core.workspace import Workspace
 from spade.diffusion.config import InvertConfig
 
 

@@ -150,10 +150,10 @@ def test_fingerprint_sees_annotations_and_sizes_but_not_the_place(world, tmp_pat
 
 def test_the_watched_part_is_fixed_and_keeps_images_annotated_twice_together(tmp_path):
     dataset = load_psg(write(tmp_path, document([record(i) for i in range(40)])))
-    learned, watched = validation_split(list(dataset.records))
-    assert len(watched) == 4
-    assert not {r.coco_image_id for r in learned} & {r.coco_image_id for r in watched}
-    assert validation_split(list(reversed(dataset.records)))[1] == list(reversed(watched))
+    learned, validation = validation_split(list(dataset.records))
+    assert len(validation) == 4
+    assert not {r.coco_image_id for r in learned} & {r.coco_image_id for r in validation}
+    assert validation_split(list(reversed(dataset.records)))[1] == list(reversed(validation))
     assert validation_split(list(dataset.records[:1])) == ([dataset.records[0]], [])
 
 

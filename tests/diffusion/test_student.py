@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 
 from spade.core.errors import SpadeError
+from spade.core.hub import fingerprint
 from spade.diffusion import lora
 from spade.diffusion.backbone import Backbone, load_backbone
-from spade.diffusion.backbone_files import backbone_defaults, embedded_model, fingerprint, resolve_backbone
+from spade.diffusion.backbone_files import backbone_defaults, embedded_model, resolve_backbone
 from spade.diffusion.features import decoder_features, encode_with_features, feature_channels, feature_strides
 from spade.diffusion.image_adapter import ImageAdapter, student_context
 from spade.diffusion.student import Kind, load_student, new_student

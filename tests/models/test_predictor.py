@@ -311,7 +311,7 @@ def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_where_fewer_than_two_segments_are_found_there_is_no_pair(model, count, tmp_path):
-    seen = model.look(scene(0).image)
+    seen = model.segment(scene(0).image)
     assert len(seen.segments) > 1
     found = model.relate(
         replace(seen, segments=seen.segments[:count], numbers=np.where(seen.numbers <= count, seen.numbers, 0))

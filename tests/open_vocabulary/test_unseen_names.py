@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.open_vocabulary.unseen_names import UnseenScorer, ZeroShotEvidence, gate_odds, mix_seen_unseen, trained_names
+from spade.open_vocabulary.unseen_names import UnseenScorer, ZeroShotEvidence, gate, mix_seen_unseen, trained_names
 
 
 def unit(*shape, seed=0):
@@ -42,7 +42,7 @@ def test_more_odds_more_for_the_new():
 def test_who_is_sure_gives_nothing_away():
     kinds = torch.tensor([True, True, False])
     logits = torch.tensor([[0.5, 0.25, 9.0], [1.0, 0.0, 9.0]]).log()
-    unsure = gate_odds(logits, kinds, logits[:, :0])
+    unsure = gate(logits, kinds, logits[:, :0])
     assert torch.allclose(unsure, torch.tensor([[1 / 3], [0.0]])), "of names that training had"
     learned, untrained = logits.softmax(-1), torch.zeros(2, 3)
     found = mix_seen_unseen(learned, untrained, kinds, 6 * unsure)
@@ -55,8 +55,8 @@ def test_who_is_asked_for_one_name_is_not_sure_of_it():
     kinds, logits = torch.tensor([True, False]), torch.tensor([[2.0, 0.0]])
     others = torch.tensor([[5.0, 1.0]])
     certain = torch.tensor([2.0, 5.0, 1.0]).softmax(0)[0]
-    assert float(gate_odds(logits, kinds, others)) == pytest.approx(1 - float(certain))
-    assert float(gate_odds(logits, kinds, others[:, :0])) == pytest.approx(0.0), "had training known it alone"
+    assert float(gate(logits, kinds, others)) == pytest.approx(1 - float(certain))
+    assert float(gate(logits, kinds, others[:, :0])) == pytest.approx(0.0), "had training known it alone"
 
 
 def test_weights_find_what_tells_names_apart():

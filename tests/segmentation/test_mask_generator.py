@@ -29,7 +29,7 @@ def test_shapes_and_layers(generator):
     assert [tuple(q.shape) for q in out.queries] == [(2, 6, 32)] * 4
     assert out.pixels.shape == (2, 32, 32, 48)
     assert out.memory.shape == (2, 2 * 3 + 4 * 6 + 8 * 12, 32)
-    assert out.places.shape == (1, *out.memory.shape[1:])
+    assert out.positions.shape == (1, *out.memory.shape[1:])
 
 
 def test_weights_are_initialised():

@@ -79,12 +79,12 @@ def test_every_kind_learns_saves_and_comes_back(teacher, tmp_path, options, clip
     )
     labels = student.label_context(load_psg(Path(result.result["data"])).vocabulary)
     assert (len(labels.tokens) > 0) == student.kind.labels
-    observation = student.observe(Image.new("RGB", (128, 96), "red"))
-    sight = student.see(observation, labels)
-    assert all(torch.isfinite(feature).all() for feature in sight.features)
-    assert (sight.attention is None) == (student.kind.alignment != "vocabulary")
-    if sight.attention is not None:
-        assert sight.attention.shape[:2] == (1, len(labels.tokens))
+    encoded_image = student.encode(Image.new("RGB", (128, 96), "red"))
+    seen = student.extract(encoded_image, labels)
+    assert all(torch.isfinite(feature).all() for feature in seen.features)
+    assert (seen.attention is None) == (student.kind.alignment != "vocabulary")
+    if seen.attention is not None:
+        assert seen.attention.shape[:2] == (1, len(labels.tokens))
     if options.get("rank"):
         weights = load_file(result.path / "adapter" / WEIGHTS)
         assert all(".to_q." in name or ".to_k." in name for name in weights)

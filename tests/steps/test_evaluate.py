@@ -239,7 +239,7 @@ def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
     Image.new("RGB", (64, 64)).save(data / "images" / "000014.png")
     result = evaluate.run(EvalConfig(data=data), Run(Workspace(tmp_path / "w"))).result
     assert result["images"] == 1
-    text = " ".join(result["skipped_pictures"])
+    text = " ".join(result["skipped_images"])
     assert "panoptic/000004.png: this panoptic png cannot be decoded" in text
     assert "panoptic/000009.png: this panoptic png is 64 x 64, its picture 128 x 128" in text
     assert "images/000014.png: is 64 x 64, the annotation says 128 x 128" in text

@@ -11,6 +11,7 @@ from PIL import Image
 import spade
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
+from spade.models.checkpoint import packaged
 from spade.segmentation.given import GivenSegments
 from spade.steps import evaluate, predict, train_relations
 from spade.steps.common import Run
@@ -127,9 +128,7 @@ def test_segments_of_one_prediction_are_taken_by_the_next_and_by_a_model_that_lo
     scene = world / "images" / "000004.png"
     first = predict.run(PredictConfig(images=(str(scene),)), run)
     before = read_scene_graph(first.path / "000004.json")
-    config = PredictConfig(
-        images=(str(scene),), segments=first.path / "000004.json", model=packaged("diffusion")
-    )
+    config = PredictConfig(images=(str(scene),), segments=first.path / "000004.json", model=packaged("diffusion"))
     after = read_scene_graph(predict.run(config, run).path / "000004.json")
     assert after.segments == before.segments
     assert (after.panoptic == before.panoptic).all()

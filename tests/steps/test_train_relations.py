@@ -69,7 +69,7 @@ def test_names_that_training_did_not_have_get_their_share(pipeline, world, tmp_p
         found = model.relate(model.encode_segments(picture, *given_segments(world, "000004"), words))
         assert np.allclose(found.scores.sum(1) + found.no_relation, 1, atol=1e-5)
         new.append(float((found.scores[:, 3] / found.scores.sum(1)).mean()))
-        seen = model.look(picture, words)
+        seen = model.segment(picture, words)
         named = [words.names[s.category] for s in seen.segments]
         assert odds < 1e6 or set(named) <= {"kangaroo"}
     assert new[2] > 0.99

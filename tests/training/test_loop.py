@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade.core.errors import SpadeError
-from spade.training.config import Optimisation
-from spade.training.loop import _schedule, fit, grouped_batches, kept
+from spade.training.config import Schedule
+from spade.training.loop import _schedule, fit, kept
+from spade.training.split import grouped_batches
 
 
 class Killed(Exception):
@@ -32,16 +33,16 @@ def train(state_file, *, stop_at=None, epochs=4, ema=0.9, signature="s", loss=No
         noise = 0.1 * torch.randn_like(x)
         return {"mse": (layer(x) - (3 * x + 1) + noise).square().mean() if loss is None else loss * layer.weight.sum()}
 
-    def watch():
+    def validate():
         return {"minus_error": -float((layer.weight - 3).abs() + (layer.bias - 1).abs())}
 
-    options = Optimisation(epochs=epochs, learning_rate=0.1, ema_decay=ema, warmup_steps=2)
+    options = Schedule(epochs=epochs, learning_rate=0.1, ema_decay=ema, warmup_steps=2)
     curves = fit(
         dict(layer.named_parameters()),
         options,
         lambda epoch: grouped_batches([0] * 12, 4, 0, epoch),
         losses,
-        watch,
+        validate,
         "minus_error",
         state_file,
         signature,
@@ -71,7 +72,7 @@ def test_rows_gathered_many_times_end_in_the_same_bits():
         table = torch.nn.Parameter(torch.ones(9, 64))
         fit(
             {"table": table},
-            Optimisation(epochs=2, learning_rate=0.1),
+            Schedule(epochs=2, learning_rate=0.1),
             lambda epoch: range(5),
             lambda batch: {"loss": (table[torch.randint(9, (4096,))] * torch.randn(4096, 64)).sum()},
             lambda: {"last": next(looks)},
@@ -138,12 +139,12 @@ def test_batches_hold_each_index_once_and_one_group(groups, size, epoch):
     ],
 )
 @pytest.mark.parametrize("random_start", [False, True])
-def test_a_random_start_never_stays(watched, kept_start, random, random_start):
+def test_a_random_start_never_stays(validation, kept_start, random, random_start):
     count = torch.nn.Parameter(torch.zeros(1))
-    looks = iter(watched)
+    looks = iter(validation)
     curves = fit(
         {"count": count},
-        Optimisation(epochs=3, learning_rate=0.1, weight_decay=0.0),
+        Schedule(epochs=3, learning_rate=0.1, weight_decay=0.0),
         lambda epoch: range(2),
         lambda batch: {"loss": -count.sum()},
         lambda: {"score": next(looks), "count": count.item()},

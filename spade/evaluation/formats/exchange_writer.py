@@ -1,4 +1,4 @@
-"""A model's predictions on a data set as an exchange file, written picture by picture, so that a killed run goes on."""
+"""A model's predictions as an exchange file, written image by image, so that a killed run goes on."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spade.core.files import write_chunks, write_json_lines
-from spade.core.workspace import ArtifactWriter
-from spade.data.psg import Dataset, Record
 from spade.evaluation.formats.exchange import FORMAT, VERSION
-from spade.evaluation.formats.sources import OWN
-from spade.structures.scene_graph import Prediction
+from spade.structures.scene_graph import Prediction, SceneGraph
+
+MOST_PAIRS = 1000  # of an image: no metric looks at more
 
 
 def exchange_header(classes: Sequence[str], predicates: Sequence[str], model: Mapping[str, Any]) -> dict[str, Any]:
     """The first line of an exchange file."""
-    header = {
+    return {
         "format": FORMAT,
         "version": VERSION,
         "object_classes": list(classes),
         "predicate_classes": list(predicates),
+        "model": dict(model),
     }
-    return header | {"model": dict(model)}
 
 
-def exchange_row(record: Record, prediction: Prediction, png: str | None) -> dict[str, Any]:
-    """One image of an exchange file; ``png`` is the panoptic map's path relative to it, None where segments were
-    given.
+def exchange_row(image_id: str, prediction: Prediction, png: str | None) -> dict[str, Any]:
+    """One image of an exchange file with its best ``MOST_PAIRS`` pairs; ``png`` is the panoptic map's path relative to
+    the file, None where segments were given.
     """
-    graph = prediction.graph
+    graph, chosen = prediction.graph, best_pairs(prediction)
     return {
-        "image_id": record.image_id,
+        "image_id": image_id,
         "height": graph.height,
         "width": graph.width,
         "pan_seg_file_names": [] if png is None else [png],
@@ -48,52 +49,61 @@ def exchange_row(record: Record, prediction: Prediction, png: str | None) -> dic
         ],
         "relations": [
             {
-                "subject": int(s),
-                "object": int(o),
-                "scores": [round(float(v), 6) for v in row],
-                "no_relation": round(float(nothing), 6),
+                "subject": int(prediction.pairs[r, 0]),
+                "object": int(prediction.pairs[r, 1]),
+                "scores": [round(float(v), 6) for v in prediction.scores[r]],
+                "no_relation": round(float(prediction.no_relation[r]), 6),
             }
-            for (s, o), row, nothing in zip(prediction.pairs, prediction.scores, prediction.no_relation, strict=True)
+            for r in chosen
         ],
     }
 
 
+def best_pairs(prediction: Prediction) -> np.ndarray:
+    """The rows of the best ``MOST_PAIRS`` pairs, in their order: by best predicate score times both segments'
+    scores.
+    """
+    if len(prediction.pairs) <= MOST_PAIRS:
+        return np.arange(len(prediction.pairs))
+    sure = np.array([segment.score for segment in prediction.graph.segments])
+    rank = np.argsort(-prediction.scores.max(1) * sure[prediction.pairs].prod(1), kind="stable")
+    return np.sort(rank[:MOST_PAIRS])
+
+
+def prediction_of(row: Mapping[str, Any], graph: SceneGraph) -> Prediction:
+    """The inverse of ``exchange_row``: score vectors of a row, and the graph without relations that they belong to."""
+    relations = row["relations"]
+    pairs = np.array([[r["subject"], r["object"]] for r in relations], np.int64).reshape(-1, 2)
+    scores = np.array([r["scores"] for r in relations], np.float32).reshape(len(pairs), len(graph.predicates))
+    return Prediction(graph, pairs, scores, np.array([r["no_relation"] for r in relations], np.float32))
+
+
 class ExchangeWriter:
-    """Keeps one part a picture beside the payload, and joins the parts at the end."""
+    """Keeps one part per image in ``folder``/parts, and joins the parts at the end."""
 
-    def __init__(self, draft: ArtifactWriter, dataset: Dataset, model: dict[str, Any]) -> None:
-        self.draft, self.dataset, self.model = draft, dataset, model
-        self._names: list[str] = []
+    def __init__(self, folder: Path, header: Mapping[str, Any], file_name: str) -> None:
+        self.folder, self.header, self.file_name = folder, header, file_name
 
-    @property
-    def empty(self) -> bool:
-        """Whether no picture takes part yet."""
-        return not self._names
+    def part(self, name: str) -> Path:
+        """Where an image's part is kept."""
+        return self.folder / "parts" / f"{name}.jsonl"
 
     def has(self, name: str) -> bool:
-        """Whether this picture was finished before; if so, it takes part."""
-        there = self._part(name).is_file()
-        if there:
-            self._names.append(name)
-        return there
+        """Whether this image was finished before."""
+        return self.part(name).is_file()
 
-    def add(self, name: str, record: Record, prediction: Prediction, png: str | None) -> None:
-        """Write a picture's rows; its map lies at ``png``, or nowhere where segments were given."""
-        write_json_lines(self._part(name), [exchange_row(record, prediction, png)])
-        self._names.append(name)
+    def add(self, name: str, row: Mapping[str, Any]) -> None:
+        """Write an image's row."""
+        write_json_lines(self.part(name), [row])
 
-    def finish(self) -> None:
-        """Write the exchange file and drop the parts."""
-        write_chunks(self.draft.file(OWN), self._lines())
-        for part in self.draft.file("parts").iterdir():
+    def finish(self, names: Sequence[str]) -> None:
+        """Write the exchange file, of those of ``names`` that are there, in this order, and drop the parts."""
+        write_chunks(self.folder / self.file_name, self._lines([name for name in names if self.has(name)]))
+        for part in (self.folder / "parts").iterdir():
             part.unlink()
-        self.draft.file("parts").rmdir()
+        (self.folder / "parts").rmdir()
 
-    def _lines(self) -> Iterator[bytes]:
-        header = exchange_header(self.dataset.classes, self.dataset.predicates, self.model)
-        yield (json.dumps(header, ensure_ascii=False) + "\n").encode("utf-8")
-        for name in self._names:
-            yield self._part(name).read_bytes()
-
-    def _part(self, name: str) -> Path:
-        return self.draft.file(f"parts/{name}.jsonl")
+    def _lines(self, names: Sequence[str]) -> Iterator[bytes]:
+        yield (json.dumps(self.header, ensure_ascii=False) + "\n").encode("utf-8")
+        for name in names:
+            yield self.part(name).read_bytes()

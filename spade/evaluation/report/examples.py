@@ -71,12 +71,12 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
         size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, picture, "annotated graph"
     )
     said = _said(evaluator, predictions.get(record), record, picture, max(3, min(DRAWN, len(edges))))
-    figures = "".join(
+    metrics = "".join(
         f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
         for drawing, caption in ((true, "annotated"), (said, "predicted, first rows"))
     )
     head = f"<h3>{shown(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
-    return f'<div class="card">{head}<div class="pair">{figures}</div><ul>{"".join(lines)}</ul></div>'
+    return f'<div class="card">{head}<div class="pair">{metrics}</div><ul>{"".join(lines)}</ul></div>'
 
 
 def _said(

@@ -48,7 +48,7 @@ RULES = {
 def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictions) -> str:
     """The report of one evaluation: ``result`` is what ``--json`` prints."""
     source = Path(result["data"]).parent.name or "data"
-    left_out = [*result["skipped_pictures"], *result["problems"]]
+    left_out = [*result["skipped_images"], *result["problems"]]
     parts = [
         f"<h1>{escape(source)}, {escape(result['protocol'])}, {escape(result['mode'])}</h1>",
         f'<p class="faint">{escape(RULES[result["protocol"]])}</p>',
@@ -81,7 +81,7 @@ def comparison_page(result: Mapping[str, Any]) -> str:
     shared = [name for name in _figure_names(systems[0]) if any(system.get(name) is not None for system in systems)]
     rows = [[word, *(str(s[word]) for s in systems)] for word in ("images", "skipped")]
     rows += [[name, *(_with_interval(s.get(name), s["ci95"].get(name)) for s in systems)] for name in shared]
-    left_out = [*result["skipped_pictures"], *(p for s in systems for p in s["problems"])]
+    left_out = [*result["skipped_images"], *(p for s in systems for p in s["problems"])]
     parts = [
         f"<h1>{len(systems)} systems, {escape(result['protocol'])}, {escape(result['mode'])}</h1>",
         f'<p class="faint">{escape(RULES[result["protocol"]])} Percent; small: 95 % bootstrap intervals over '
@@ -200,8 +200,8 @@ def _groups(result: Mapping[str, Any], at: Sequence[int]) -> str:
     rows = []
     for name, row in result["groups"].items():
         if row is not None and row["triplets"]:
-            figures = [percent(row[f"{metric}@{k}"]) for metric in ("R", "mR") for k in at]
-            rows.append([escape(name.replace("_", " ")), *figures, str(row["triplets"]), str(row["images"])])
+            metrics = [percent(row[f"{metric}@{k}"]) for metric in ("R", "mR") for k in at]
+            rows.append([escape(name.replace("_", " ")), *metrics, str(row["triplets"]), str(row["images"])])
     return _table(["percent", *(f"{m}@{k}" for m in ("R", "mR") for k in at), "triplets", "images"], rows)
 
 

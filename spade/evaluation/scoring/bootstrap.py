@@ -19,9 +19,9 @@ def replicates(
     """R@K, mR@K and PQ of ``RESAMPLES`` draws of ``images`` images with replacement: a (B,) array each, NaN where
     undefined.
 
-    ``places`` (I,) and ``quality_places`` (J,) say which of the images each row of ``recalls`` and ``quality`` is. The
-    draws depend on ``images`` and ``seed`` alone, so those of two systems on one data set are paired. Predicates and
-    classes that a draw does not contain are left out of its mean; a protocol that counts absent predicates 0 keeps
+    ``positions`` (I,) and ``quality_places`` (J,) say which of the images each row of ``recalls`` and ``quality`` is.
+    The draws depend on ``images`` and ``seed`` alone, so those of two systems on one data set are paired. Predicates
+    and classes that a draw does not contain are left out of its mean; a protocol that counts absent predicates 0 keeps
     the share of those that the data lack.
     """
     generator = np.random.default_rng(seed)
@@ -75,12 +75,12 @@ def intervals(drawn: Mapping[str, np.ndarray]) -> dict[str, list[float] | None]:
 
 
 def differences(
-    first: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], figures: tuple[Mapping, Mapping]
+    first: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray], metrics: tuple[Mapping, Mapping]
 ) -> dict[str, dict[str, object] | None]:
     """The second system minus the first, with the paired interval; None where a figure does not exist for both."""
     out: dict[str, dict[str, object] | None] = {}
     for name in first:
-        a, b = figures[0].get(name), figures[1].get(name)
+        a, b = metrics[0].get(name), metrics[1].get(name)
         if name not in other or a is None or b is None:
             out[name] = None
             continue

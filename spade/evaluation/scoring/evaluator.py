@@ -48,7 +48,7 @@ class Evaluator:
         """Whether annotated masks are looked at: boxes and given segments do without."""
         return self.mode == "sgdet" and not self.rules.boxes
 
-    def figures(self, strict: bool = False, zero_shot: Triples | None = None) -> dict[str, Any]:
+    def metrics(self, strict: bool = False, zero_shot: Triples | None = None) -> dict[str, Any]:
         """R, mR, ngR, ng-mR, zR, ng-zR, PR, InstR, A@K and PQ as fractions; ``strict``: missing images count 0
         everywhere.
         """
@@ -57,11 +57,11 @@ class Evaluator:
         zero = dict.fromkeys(f"{name}@{k}" for name in ("zR", "ng-zR") for k in self.at)
         accuracy = recalls.accuracy(strict)
         return {
-            **recalls.figures(),
-            **(zero if unseen is None else recalls.figures(unseen, prefix="z")),
+            **recalls.metrics(),
+            **(zero if unseen is None else recalls.metrics(unseen, prefix="z")),
             **recalls.others(),
             **(accuracy if self.mode == "predcls" else dict.fromkeys(accuracy)),
-            **self._quality(strict).figures(),
+            **self._quality(strict).metrics(),
         }
 
     def summary(
@@ -78,7 +78,7 @@ class Evaluator:
         with_relations = sum(bool(j.record.relations) for j in self.judged)
         per_predicate = self._per_predicate(recalls)
         present = sum(row["images"] > 0 for row in per_predicate.values())
-        figures = self.figures(zero_shot=zero_shot)
+        metrics = self.metrics(zero_shot=zero_shot)
         per_class = quality.per_class()
         spans = intervals(self.replicates(seed) if drawn is None else drawn)
         return {
@@ -87,10 +87,10 @@ class Evaluator:
             "images": len(recalls.judged),
             "skipped": with_relations - len(recalls.judged),
             "without_relations": len(self.judged) - with_relations,
-            **figures,
+            **metrics,
             "ci95": {name: spans.get(name) for name in (*(f"{n}@{k}" for k in self.at for n in ("R", "mR")), "PQ")},
-            "strict": self.figures(strict=True, zero_shot=zero_shot) | {"images": with_relations},
-            "corrected": corrected.figures(),
+            "strict": self.metrics(strict=True, zero_shot=zero_shot) | {"images": with_relations},
+            "corrected": corrected.metrics(),
             "denominators": {
                 "R": len(recalls.judged),
                 "mR": recalls.predicates

@@ -219,15 +219,15 @@ def part(recalls: Recalls, chosen: np.ndarray, predicates: Sequence[int] | None 
     ``predicates``.
     """
     table, free = recalls.ranked.part(chosen), None if recalls.free is None else recalls.free.part(chosen)
-    figures: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for k in recalls.at:
-        figures[f"R@{k}"], figures[f"ngR@{k}"] = table.recall(k), None if free is None else free.recall(k)
-        figures[f"mR@{k}"] = None
+        metrics[f"R@{k}"], metrics[f"ngR@{k}"] = table.recall(k), None if free is None else free.recall(k)
+        metrics[f"mR@{k}"] = None
         if predicates is not None:
             known = table.predicate_recalls(k, recalls.predicates)
-            figures[f"mR@{k}"] = mean_recall([known[p] for p in predicates], recalls.absent)
+            metrics[f"mR@{k}"] = mean_recall([known[p] for p in predicates], recalls.absent)
     counts = {"images": len(np.unique(table.image)), "triplets": len(table.image)}
-    return figures | counts | {"predicates": None if predicates is None else len(predicates)}
+    return metrics | counts | {"predicates": None if predicates is None else len(predicates)}
 
 
 def distance_curve(recalls: Recalls, facts: Facts) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ class Quality:
             rows.append(sums | {"TP": len(ious), "FP": fp, "FN": fn})
         return rows
 
-    def figures(self) -> dict[str, float | None]:
+    def metrics(self) -> dict[str, float | None]:
         """Means over the classes that occur: PQ, SQ, RQ, and those of things and stuff."""
         rows = self.per_class()
         out: dict[str, float | None] = {}

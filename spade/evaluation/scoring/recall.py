@@ -101,7 +101,7 @@ class Recalls:
         """What mR makes of predicates that never occur."""
         return "left out" if self.corrected else self.rules.absent
 
-    def figures(self, chosen: np.ndarray | None = None, prefix: str = "") -> dict[str, float | None]:
+    def metrics(self, chosen: np.ndarray | None = None, prefix: str = "") -> dict[str, float | None]:
         """R@K, mR@K, ngR@K, ng-mR@K of all triplets, or of those ``chosen`` (T,) bool."""
         out: dict[str, float | None] = {}
         for free, table in (("", self.ranked), ("ng", self.free)):

@@ -160,8 +160,8 @@ def test_boxes_alone(small):
     dataset, image, _ = small
     path = dataset.root / "boxes.json"
     path.write_text(json.dumps({"version": 1, "images": [{**image, "seg_filename": None}]}))
-    figures = judged(path, dataset.root, "vg", at=(1,))
-    assert figures["R@1"] == 1.0
+    metrics = judged(path, dataset.root, "vg", at=(1,))
+    assert metrics["R@1"] == 1.0
     with pytest.raises(ImageError, match="has no masks"):
         judged(path, dataset.root, "sgbench")
 

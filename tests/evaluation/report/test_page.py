@@ -35,7 +35,7 @@ def result(evaluator, **more):
         "data": "/data/psg/psg.json",
         "model": None,
         "predictions": "p.jsonl",
-        "skipped_pictures": [],
+        "skipped_images": [],
         "problems": [],
     }
     return places | evaluator.summary() | more
@@ -125,7 +125,7 @@ def test_comparison_page():
         "mR@1": None,
         "PQ": {"difference": 0.0, "ci95": None},
     }
-    document = {"protocol": "openpsg", "mode": "sgdet", "systems": rows, "skipped_pictures": []}
+    document = {"protocol": "openpsg", "mode": "sgdet", "systems": rows, "skipped_images": []}
     text = comparison_page(document | {"differences": [{"name": rows[1]["name"], "to": "one", **difference}]})
     assert "<script" not in text
     assert "-100.0" in text

@@ -44,9 +44,9 @@ def expected(oracle, kind, evaluator):
     return json.loads((oracle / "results.json").read_text())[kind][evaluator]
 
 
-def agree(figures, reference, names):
+def agree(metrics, reference, names):
     for name in names:
-        assert figures[name] == pytest.approx(reference[name], abs=CLOSE), name
+        assert metrics[name] == pytest.approx(reference[name], abs=CLOSE), name
 
 
 def names(*prefixes, at=KS):
@@ -189,16 +189,16 @@ def test_one_rule_at_a_time(oracle, protocol):
     assert len(results) == 19
     for image_id, case in results.items():
         evaluator = evaluate(folder, "sgdet", protocol, file="pred.json", only={image_id})
-        figures = evaluator.summary()
+        metrics = evaluator.summary()
         reference = case["results"].get(MICRO[protocol], case["results"].get("fairpsgg"))
         if reference == "image skipped":
-            assert figures["images"] == 0, image_id
-            assert figures["R@20"] is None
+            assert metrics["images"] == 0, image_id
+            assert metrics["R@20"] is None
             continue
-        assert figures["images"] == 1
+        assert metrics["images"] == 1
         for name, value in reference.items():
             if not name.startswith("phrdet"):
-                assert figures[name] == pytest.approx(value, abs=CLOSE), (image_id, name, case["what"])
+                assert metrics[name] == pytest.approx(value, abs=CLOSE), (image_id, name, case["what"])
 
 
 def test_the_right_values_where_one_rule_is_a_defect(oracle):

@@ -117,11 +117,11 @@ def test_a_perfect_prediction_finds_all(protocol, seeds):
         lines = [(s, o, np.eye(P)[p] * (1 - 0.01 * n)) for n, (s, o, p) in enumerate(truth.relations)]
         classes = [segment.category for segment in truth.segments]
         scenes.append((truth, true, predicted(lines, true, classes), None))
-    figures = summary(protocol, scenes, at=(20,)).summary()
+    metrics = summary(protocol, scenes, at=(20,)).summary()
     for name in ("R@20", "ngR@20", "PR@20", "InstR"):
-        assert figures[name] == 1.0
-    assert figures["PQ"] in (1.0, None)
-    assert all(row["R@20"] in (1.0, None) for row in figures["per_predicate"].values())
+        assert metrics[name] == 1.0
+    assert metrics["PQ"] in (1.0, None)
+    assert all(row["R@20"] in (1.0, None) for row in metrics["per_predicate"].values())
 
 
 @protocols
@@ -135,10 +135,10 @@ def test_a_wrong_last_row_never_raises_recall(protocol, seed, pair, predicate):
         return
     row = (pair[0] % len(kept), pair[1] % len(kept), (np.eye(P)[predicate] * 1e-9).tolist())
     alone = summary(protocol, [(truth, true, predicted([row], moved, kept, strengths), None)])
-    if alone.figures()["R@10"]:
+    if alone.metrics()["R@10"]:
         return  # the row is right
-    before = summary(protocol, [(truth, true, prediction, None)]).figures()
-    after = summary(protocol, [(truth, true, predicted([*lines, row], moved, kept, strengths), None)]).figures()
+    before = summary(protocol, [(truth, true, prediction, None)]).metrics()
+    after = summary(protocol, [(truth, true, predicted([*lines, row], moved, kept, strengths), None)]).metrics()
     for k in (1, 3, 10):
         assert (after[f"R@{k}"] or 0) <= (before[f"R@{k}"] or 0) + 1e-12
 
@@ -148,14 +148,14 @@ def test_a_wrong_last_row_never_raises_recall(protocol, seed, pair, predicate):
 @given(seeds=seeds)
 def test_pair_recall_bounds_recall_and_recall_grows(protocol, seeds):
     scenes = [scene(seed, str(i), one_a_pair=True) for i, seed in enumerate(seeds)]
-    figures = summary(protocol, scenes).summary()
-    if figures["images"] == 0:
+    metrics = summary(protocol, scenes).summary()
+    if metrics["images"] == 0:
         return
     for k in (1, 3, 10):
-        assert figures[f"R@{k}"] <= figures[f"PR@{k}"] + 1e-12
-        assert figures[f"ngR@{k}"] <= figures[f"PR@{k}"] + 1e-12
+        assert metrics[f"R@{k}"] <= metrics[f"PR@{k}"] + 1e-12
+        assert metrics[f"ngR@{k}"] <= metrics[f"PR@{k}"] + 1e-12
     for name in ("R", "ngR", "PR"):
-        assert figures[f"{name}@1"] <= figures[f"{name}@3"] + 1e-12 <= figures[f"{name}@10"] + 2e-12 <= 1 + 3e-12
+        assert metrics[f"{name}@1"] <= metrics[f"{name}@3"] + 1e-12 <= metrics[f"{name}@10"] + 2e-12 <= 1 + 3e-12
 
 
 @protocols

@@ -15,11 +15,11 @@ from tests.evaluation.helpers import TRUE, dataset, evaluate, predicted, record
 def test_rank_cut_and_one_predicate_a_row():
     rows = [(0, 1, [0.1, 0.3, 0.0]), (0, 1, [0.9, 0.8, 0.0]), (1, 0, [0.0, 0.0, 0.5])]
     # Ranked: row 1 (p, .9), row 2 (r, .5), row 0 (q, .3). At 1: p; at 2: still only p; at 3: q as well.
-    figures = evaluate((record([(0, 1, 0), (0, 1, 1)]), predicted(rows)), at=(1, 2, 3))
-    assert (figures["R@1"], figures["R@2"], figures["R@3"]) == (0.5, 0.5, 1.0)
+    metrics = evaluate((record([(0, 1, 0), (0, 1, 1)]), predicted(rows)), at=(1, 2, 3))
+    assert (metrics["R@1"], metrics["R@2"], metrics["R@3"]) == (0.5, 0.5, 1.0)
     # Without graph constraint: (row 1, p) .9, (row 1, q) .8: both at 2.
-    assert (figures["ngR@1"], figures["ngR@2"]) == (0.5, 1.0)
-    assert figures["PR@1"] == 1.0
+    assert (metrics["ngR@1"], metrics["ngR@2"]) == (0.5, 1.0)
+    assert metrics["PR@1"] == 1.0
 
 
 def test_segment_scores_take_part_in_the_rank():
@@ -51,17 +51,17 @@ def test_copies_skips_and_strict():
         (record([(0, 1, 2)]), predicted([])),  # no rows
         (record([]), hit),  # nothing to find
     ]
-    figures = evaluate(*images)
-    assert (figures["images"], figures["skipped"], figures["without_relations"]) == (1, 2, 1)
-    assert figures["R@1"] == 1.0
-    assert figures["strict"]["R@1"] == pytest.approx(1 / 3)
-    assert figures["strict"]["images"] == 3
+    metrics = evaluate(*images)
+    assert (metrics["images"], metrics["skipped"], metrics["without_relations"]) == (1, 2, 1)
+    assert metrics["R@1"] == 1.0
+    assert metrics["strict"]["R@1"] == pytest.approx(1 / 3)
+    assert metrics["strict"]["images"] == 3
     evaluator = Evaluator(dataset([r for r, _ in images]), "openpsg", "predcls", (1,))
     for truth, said in images:
         evaluator.add(truth, None, said)
     strict = evaluator.summary(zero_shot=frozenset({(0, 1, 2)}))["strict"]
     assert strict["A@1"] == pytest.approx(1 / 3), "one of three triplets"
-    assert (evaluator.figures()["A@1"], strict["zR@1"]) == (1.0, 0.0)
+    assert (evaluator.metrics()["A@1"], strict["zR@1"]) == (1.0, 0.0)
     for name in ("sgbench", "single-mpo"):
         assert evaluate(*images, protocol=name)["R@1"] == pytest.approx(1 / 3)
 
@@ -69,23 +69,23 @@ def test_copies_skips_and_strict():
 def test_mean_recall_of_absent_predicates():
     hit = predicted([(0, 1, [1, 0, 0])])
     images = [(record([(0, 1, 0), (1, 0, 1)]), hit), (record([(1, 0, 0)]), hit)]
-    figures = evaluate(*images)
-    assert figures["R@1"] == pytest.approx((0.5 + 0) / 2)
-    assert figures["mR@1"] == pytest.approx((0.5 + 0 + 0) / 3), "absent ones count 0"
-    assert figures["corrected"]["mR@1"] == pytest.approx((0.5 + 0) / 2)
+    metrics = evaluate(*images)
+    assert metrics["R@1"] == pytest.approx((0.5 + 0) / 2)
+    assert metrics["mR@1"] == pytest.approx((0.5 + 0 + 0) / 3), "absent ones count 0"
+    assert metrics["corrected"]["mR@1"] == pytest.approx((0.5 + 0) / 2)
     assert evaluate(*images, protocol="sgbench")["mR@1"] is None
-    assert figures["per_predicate"]["p"]["R@1"] == 0.5
-    assert figures["per_predicate"]["p"] | {"images": 2, "triplets": 2} == figures["per_predicate"]["p"]
-    assert figures["per_predicate"]["r"]["R@1"] is None
-    assert figures["absent_predicates"] == ["r"]
-    assert figures["denominators"]["mR"] == 3
+    assert metrics["per_predicate"]["p"]["R@1"] == 0.5
+    assert metrics["per_predicate"]["p"] | {"images": 2, "triplets": 2} == metrics["per_predicate"]["p"]
+    assert metrics["per_predicate"]["r"]["R@1"] is None
+    assert metrics["absent_predicates"] == ["r"]
+    assert metrics["denominators"]["mR"] == 3
 
 
 def test_nothing_evaluated_is_null():
-    figures = evaluate((record([]), None))
+    metrics = evaluate((record([]), None))
     for name in ("R@1", "mR@1", "ngR@1", "PR@1", "InstR", "PQ", "A@1", "zR@1"):
-        assert figures[name] is None, name
-    assert set(figures["ci95"].values()) == {None}
+        assert metrics[name] is None, name
+    assert set(metrics["ci95"].values()) == {None}
 
 
 def test_accuracy_is_given_the_pairs():
@@ -96,11 +96,11 @@ def test_accuracy_is_given_the_pairs():
     evaluator = Evaluator(dataset([truth]), "openpsg", "predcls", (1, 2))
     prediction = predicted(rows, ids, (0, 1, 0))
     evaluator.add(truth, None, PredictedImage("1", prediction.categories, prediction.scores, prediction.rows))
-    figures = evaluator.figures()
+    metrics = evaluator.metrics()
     # Ranked: (0, 1, q), (0, 2, p), (0, 1, p): of the rows on the annotated pair the second is right.
-    assert (figures["R@1"], figures["R@2"]) == (0.0, 0.0)
-    assert (figures["A@1"], figures["A@2"]) == (0.0, 1.0)
-    assert figures["PQ"] is None, "no mask plays a part"
+    assert (metrics["R@1"], metrics["R@2"]) == (0.0, 0.0)
+    assert (metrics["A@1"], metrics["A@2"]) == (0.0, 1.0)
+    assert metrics["PQ"] is None, "no mask plays a part"
 
 
 def test_overlapping_masks_merge_by_rank():
@@ -141,8 +141,8 @@ def test_ranked_lists_without_scores():
     base = predicted([])
     truth = record([(0, 1, 0), (0, 1, 1)])
     plain = PredictedImage("1", base.categories, base.scores, Rows(pairs, names), base.layers)
-    figures = evaluate((truth, plain))
-    assert (figures["R@1"], figures["R@2"], figures["ngR@1"]) == (0.0, 0.5, None)
+    metrics = evaluate((truth, plain))
+    assert (metrics["R@1"], metrics["R@2"], metrics["ngR@1"]) == (0.0, 0.5, None)
     free = Rows(pairs, names, free=np.array([[0, 1, 1], [0, 1, 1], [0, 1, 0]]))
     listed = evaluate((truth, PredictedImage("1", base.categories, base.scores, free, base.layers)), protocol="sgbench")
     assert (listed["ngR@1"], listed["ngR@2"]) == (0.5, 1.0), "repeated candidates are dropped"
@@ -154,8 +154,8 @@ def test_zero_shot_counts_images_that_have_such_triplets():
     evaluator = Evaluator(dataset([first, second]), at=(1,))
     evaluator.add(first, TRUE, hit)
     evaluator.add(second, TRUE, hit)
-    figures = evaluator.summary(zero_shot=frozenset({(0, 1, 0)}))
-    assert (figures["zR@1"], figures["denominators"]["zR"]) == (1.0, 1)
+    metrics = evaluator.summary(zero_shot=frozenset({(0, 1, 0)}))
+    assert (metrics["zR@1"], metrics["denominators"]["zR"]) == (1.0, 1)
     assert evaluator.summary(zero_shot=frozenset({(1, 1, 0)}))["zR@1"] is None
 
 

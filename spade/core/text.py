@@ -1,0 +1,9 @@
+"""Texts as people see them."""
+
+from __future__ import annotations
+
+
+def one_line(text: str, longest: int = 28) -> str:
+    """A label as it is shown: on one line, without control characters, not longer than there is room for."""
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= longest else line[: longest - 1] + "\u2026"

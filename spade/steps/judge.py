@@ -1,0 +1,59 @@
+"""What an evaluation of one system and a comparison of several share: label lists, and judging by a config's rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spade.core.files import sha256_file
+from spade.evaluation.scoring.evaluator import Evaluator
+from spade.evaluation.scoring.groups import Split, read_split, read_zero_shot
+from spade.evaluation.scoring.predicted_image import Predictions
+from spade.evaluation.scoring.runner import Scored, score
+from spade.steps.common import Run, report_skipped
+from spade.steps.config import EvalConfig
+
+if TYPE_CHECKING:
+    from spade.data.psg import Dataset, Record
+
+
+def judge(config: EvalConfig, dataset: Dataset, records: list[Record], predictions: Predictions, run: Run) -> Scored:
+    """Judge a system by the config's rules, and say what was left out."""
+    evaluator = Evaluator(dataset, config.protocol, config.mode, config.at)
+    scored = score(evaluator, records, predictions, run.report, config.lenient, config.workers)
+    report_skipped(scored.skipped, "images", run.report, config.strict)
+    report_skipped(predictions.problems + scored.problems, "predicted images", run.report, strict=False)
+    return scored
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The label lists that a config names, read."""
+
+    split: Split | None
+    zero_shot: frozenset[tuple[int, int, int]] | None
+
+    @classmethod
+    def read(cls, config: EvalConfig, dataset: Dataset) -> Lists:
+        """Raises SpadeError for a list that does not fit the data set."""
+        return cls(
+            read_split(config.split_list, dataset) if config.split_list else None,
+            read_zero_shot(config.zero_shot, dataset) if config.zero_shot else None,
+        )
+
+    def fingerprints(self, config: EvalConfig) -> dict[str, str]:
+        """What they hold."""
+        found = {}
+        if config.zero_shot is not None:
+            found["zero-shot"] = sha256_file(config.zero_shot)
+        if config.split_list is not None:
+            path = Path(config.split_list)
+            found["split-list"] = sha256_file(path) if path.is_file() else config.split_list
+        return found
+
+
+def data_print(config: EvalConfig, dataset: Dataset, records: list[Record]) -> str:
+    """Hash of what an evaluation looks at of the data set."""
+    panoptic = Evaluator(dataset, config.protocol, config.mode).needs_masks
+    return dataset.fingerprint(records, images=False, panoptic=panoptic)

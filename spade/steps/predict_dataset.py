@@ -1,0 +1,110 @@
+"""A model's predictions on the records of a data set, for evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from spade.core.artifact import Artifact
+from spade.core.device import device_name, dtype_name
+from spade.core.errors import SpadeError, given
+from spade.core.files import canonical_hash
+from spade.data.samples import annotated_numbers, checked_image
+from spade.models.checkpoint import BoxModelFile, ModelFile, read_model
+from spade.models.config import PredictorOptions
+from spade.steps.common import Run
+from spade.steps.config import EvalConfig
+from spade.steps.predict import image_items
+from spade.steps.predictions import ImageItem, PredictionStore, fill, images_print, predictions_writer
+from spade.steps.select_model import predictor_options, refuse_other_options, select_model
+from spade.structures.scene_graph import SceneGraph, Segment
+
+if TYPE_CHECKING:
+    from spade.data.psg import Dataset, Record
+    from spade.structures.scene_graph import Prediction
+
+Predict = Callable[["Record"], "Prediction"]
+
+
+def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:
+    """The current model's predictions on these records. A model of labels and boxes opens neither images nor maps."""
+    annotated = config.mode == "predcls"
+    model = read_model(select_model(config.model, run, ("image", "boxes") if annotated else ("image",)))
+    options = predictor_options(config.settings)
+    refuse_other_options(model, options)
+    sees_images = isinstance(model, ModelFile)
+    if not sees_images and not annotated:
+        raise SpadeError(
+            f"{given('mode', config.mode)}: {model.folder} relates segments that are given, and finds none; use "
+            f"{given('mode', 'predcls')} with it."
+        )
+    by_path = {dataset.image_path(record): record for record in records}
+    items = image_items(list(by_path), by_path)
+    prints = {"model": model.fingerprint(), "vocabulary": canonical_hash(dataset.vocabulary.to_json())}
+    if annotated:
+        prints["annotation"] = dataset.fingerprint(records, images=sees_images, panoptic=sees_images)
+    else:
+        prints["images"] = images_print(items)
+    segments = "annotated" if annotated else "found"
+    dtype = config.dtype if sees_images else "float32"
+    writer = predictions_writer(run, config.device, dtype, options, segments, prints)
+    store = PredictionStore(writer, dataset.classes, dataset.predicates)
+    if writer.cached:
+        return writer.artifact
+
+    @cache
+    def predictor() -> Predict:
+        """Loaded once, and not where a killed run has left nothing to do."""
+        device = device_name(config.device)
+        if isinstance(model, BoxModelFile):
+            return _box_model(model, device, options, dataset)
+        return _image_model(model, device, dtype_name(dtype, device), options, dataset, annotated)
+
+    def predict(item: ImageItem) -> tuple[Prediction, bool]:
+        return predictor()(by_path[item.path]), not annotated
+
+    writer.begin()
+    try:
+        problems = fill(store, items, predict, run, config.strict)
+        return store.finish(str(model.folder), problems, items)
+    finally:
+        writer.release()
+
+
+def _image_model(
+    model: ModelFile, device: str, dtype: str, options: PredictorOptions, dataset: Dataset, annotated: bool
+) -> Predict:
+    from spade.models.load import open_model
+
+    predictor = open_model(model, device, dtype, options)
+
+    def predict(record: Record) -> Prediction:
+        image = checked_image(dataset, record)
+        if not annotated:
+            return predictor.predict(image, dataset.vocabulary)
+        categories = [segment.category for segment in record.segments]
+        numbers = annotated_numbers(dataset, record)
+        return predictor.relate(predictor.encode_segments(image, numbers, categories, dataset.vocabulary))
+
+    return predict
+
+
+def _box_model(model: BoxModelFile, device: str, options: PredictorOptions, dataset: Dataset) -> Predict:
+    from spade.models.load import open_box_model
+
+    predictor = open_box_model(model, device, options)
+    return lambda record: predictor.predict(annotated_graph(dataset, record), dataset.vocabulary)
+
+
+def annotated_graph(dataset: Dataset, record: Record) -> SceneGraph:
+    """A record's segments as a graph without relations; no map is opened, so its own is void."""
+    names, segments = dataset.classes, []
+    for s in record.segments:
+        x1, y1, x2, y2 = map(int, s.bbox)
+        segments.append(Segment(s.id, names[s.category], s.category, s.is_thing, 1.0, (x1, y1, x2, y2), s.area))
+    void = np.zeros((record.height, record.width), np.uint32)
+    size = record.width, record.height
+    return SceneGraph(record.file_name, *size, tuple(segments), (), names, dataset.predicates, void)

@@ -1,0 +1,227 @@
+"""What each step made: small dataclasses that a manifest keeps and that the next step reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, TypeVar
+
+from spade.core.artifact import Artifact
+from spade.core.errors import SpadeError
+from spade.core.workspace import COMMAND
+
+R = TypeVar("R", bound="Result")
+Metrics = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """Of one step. ``formerly``: names under which older manifests hold a field."""
+
+    formerly: ClassVar[Mapping[str, str]] = {}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls: type[R], data: Mapping[str, Any]) -> R:
+        """The inverse of ``to_json``. Raises ValueError naming a field that is missing."""
+        old = {new: name for name, new in cls.formerly.items()}
+        values = {}
+        for own in fields(cls):
+            name = own.name if own.name in data else old.get(own.name, own.name)
+            if name in data:
+                values[own.name] = data[name]
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+
+    @classmethod
+    def of(cls: type[R], artifact: Artifact) -> R:
+        """What an artifact's manifest says. Raises SpadeError, with the command that makes it anew, where it cannot."""
+        try:
+            return cls.from_json(artifact.manifest["result"])
+        except ValueError as error:
+            command = COMMAND[artifact.step]
+            raise SpadeError(
+                f"{artifact.path}: this result of an older version cannot be read ({error}); make it anew with: "
+                f"{command}"
+            ) from None
+
+
+@dataclass(frozen=True)
+class InvertResult(Result):
+    """Of ``spade invert``."""
+
+    data: str
+    images_root: str | None
+    backbone: str
+    clip: str
+    images: int
+    spans: int
+    skipped: list[str]
+    timesteps: list[int]
+    latents: str
+
+
+@dataclass(frozen=True)
+class CalibrateResult(Result):
+    """Of ``spade calibrate``. ``oracle``: pointing is told by the image's own caption or teacher."""
+
+    data: str
+    images_root: str | None
+    backbone: str
+    clip: str
+    init: str
+    train: str
+    alignment: str
+    train_images: int
+    validation_images: int
+    parameters: int
+    best_epoch: int
+    loss_before: float
+    loss_after: float
+    pointing_before: float | None
+    pointing_after: float | None
+    oracle: bool
+    chance: float | None
+
+    formerly: ClassVar[Mapping[str, str]] = {"learned_from": "train_images", "watched": "validation_images"}
+
+
+@dataclass(frozen=True)
+class TrainRelationsResult(Result):
+    """Of ``spade train-relations``."""
+
+    data: str
+    images_root: str
+    init: str
+    mode: str
+    train_images: int
+    validation_images: int
+    skipped: list[str]
+    parameters: int
+    validation_before: Metrics
+    validation_after: Metrics
+    best_epoch: int
+
+    formerly: ClassVar[Mapping[str, str]] = {
+        "learned_from": "train_images",
+        "watched": "validation_images",
+        "watched_before": "validation_before",
+        "watched_after": "validation_after",
+    }
+
+
+@dataclass(frozen=True)
+class TrainBoxesResult(Result):
+    """Of ``spade train-boxes``. ``validation_unadjusted``: without anything done for rare predicates."""
+
+    data: str
+    images_root: str
+    train_images: int
+    validation_images: int
+    parameters: int
+    logit_adjustment: float
+    validation_after: Metrics
+    validation_unadjusted: Metrics
+    best_epoch: int
+
+    formerly: ClassVar[Mapping[str, str]] = {
+        "learned_from": "train_images",
+        "watched": "validation_images",
+        "balance": "logit_adjustment",
+        "watched_after": "validation_after",
+        "watched_unbalanced": "validation_unadjusted",
+    }
+
+
+@dataclass(frozen=True)
+class TrainedOn(Result):
+    """What any trained model, of either kind and any version, says of its data."""
+
+    data: str
+    images_root: str
+
+
+@dataclass(frozen=True)
+class MapsResult(Result):
+    """Of ``spade maps``: names of the pictures, and the images that they show."""
+
+    figures: list[str]
+    images: list[str]
+
+
+@dataclass(frozen=True)
+class PredictionsResult(Result):
+    """Of the step that ``spade predict`` and ``spade eval`` share."""
+
+    model: str
+    skipped_images: list[str]
+
+    formerly: ClassVar[Mapping[str, str]] = {"skipped_pictures": "skipped_images"}
+
+
+@dataclass(frozen=True)
+class PredictResult(Result):
+    """Of ``spade predict``. ``labels``: what those stand for that the model does not know by name."""
+
+    graphs: list[str]
+    skipped: list[str]
+    labels: dict[str, str]
+    model: str
+    predictions: str | None = None  # the exchange file, where a whole data set was predicted
+
+
+@dataclass(frozen=True)
+class ExportGraphResult(Result):
+    """Of ``spade export-graph``."""
+
+    files: list[str]
+
+
+@dataclass(frozen=True)
+class WorldResult(Result):
+    """Of ``spade world``."""
+
+    images: int
+    test_images: int
+    width: int
+    height: int
+    seed: int
+    setting: str
+
+
+@dataclass(frozen=True)
+class EvalResult(Result):
+    """Of ``spade eval``: where things are, and the metrics, which stand at the top level of ``--json`` as they are."""
+
+    metrics: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The metrics themselves."""
+        return dict(self.metrics)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EvalResult:
+        """The inverse of ``to_json``."""
+        return cls(dict(data))
+
+
+@dataclass(frozen=True)
+class QuickstartResult(Result):
+    """Of ``spade quickstart``."""
+
+    metrics: Mapping[str, Mapping[str, float | None]]
+    held_out_images: int
+    step_seconds: Mapping[str, float]
+    figure: str
+
+
+@dataclass(frozen=True)
+class StatusResult(Result):
+    """Of ``spade status``."""
+
+    artifacts: list[dict[str, Any]] = field(default_factory=list)

@@ -1,6 +1,6 @@
-"""Can a reader see the relations? 50 pairs, each a picture with the pair outlined and four predicates to choose from.
+"""Can a reader see the relations? 50 pairs, each an image with the pair outlined and four predicates to choose from.
 
-``python benchmarks/blind.py make FOLDER`` writes ten sheets of five pictures and ``questions.json`` (no answers in it).
+``python benchmarks/blind.py make FOLDER`` writes ten sheets of five images and ``questions.json`` (no answers in it).
 ``python benchmarks/blind.py`` compares benchmarks/blind/answers.json with the world and keeps the agreement, beside
 that of a reader who knows the two labels only and says what is most frequent between such.
 """
@@ -83,7 +83,7 @@ def _others(sample: WorldSample, s: int, o: int, rng: np.random.Generator) -> li
 
 
 def make(folder: Path) -> None:
-    """Sheets of five pictures, each with its number, its outlines and its options."""
+    """Sheets of five images, each with its number, its outlines and its options."""
     folder.mkdir(parents=True, exist_ok=True)
     font = ImageFont.load_default(18)
     asked = questions()
@@ -104,14 +104,14 @@ def make(folder: Path) -> None:
 
 def _outlined(sample: WorldSample, s: int, o: int) -> Image.Image:
     """The object in blue, the subject in red: outlined from outside, large segments from inside."""
-    picture = Image.fromarray(sample.image).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
+    image = Image.fromarray(sample.image).resize((SHOWN, SHOWN), Image.Resampling.LANCZOS)
     for number, colour in ((o, (20, 60, 255)), (s, (255, 20, 20))):
         own = sample.ids == sample.segments[number][0]
         mask = Image.fromarray(own.astype(np.uint8) * 255).resize((SHOWN, SHOWN), Image.Resampling.NEAREST)
         large = own.mean() >= 0.3
         other = np.asarray(mask.filter(ImageFilter.MinFilter(7) if large else ImageFilter.MaxFilter(7)))
-        picture.paste(colour, mask=Image.fromarray(np.asarray(mask) ^ other))
-    return picture
+        image.paste(colour, mask=Image.fromarray(np.asarray(mask) ^ other))
+    return image
 
 
 def score() -> None:

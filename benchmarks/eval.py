@@ -153,7 +153,7 @@ def _beside_sgbench(root: Path, images: int, sameness: float, peer: Path, runs: 
 
 
 def _alone(source: Path, root: Path, count: int, images: int, cores: int, runs: int) -> dict[str, float]:
-    """Our command on many images: the pictures of ``source`` under new ids."""
+    """Our command on many images: the images of ``source`` under new ids."""
     if not (root / "data" / "psg.json").is_file():
         eval_data.repeat(source, root, count)
     taken, peaks = [], []

@@ -153,7 +153,7 @@ def _psg(path: Path, records: list[dict], names: tuple[list[str], list[str]]) ->
 
 
 def repeat(source: Path, out: Path, images: int) -> None:
-    """A larger set of the same pictures under new ids: the pngs are those of ``source``."""
+    """A larger set of the same images under new ids: the pngs are those of ``source``."""
     (out / "data").mkdir(parents=True, exist_ok=True)
     document = json.loads((source / "data/psg.json").read_text())
     records = document["data"]

@@ -1,6 +1,6 @@
 """Inversion: how fast against the straightforward way, what capture costs, and what fewer steps cost.
 
-The straightforward way: one picture at a time, the probabilities of every attention layer kept at every step. Both
+The straightforward way: one image at a time, the probabilities of every attention layer kept at every step. Both
 sides do the same passes. ``--sd15`` adds a UNet of Stable Diffusion 1.5's size with random weights (512 px, bfloat16;
 some 6 GB of memory).
 """
@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 from common import Results
-from pointing import looks, pictures, prompts_of
+from pointing import images, looks, prompts_of
 
 from spade.core.hub import fingerprint
 from spade.core.workspace import Workspace
@@ -76,7 +76,7 @@ class StoreAll:
 def straightforward(
     unet: Any, config: Any, latents: torch.Tensor, context: torch.Tensor, steps: int
 ) -> list[dict[str, torch.Tensor]]:
-    """All steps for one picture, with every layer's probabilities of every step."""
+    """All steps for one image, with every layer's probabilities of every step."""
     scheduler, kept, own, store = inverse_scheduler(config, steps), [], unet.attn_processors, {}
     unet.set_attn_processor({name: StoreAll(name, store) for name in own})
     try:
@@ -150,7 +150,7 @@ def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
         "seconds_ours": round(statistics.median(ours), 2),
         "seconds_straightforward": round(statistics.median(theirs), 2),
         "seconds_stopping_at_the_last_read": round(statistics.median(stopped), 2),
-        "pictures": count,
+        "images": count,
     }
 
 
@@ -159,7 +159,7 @@ def _ours(data: Path, place: Path, read_at: tuple[int, ...]) -> None:
 
 
 def _theirs(dataset: Dataset) -> None:
-    """A picture at a time: encode it and its caption, invert, find the maps of the mentions of the last step; nothing
+    """An image at a time: encode it and its caption, invert, find the maps of the mentions of the last step; nothing
     is written.
     """
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
@@ -227,8 +227,8 @@ def fidelity(backbone: Backbone, steps: int, at: int, count: int) -> dict[str, A
     for start in range(0, count, 32):
         part = samples[start : start + 32]
         prompts = [prompts_of(backbone, sample) for sample in part]
-        some, reached = look(backbone, pictures(part), prompts, MapPlan(steps, (at,), TINY.map_strides))
-        many, _ = look(backbone, pictures(part), prompts, MapPlan(50, (at,), TINY.map_strides))
+        some, reached = look(backbone, images(part), prompts, MapPlan(steps, (at,), TINY.map_strides))
+        many, _ = look(backbone, images(part), prompts, MapPlan(50, (at,), TINY.map_strides))
         for one, other in zip(some, many, strict=True):
             similar += [
                 float(torch.corrcoef(torch.stack([a.map.flatten(), b.map.flatten()]))[0, 1])
@@ -246,7 +246,7 @@ def fidelity(backbone: Backbone, steps: int, at: int, count: int) -> dict[str, A
 
 @torch.no_grad()
 def sd15(quick: bool) -> dict[str, Any]:
-    """A UNet of Stable Diffusion 1.5's build, random weights, bfloat16: batches of 4 against one picture at a time, 4
+    """A UNet of Stable Diffusion 1.5's build, random weights, bfloat16: batches of 4 against one image at a time, 4
     steps each.
     """
     from diffusers import UNet2DConditionModel

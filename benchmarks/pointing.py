@@ -28,7 +28,7 @@ NOVEL = novel_names("ovdr")[0]
 
 @dataclass(frozen=True)
 class Look:
-    """One name in one picture: its segments, is the maximum of its map on one, the map's mass inside, the share of the
+    """One name in one image: its segments, is the maximum of its map on one, the map's mass inside, the share of the
     area (chance).
     """
 
@@ -49,7 +49,7 @@ class Look:
         return self.name in NOVEL
 
 
-def pictures(samples: Sequence[WorldSample]) -> torch.Tensor:
+def images(samples: Sequence[WorldSample]) -> torch.Tensor:
     """(B, 3, H, W) in [-1, 1]."""
     return torch.stack([torch.from_numpy(sample.image).permute(2, 0, 1) / 127.5 - 1 for sample in samples])
 
@@ -72,7 +72,7 @@ def looks(
     for start in range(0, len(samples), BATCH):
         part = samples[start : start + BATCH]
         prompts = [prompts_of(backbone, sample) for sample in part]
-        seen, _ = look(backbone, pictures(part), prompts, MapPlan(steps, tuple(read_at), tuple(strides)))
+        seen, _ = look(backbone, images(part), prompts, MapPlan(steps, tuple(read_at), tuple(strides)))
         for sample, own in zip(part, seen, strict=True):
             told = [mention.span for mention in own.mentions]
             mentions = torch.stack([mention.map for mention in own.mentions])

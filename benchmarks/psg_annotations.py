@@ -93,7 +93,7 @@ def main() -> None:
                         setting, {metric: spread([run[place][1][metric] for run in runs[name]]) for metric in first}
                     )
     if not options.quick and not wanted and "packaged" not in done:
-        results.add({"model": "packaged"}, {"milliseconds a picture": packaged_milliseconds()})
+        results.add({"model": "packaged"}, {"milliseconds an image": packaged_milliseconds()})
     results.show(options)
 
 
@@ -102,7 +102,7 @@ Rows = list[tuple[dict[str, str], dict[str, float | None]]]
 
 @lru_cache(maxsize=1)
 def data(quick: bool) -> tuple[Dataset, list[Record], list[Record]]:
-    """The data set, the records to learn from (without psg_mini's pictures, which tests use), and dev."""
+    """The data set, the records to learn from (without psg_mini's images, which tests use), and dev."""
     dataset = load_psg(PSG)
     mini = {
         str(row["coco_image_id"])
@@ -183,7 +183,7 @@ def trained(
 
 
 def packaged_milliseconds() -> float:
-    """What the packaged model needs for a picture of dev whose segments are known, in this process with one thread."""
+    """What the packaged model needs for an image of dev whose segments are known, in this process with one thread."""
     torch.set_num_threads(1)
     dataset, _, dev = data(False)
     relater, predicates = load_relation_predictor(device="cpu"), dataset.vocabulary.predicates
@@ -202,7 +202,7 @@ def packaged_milliseconds() -> float:
 def answers(
     model: BoxRelationModel, layouts: Sequence[BoxSegments]
 ) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
-    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one picture at a time on the CPU, as ``spade predict``
+    """Pairs (R, 2), P(pair) (R,) and predicate logits (R, P), one image at a time on the CPU, as ``spade predict``
     asks.
     """
     model.cpu().eval()

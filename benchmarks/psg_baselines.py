@@ -142,7 +142,7 @@ def _table(
 
 
 def _facts(record: Record, pairs: np.ndarray) -> np.ndarray:
-    """(R, F): both labels, both boxes in shares of the picture, the detailed geometry of the pair, and the picture's
+    """(R, F): both labels, both boxes in shares of the image, the detailed geometry of the pair, and the image's
     aspect.
     """
     boxes = torch.tensor([segment.bbox for segment in record.segments]).float() / torch.tensor(

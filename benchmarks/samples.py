@@ -1,4 +1,4 @@
-"""docs/images/samples.jpg: pictures that the tiny UNet samples from captions of held-out scenes, three for each
+"""docs/images/samples.jpg: images that the tiny UNet samples from captions of held-out scenes, three for each
 caption.
 """
 
@@ -22,7 +22,7 @@ OUT = Path(__file__).parents[1] / "docs" / "images" / "samples.jpg"
 
 
 def main() -> None:
-    """The first scenes of the seed, none chosen; their own pictures are not shown."""
+    """The first scenes of the seed, none chosen; their own images are not shown."""
     backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
     captions = [relation_text(make_sample(SEED, index).triples[:4]) for index in range(CAPTIONS)]
     width, height = EACH * (SIDE + 2) + 8, SIDE + TEXT
@@ -30,8 +30,8 @@ def main() -> None:
     paint, font = ImageDraw.Draw(sheet), ImageFont.load_default(10)
     for index, caption in enumerate(captions):
         x, y = index % COLUMNS * width, index // COLUMNS * height
-        for place, picture in enumerate(sample(backbone, caption, EACH, index)):
-            sheet.paste(Image.fromarray(picture), (x + place * (SIDE + 2), y))
+        for place, image in enumerate(sample(backbone, caption, EACH, index)):
+            sheet.paste(Image.fromarray(image), (x + place * (SIDE + 2), y))
         paint.text((x, y + SIDE + 1), "\n".join(textwrap.wrap(caption, 78)[:2]), "black", font)
     OUT.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(OUT, "JPEG", quality=85)
@@ -39,7 +39,7 @@ def main() -> None:
 
 @torch.no_grad()
 def sample(backbone: Backbone, caption: str, count: int, seed: int) -> list[np.ndarray]:
-    """Pictures (H, W, 3) uint8 from noise, by DDIM with classifier-free guidance (Ho and Salimans, 2022)."""
+    """Images (H, W, 3) uint8 from noise, by DDIM with classifier-free guidance (Ho and Salimans, 2022)."""
     size = backbone.image_size // backbone.factor
     shape = (count, backbone.unet.config.in_channels, size, size)
     latents = torch.randn(shape, generator=torch.Generator().manual_seed(seed))

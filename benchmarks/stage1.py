@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from common import Results, spread
 from PIL import Image
-from pointing import NOVEL, cells_of, large, pictures, prompts_of
+from pointing import NOVEL, cells_of, images, large, prompts_of
 
 from spade.core.files import canonical_hash
 from spade.core.hub import fingerprint
@@ -35,7 +35,7 @@ from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.diffusion.inversion import MapPlan
 from spade.diffusion.student import Kind, Student, load_student
-from spade.diffusion.teacher import PictureMaps, look
+from spade.diffusion.teacher import ImageMaps, look
 from spade.diffusion.teacher_maps import KeptMaps
 from spade.evaluation.scoring.groups import FAR
 from spade.open_vocabulary.clip import load_clip
@@ -50,7 +50,7 @@ from spade.world.rules import PREDICATES
 TRAIN_SEED, HELD_OUT_SEED = 5_000, 6_000
 SEEDS = (0, 1, 2)
 RATES = {"lora": (1e-3, 3e-3, 1e-2), "adapter": (1e-3, 3e-3, 1e-2), "full": (1e-4, 3e-4, 1e-3)}
-EARLY = 101  # the other timestep, where little noise lies over the picture
+EARLY = 101  # the other timestep, where little noise lies over the image
 PARTS = [(names, reach) for names in ("all", "base", "novel") for reach in ("all", "near", "far")]
 
 
@@ -96,10 +96,10 @@ VARIANTS = tuple(
 
 @dataclass(frozen=True)
 class Look:
-    """A name in a held-out picture, and whether the student's map of it points there.
+    """A name in a held-out image, and whether the student's map of it points there.
 
-    ``chance`` is the share of the picture; ``other`` whether the map of this name, found in the same way in the next
-    picture, points there.
+    ``chance`` is the share of the image; ``other`` whether the map of this name, found in the same way in the next
+    image, points there.
     """
 
     thing: bool
@@ -242,7 +242,7 @@ def _student(job: Job) -> tuple[list[Look], int, float]:
 
 
 def _reference(variant: Variant, size: Size) -> list[Look]:
-    """The teacher itself, which has each picture's caption, and the UNet told the labels only."""
+    """The teacher itself, which has each image's caption, and the UNet told the labels only."""
     student = (
         None
         if variant.train == "teacher"
@@ -270,7 +270,7 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         seen = [student.maps([student.encode(Image.fromarray(sample.image))], labels)[0] for sample in samples]
 
     def maps_of(i: int, maps: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Label -> map of picture i, found among ``maps`` by its own lesson."""
+        """Label -> map of image i, found among ``maps`` by its own lesson."""
         where = alignment.positions(maps, lessons[i], alignment.everything)
         return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
 
@@ -279,7 +279,7 @@ def _looks(student: Student | None, size: Size, variant: Variant) -> Iterator[Lo
         if student is None:
             own, other = ({target.key: target.map for target in lessons[n].targets} for n in (i, after))
         else:
-            # An assignment by the picture's own caption or teacher is an oracle; the next picture's maps show what it
+            # An assignment by the image's own caption or teacher is an oracle; the next image's maps show what it
             # gives away.
             own, other = maps_of(i, seen[i]), maps_of(i, seen[after])
         yield from _scene_looks(sample, lessons[i], own, other)
@@ -325,11 +325,11 @@ def _held_out(count: int, timestep: int) -> tuple[list[WorldSample], list[Teache
     for start in range(0, len(samples), 32):
         part = samples[start : start + 32]
         prompts = [prompts_of(backbone, sample) for sample in part]
-        found += [TeacherMaps.of(_kept(own)) for own in look(backbone, pictures(part), prompts, plan)[0]]
+        found += [TeacherMaps.of(_kept(own)) for own in look(backbone, images(part), prompts, plan)[0]]
     return samples, found
 
 
-def _kept(own: PictureMaps) -> KeptMaps:
+def _kept(own: ImageMaps) -> KeptMaps:
     spans = [
         {
             "role": m.span.role,

@@ -88,18 +88,16 @@ def alignments() -> str:
                 cell(whole[name]) for name in ("pointing", "other_picture", "pointing_stuff", "other_picture_stuff")
             ]
             body.append([setting["alignment"] + oracle, str(setting["timestep"]), *metrics, f"{whole['parameters']:,}"])
-    note = (
-        "Percent. In the next picture: what the same assignment finds there, where nothing is to be seen of the name."
-    )
+    note = "Percent. In the next image: what the same assignment finds there, where nothing is to be seen of the name."
     return (
         table(
             [
                 "alignment",
                 "maps of timestep",
                 "things",
-                "in the next picture",
+                "in the next image",
                 "stuff",
-                "in the next picture",
+                "in the next image",
                 "parameters",
             ],
             body,
@@ -113,14 +111,14 @@ def inversion_speed() -> str:
     data = results("invert")
     words = {
         "times_faster_tiny": "tiny model: times faster than the straightforward way",
-        "seconds_ours": "tiny model: seconds of `spade invert` for 96 pictures, all of 20 passes done",
+        "seconds_ours": "tiny model: seconds of `spade invert` for 96 images, all of 20 passes done",
         "seconds_straightforward": "tiny model: seconds of the straightforward way, nothing written",
         "seconds_stopping_at_the_last_read": (
             "tiny model: seconds of `spade invert` where it may stop at the last timestep read"
         ),
         "capture_cost": "tiny model: what reading adds to a pass, percent",
         "times_faster_sd15": "Stable Diffusion 1.5's size: times faster",
-        "seconds_a_pass_and_picture_ours": "Stable Diffusion 1.5's size: seconds of ours a pass and picture",
+        "seconds_a_pass_and_picture_ours": "Stable Diffusion 1.5's size: seconds of ours a pass and image",
         "seconds_a_pass_and_picture_straightforward": "Stable Diffusion 1.5's size: seconds of the straightforward way",
         "share_of_peak": "Stable Diffusion 1.5's size: share of the machine's matrix peak, percent",
         "capture_cost_sd15": "Stable Diffusion 1.5's size: what reading adds to a pass, percent",

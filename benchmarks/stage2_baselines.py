@@ -74,13 +74,13 @@ class Frequency:
         return pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)
 
 
-Pictures = list[
+Images = list[
     tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]
 ]  # labels (N,), boxes (N, 4) in shares, triples; as answered
 
 
-def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Pictures]:
-    """Annotated segments of the learned and of the watched pictures."""
+def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Images, Images]:
+    """Annotated segments of the learned and of the watched images."""
     learned, validation = (
         [
             (
@@ -95,21 +95,21 @@ def annotated(dataset: Dataset, numbering: Numbering) -> tuple[Pictures, Picture
     return learned, validation
 
 
-def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Pictures, Pictures]:
+def and_found(job: RelationTraining, numbering: Numbering) -> tuple[Images, Images]:
     """What a relation part learns on: segments for which the mask generator has a query, on annotated and again on
     found masks.
     """
-    parts: list[Pictures] = []
+    parts: list[Images] = []
     for indices in (job.images.learned, job.images.validation):
-        pictures: Pictures = []
+        images: Images = []
         for index in indices:
             views, triples = job.settled(index)
             for nodes in views:
                 labels = (nodes.label @ job.objects.T).argmax(1).numpy() if len(nodes) else np.zeros(0, np.int64)
-                pictures.append(
+                images.append(
                     (numbering.names[labels], nodes.boxes.double().numpy(), numbering.triples(triples.tolist()))
                 )
-        parts.append(pictures)
+        parts.append(images)
     return parts[0], parts[1]
 
 
@@ -121,13 +121,13 @@ class Boosting:
     at random.
     """
 
-    def __init__(self, learned: Pictures, validation: Pictures, predicates: int) -> None:
+    def __init__(self, learned: Images, validation: Images, predicates: int) -> None:
         """predicates: how many there are in answers."""
         self.predicates = predicates
         parts = []
-        for pictures in (learned, validation):
+        for images in (learned, validation):
             rows, wanted = [], []
-            for labels, boxes, triples in pictures:
+            for labels, boxes, triples in images:
                 pairs = all_pairs(len(labels))
                 told = {(s, o): p for s, o, p in triples}
                 rows.append(_facts(labels, boxes, pairs))
@@ -167,7 +167,7 @@ def _boxes(record: Record) -> np.ndarray:
 
 
 def _facts(labels: np.ndarray, boxes: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """(R, F): both labels, both boxes (xyxy in shares of the picture), and the detailed geometry of the pair."""
+    """(R, F): both labels, both boxes (xyxy in shares of the image), and the detailed geometry of the pair."""
     own = torch.from_numpy(boxes).float()
     geometry = pair_geometry(own, (own[:, 2:] - own[:, :2]).prod(1), torch.from_numpy(pairs), DETAILED).numpy()
     return np.concatenate([labels[pairs], boxes[pairs].reshape(len(pairs), 8), geometry], axis=1)

@@ -46,7 +46,7 @@ from spade.training.split import TrainingImages
 from spade.training.targets import annotation
 
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
-FITTED = 300  # training pictures from which the few weights of untrained evidence come
+FITTED = 300  # training images from which the few weights of untrained evidence come
 
 
 @dataclass(frozen=True)

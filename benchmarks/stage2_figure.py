@@ -1,4 +1,4 @@
-"""Stage 2's tables as one picture, docs/images/stage2.png: ours beside the baselines, and what each part of it is
+"""Stage 2's tables as one image, docs/images/stage2.png: ours beside the baselines, and what each part of it is
 worth.
 
 Draws what benchmarks/results hold; measures nothing.
@@ -28,7 +28,7 @@ PARTS = {
     ("stage2", "no geometry"): "no geometry of pairs",
     ("stage2", "pairs not told where they look"): "pairs not told where they look",
     ("stage2_additions", "no waves of geometry"): "geometry not told in waves",
-    ("stage2_additions", "pairs that do not look"): "pairs do not look at the picture",
+    ("stage2_additions", "pairs that do not look"): "pairs do not look at the image",
     ("stage2_additions", "annotated masks only"): "learned on annotated masks alone",
     ("stage2_additions", "no finer blocks"): "no finer blocks of the autoencoder *",
     ("stage2_additions", "no attention to names"): "no attention to names *",

@@ -80,7 +80,7 @@ class Place:
     calibration_epochs: int = 3
 
     def dataset(self, setting: str) -> Dataset:
-        """The world of a setting: the same pictures in each."""
+        """The world of a setting: the same images in each."""
         return load_psg(self._world(setting))
 
     def make_worlds(self) -> None:
@@ -108,7 +108,7 @@ class Place:
 @dataclass(frozen=True)
 class Contradicted(Variant):
     """A student that also learns to stay away from maps of prompts made wrong (SPADE++): the hinge's weight, and pairs
-    a picture.
+    an image.
     """
 
     weight: float = 0.5
@@ -162,7 +162,7 @@ def student(place: Place, variant: Variant | None, seed: int = 0) -> Student:
 
 
 class _Pixels:
-    """An observation that is the picture itself (1, 3, H, W) in [-1, 1]."""
+    """An observation that is the image itself (1, 3, H, W) in [-1, 1]."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -172,7 +172,7 @@ class PixelStudent(Student):
     """Sees nothing but pixels: for the plain encoder, which is trained with the mask generator."""
 
     def encode(self, image: Image.Image, fine: bool = True) -> Any:
-        """The picture at the size at which the others see it."""
+        """The image at the size at which the others see it."""
         return _Pixels(torch.from_numpy(to_array(image, self.size_for(*image.size)))[None])
 
     def extract(self, encoded_image: Any, labels: LabelContext) -> ImageFeatures:

@@ -81,7 +81,7 @@ def training() -> str:
     total = (
         f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
     )
-    return table(["part", "minutes", "threads", "pictures seen", "figures"], body) + f"\n\n{total}"
+    return table(["part", "minutes", "threads", "images seen", "figures"], body) + f"\n\n{total}"
 
 
 def teacher() -> str:
@@ -107,9 +107,9 @@ def tiny() -> str:
     data = results("tiny_model")
     words = {
         "vae_psnr": ("autoencoder: reconstruction, dB", "at least 27"),
-        "clip_top1": ("OpenCLIP: picture to the caption of all its relations, among 64, %", "at least 50"),
+        "clip_top1": ("OpenCLIP: image to the caption of all its relations, among 64, %", "at least 50"),
         "clip_relation": ("OpenCLIP: a relation among captions made wrong, %", "at least 60"),
-        "clip_relation_other_picture": ("the same beside another scene's picture, %", ""),
+        "clip_relation_other_picture": ("the same beside another scene's image, %", ""),
         "clip_relation_chance": ("chance there, %", ""),
         "round_trip_psnr": ("UNet: inverted and sampled back, 50 steps, dB", "at least 25"),
         "pointing_base": ("maps: pointing game of things, base names, %", "at least 75"),
@@ -122,8 +122,8 @@ def tiny() -> str:
         "pointing_single_stuff": ("maps: stuff, names with a single segment, %", ""),
         "pointing_chance_stuff": ("maps: chance for stuff, %", ""),
         "mass_inside_stuff": ("maps: mass inside stuff, %", ""),
-        "predict_warm_s": ("one picture of 128 px, model loaded, s", "below 0.3"),
-        "predict_cold_s": ("one picture of 128 px, whole process, s", "below 15"),
+        "predict_warm_s": ("one image of 128 px, model loaded, s", "below 0.3"),
+        "predict_cold_s": ("one image of 128 px, whole process, s", "below 15"),
         "weights_mb": ("weights, MB", "at most 40"),
         "largest_file_mb": ("largest file, MB", "below 16"),
     }
@@ -142,7 +142,7 @@ def tiny() -> str:
 
 
 def blind() -> str:
-    """How often a reader of pictures agrees with the world."""
+    """How often a reader of images agrees with the world."""
     data = results("blind")
     setting, metrics = data["rows"][0]["setting"], data["rows"][0]["metrics"]
     body = [

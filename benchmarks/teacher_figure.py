@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from pointing import pictures, prompts_of
+from pointing import images, prompts_of
 
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.inversion import MapPlan
@@ -32,7 +32,7 @@ def main() -> None:
     columns, rows = [], dict[str, list[np.ndarray | None]]()
     for name, strides in GRIDS.items():
         for timestep in TIMESTEPS:
-            (own,), _ = look(backbone, pictures([sample]), [prompts], MapPlan(STEPS, (timestep,), strides))
+            (own,), _ = look(backbone, images([sample]), [prompts], MapPlan(STEPS, (timestep,), strides))
             spans = [{"role": m.span.role, "name": m.span.name, "segment": m.span.segment} for m in own.mentions]
             maps = torch.stack([m.map for m in own.mentions])
             columns.append(f"{name}, t = {timestep}")

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from common import Results, arguments, spread
 from PIL import Image
-from pointing import looks, pictures
+from pointing import images, looks
 
 import spade
 from spade.diffusion.backbone import Backbone, load_backbone
@@ -71,20 +71,20 @@ def _decode(backbone: Backbone, latents: torch.Tensor) -> torch.Tensor:
 
 
 def _psnr(one: torch.Tensor, other: torch.Tensor) -> float:
-    """Mean over the pictures; their values span 2."""
+    """Mean over the images; their values span 2."""
     return float((10 * (4 / (one - other).square().mean(dim=(1, 2, 3))).log10()).mean())
 
 
 def _reconstruction(backbone: Backbone, block: Block) -> float:
-    images = pictures(block)
-    return _psnr(_decode(backbone, backbone.encode_image(images)), images)
+    pixels = images(block)
+    return _psnr(_decode(backbone, backbone.encode_image(pixels)), pixels)
 
 
 def _round_trip(backbone: Backbone, block: Block) -> float:
     """Inverted under the relation prompt and sampled back without guidance, against the autoencoder's
     reconstruction.
     """
-    latents = backbone.encode_image(pictures(block))
+    latents = backbone.encode_image(images(block))
     context, _ = backbone.encode_text([relation_text(sample.triples) for sample in block])
     noise = invert(backbone.unet, backbone.schedule, latents, context, ROUND_TRIP_STEPS, (), ()).latents
     back = sample_back(backbone.unet, backbone.schedule, noise, context, ROUND_TRIP_STEPS).latents
@@ -92,9 +92,9 @@ def _round_trip(backbone: Backbone, block: Block) -> float:
 
 
 def _clip(clip: OpenClip, blocks: Sequence[Block]) -> dict[str, Any]:
-    """Picture to caption of all its relations among 64; and a relation among captions of it made wrong.
+    """Image to caption of all its relations among 64; and a relation among captions of it made wrong.
 
-    The latter also beside the picture before it: what the wording alone gives away.
+    The latter also beside the image before it: what the wording alone gives away.
     """
     top1, relation, elsewhere, chances = [], [], [], []
     rng = np.random.default_rng(0)
@@ -158,7 +158,7 @@ def _kinds() -> dict[tuple[bool, bool], list[str]]:
 
 
 def _maps(backbone: Backbone, blocks: Sequence[Block]) -> dict[str, Any]:
-    """The pointing game of names under the pictures' own relation prompts."""
+    """The pointing game of names under the images' own relation prompts."""
     found = [
         [look for row in looks(backbone, block, TINY.steps, TINY.read_at, TINY.map_strides) for look in row]
         for block in blocks
@@ -184,7 +184,7 @@ def _maps(backbone: Backbone, blocks: Sequence[Block]) -> dict[str, Any]:
 
 
 def _speed_and_size() -> dict[str, Any]:
-    """Seconds of one picture of 128 px, the model loaded or not; the weights' megabytes."""
+    """Seconds of one image of 128 px, the model loaded or not; the weights' megabytes."""
     image = Image.fromarray(make_sample(HELD_OUT_SEED, 0).image)
     model = spade.load()
     model(image)

@@ -114,7 +114,7 @@ def _distance(sample: WorldSample, s: int, o: int) -> float:
 
 
 def _box_features(sample: WorldSample, s: int, o: int) -> list[float]:
-    """Labels, both boxes in shares of the picture, offsets, distance, overlap and areas."""
+    """Labels, both boxes in shares of the image, offsets, distance, overlap and areas."""
     scale = np.array([sample.scene.width, sample.scene.height] * 2, float)
     (_, first, area, one), (_, second, other_area, other) = sample.segments[s], sample.segments[o]
     a, b = np.array(one) / scale, np.array(other) / scale
@@ -187,15 +187,15 @@ def _place(scene: Scene, node: Node) -> np.ndarray:
 
 
 def _crop(sample: WorldSample, s: int, o: int) -> np.ndarray:
-    """(11, SIDE, SIDE): the picture around both boxes with the boxes themselves, then around the subject, then the
+    """(11, SIDE, SIDE): the image around both boxes with the boxes themselves, then around the subject, then the
     object.
     """
     a, b = np.array(sample.segments[s][3]), np.array(sample.segments[o][3])
     union = np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
-    picture, xs, ys = _window(sample, union, 0.0)
+    image, xs, ys = _window(sample, union, 0.0)
     inside = [((ys >= box[1]) & (ys < box[3]))[:, None] & ((xs >= box[0]) & (xs < box[2]))[None] for box in (a, b)]
     return np.concatenate(
-        [picture, 255 * np.array(inside, np.uint8), _window(sample, a, 0.15)[0], _window(sample, b, 0.15)[0]]
+        [image, 255 * np.array(inside, np.uint8), _window(sample, a, 0.15)[0], _window(sample, b, 0.15)[0]]
     )
 
 

@@ -35,7 +35,7 @@ def main() -> None:
     """Train, evaluate, package."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="annotation in PSG's format; its test_image_ids are not learned from")
-    parser.add_argument("--without", type=Path, help="another such file: its pictures are left out, too")
+    parser.add_argument("--without", type=Path, help="another such file: its images are left out, too")
     parser.add_argument("--output", type=Path, default=Path("psg-relations"), help="folder of the workspace")
     parser.add_argument("--epochs", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def _thinned(data: Path, without: Path | None, place: Path) -> tuple[Path, int]:
-    """The annotation without another file's pictures, and how many records that takes away; both of one annotated twice
+    """The annotation without another file's images, and how many records that takes away; both of one annotated twice
     go.
     """
     document = json.loads(_read(data))

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from spade.core.workspace import Workspace
-from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps.common import Run, StepResult
-from spade.steps.config import EvalConfig, ExportConfig, PredictConfig, RelationsConfig
+from spade.steps.config import EvalConfig, ExportConfig, PredictConfig
+from tests.configs import calibrating, inverting, relating
 
 torch.set_num_threads(2)
 # No test may depend on a hub; the libraries fail at once instead of trying.
@@ -74,9 +74,9 @@ def pipeline(world, tmp_path_factory) -> dict[str, StepResult | Run]:
     scene = str(world / "images" / "000004.png")
     return {
         "run": run,
-        "invert": invert.run(InvertConfig(data=world), run),
-        "calibrate": calibrate.run(CalibrateConfig(epochs=1), run),
-        "train-relations": train_relations.run(RelationsConfig(epochs=1), run),
+        "invert": invert.run(inverting(data=world), run),
+        "calibrate": calibrate.run(calibrating(epochs=1), run),
+        "train-relations": train_relations.run(relating(epochs=1), run),
         "predict": predict.run(PredictConfig(images=(scene,)), run),
         "eval": evaluate.run(EvalConfig(data=world), run),
         "export-graph": export_graph.run(ExportConfig(), run),

@@ -1,4 +1,4 @@
-"""Train the tiny AutoencoderKL (1/8 of the picture's size, 6 channels) on the world."""
+"""Train the tiny AutoencoderKL (1/8 of the image's size, 6 channels) on the world."""
 
 from __future__ import annotations
 

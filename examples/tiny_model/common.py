@@ -58,7 +58,7 @@ def scenes(seed: int, indices: Iterable[int]) -> list[WorldSample]:
 
 
 def pixels(samples: list[WorldSample]) -> torch.Tensor:
-    """Pictures as (B, 3, 128, 128) in [-1, 1]."""
+    """Images as (B, 3, 128, 128) in [-1, 1]."""
     stacked = np.stack([sample.image for sample in samples]).astype(np.float32)
     return torch.from_numpy(stacked).permute(0, 3, 1, 2) / 127.5 - 1
 

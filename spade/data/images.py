@@ -1,4 +1,4 @@
-"""Pictures: read upright, resized for a model, turned into arrays."""
+"""Images: read upright, resized for a model, turned into arrays."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 def read_image(path: Path) -> Image.Image:
-    """Read a picture as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
+    """Read an image as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
     try:
         with Image.open(path) as image:
             return upright_rgb(image)
     except FileNotFoundError:
-        raise SpadeError(f"{path}: no such picture; check the name.") from None
+        raise SpadeError(f"{path}: no such image; check the name.") from None
     except Image.DecompressionBombError:
-        raise SpadeError(
-            f"{path}: this picture has too many pixels to be opened safely; scale it down first."
-        ) from None
+        raise SpadeError(f"{path}: this image has too many pixels to be opened safely; scale it down first.") from None
     except (OSError, ValueError, SyntaxError, EOFError):
-        raise SpadeError(f"{path}: this picture cannot be decoded; open and save it anew as png or jpeg.") from None
+        raise SpadeError(f"{path}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
 
 
 def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
@@ -32,7 +30,7 @@ def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
     if isinstance(image, np.ndarray):
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             raise SpadeError(
-                f"an array of shape {image.shape} and type {image.dtype} is no picture; give (H, W, 3) uint8."
+                f"an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8."
             )
         return Image.fromarray(image)
     upright = ImageOps.exif_transpose(image)
@@ -45,10 +43,10 @@ def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
 
 
 def model_size(width: int, height: int, shorter: int, multiple: int, longest_ratio: float = 4.0) -> tuple[int, int]:
-    """Size (width, height) at which a model sees a picture.
+    """Size (width, height) at which a model sees an image.
 
     The shorter side becomes about ``shorter`` and both sides multiples of ``multiple``, so the aspect ratio is
-    kept up to rounding; beyond ``longest_ratio`` the picture is squeezed.
+    kept up to rounding; beyond ``longest_ratio`` the image is squeezed.
     """
     scale = shorter / min(width, height)
 

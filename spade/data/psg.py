@@ -53,7 +53,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A PSG-format data set; ``root`` is where its pictures lie."""
+    """A PSG-format data set; ``root`` is where its images lie."""
 
     source: Path
     root: Path
@@ -114,7 +114,7 @@ class Dataset:
         return [r for r in self.records if (r.image_id in self.test_ids) == (name == "test")]
 
     def image_path(self, record: Record) -> Path:
-        """Where the record's picture lies."""
+        """Where the record's image lies."""
         return inside(self.root, record.file_name, self.source)
 
     def panoptic_path(self, record: Record) -> Path:
@@ -122,10 +122,10 @@ class Dataset:
         return inside(self.root, record.panoptic_name, self.source)
 
     def fingerprint(self, records: list[Record], images: bool = True, panoptic: bool = False) -> str:
-        """Hash of the annotation file and of the names and sizes of these records' pictures and panoptic pngs (absent:
+        """Hash of the annotation file and of the names and sizes of these records' images and panoptic pngs (absent:
         null).
         """
         paths = [self.image_path(r) for r in records] if images else []
         paths += [self.panoptic_path(r) for r in records] if panoptic else []
         sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
-        return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})
+        return canonical_hash({"annotations": sha256_file(self.source), "images": sizes})

@@ -43,7 +43,7 @@ def is_dataset(path: Path) -> bool:
 
 
 def load_psg(data: Path, images: Path | None = None) -> Dataset:
-    """Load a PSG data set from a folder, an annotation file or a single record; ``images`` is where the pictures lie
+    """Load a PSG data set from a folder, an annotation file or a single record; ``images`` is where the images lie
     elsewhere.
 
     A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
@@ -82,7 +82,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         ) from None
     root = images if images is not None else source.parent
     if not root.is_dir():
-        raise SpadeError(f"{root}: no such picture folder; name it with --images.")
+        raise SpadeError(f"{root}: no such image folder; name it with `images`.")
     records, problems = [], []
     seen: set[str] = set()
     for index, row in enumerate(rows):

@@ -3,7 +3,7 @@
 Nothing in SPADE says which of the student's tokens stands for which of the caption's. ``vocabulary``: the student's
 context holds one token a label, so a mention and the token of its label are the same thing by construction. ``index``:
 the image adapter's i-th token for the caption's i-th, the literal reading. ``matched``: the adapter's tokens, assigned
-to labels picture by picture. Maps are normalised over space first: the raw difference of two softmax rows over many
+to labels image by image. Maps are normalised over space first: the raw difference of two softmax rows over many
 tokens has almost no gradient.
 """
 

@@ -19,7 +19,7 @@ from spade.structures.vocabulary import Label
 class Backbone:
     """A frozen latent diffusion model.
 
-    Frames: pictures (B, 3, H, W) in [-1, 1]; latents (B, C, H/8, W/8) scaled to about unit variance; text hidden
+    Frames: images (B, 3, H, W) in [-1, 1]; latents (B, C, H/8, W/8) scaled to about unit variance; text hidden
     states (B, L, D). ``image_size`` is the shorter side the model was made for, ``multiple`` what sides must divide by.
     """
 

@@ -1,4 +1,4 @@
-"""Prompts that say of a picture what is not so, for the pairs that lie farthest apart (SPADE++)."""
+"""Prompts that say of an image what is not so, for the pairs that lie farthest apart (SPADE++)."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def counterfactuals(
 ) -> list[Counterfactual]:
     """Two for each of the ``count`` related pairs whose box centres are farthest apart, where they exist.
 
-    runs: a picture's triples, as its prompts hold them; boxes (x1, y1, x2, y2) of the segments. Roles are not swapped
-    between equal labels, of a symmetric predicate, nor where the picture has the swapped relation, too. The wrong
+    runs: an image's triples, as its prompts hold them; boxes (x1, y1, x2, y2) of the segments. Roles are not swapped
+    between equal labels, of a symmetric predicate, nor where the image has the swapped relation, too. The wrong
     relation stands among its run's others where the text encoder holds them all, else alone.
     """
     said = {triple for run in runs for triple in run}

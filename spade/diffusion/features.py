@@ -17,7 +17,7 @@ COARSE = 3  # scales that the mask generator's transformer attends to
 def feature_strides(backbone: Backbone) -> tuple[int, ...]:
     """Strides in pixels, fine to coarse: the autoencoder's finer blocks, then the UNet's decoder blocks.
 
-    The three coarse ones are the UNet's finest decoder grids; the fine ones go down to a quarter of the picture
+    The three coarse ones are the UNet's finest decoder grids; the fine ones go down to a quarter of the image
     (to a half where the latent grid is as small as the tiny model's).
     """
     base = backbone.factor
@@ -68,7 +68,7 @@ def _unet_taps(unet: Any, base: int) -> dict[int, Any]:
 
 @torch.no_grad()
 def encode_with_features(backbone: Backbone, pixels: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-    """Latents (B, C, h, w) of pictures (B, 3, H, W) and the autoencoder's finer features by stride."""
+    """Latents (B, C, h, w) of images (B, 3, H, W) and the autoencoder's finer features by stride."""
     fine = [s for s in feature_strides(backbone) if s < backbone.factor]
     blocks = backbone.vae.encoder.down_blocks
     with _kept({stride: blocks[stride.bit_length() - 2] for stride in fine}) as store:

@@ -1,4 +1,4 @@
-"""What replaces the caption at test time: CLIP's view of the picture as a few context tokens."""
+"""What replaces the caption at test time: CLIP's view of the image as a few context tokens."""
 
 from __future__ import annotations
 

@@ -19,8 +19,8 @@ class MapPlan:
     """How a teacher's maps are read: DDIM ``steps``; the timesteps nearest to ``read_at``; grids of these ``strides``
     in latent cells.
 
-    read: on the way to noise, or while sampling back from it. latents: the picture's, inverted; the picture's with as
-    much noise added instead; or noise alone, which shows nothing of the picture.
+    read: on the way to noise, or while sampling back from it. latents: the image's, inverted; the image's with as
+    much noise added instead; or noise alone, which shows nothing of the image.
     """
 
     steps: int
@@ -74,7 +74,7 @@ def _set_steps(scheduler: Any, steps: int) -> None:
     """
     most = scheduler.config.num_train_timesteps // 2
     if not 1 <= steps <= most:
-        raise SpadeError(f"--steps {steps}: this model takes 1 to {most} steps.")
+        raise SpadeError(f"`steps={steps}`: this model takes 1 to {most} steps.")
     scheduler.set_timesteps(steps)
 
 

@@ -27,7 +27,7 @@ def attach(
     targets: some of q, k, v and out. Raises SpadeError for a rank below 1.
     """
     if rank < 1:
-        raise SpadeError(f"--rank {rank}: a LoRA has at least rank 1; the usual values are 4 to 32.")
+        raise SpadeError(f"`rank={rank}`: a LoRA has at least rank 1; the usual values are 4 to 32.")
     unet.requires_grad_(False)
     modules = rf".*attn2\.({'|'.join(TARGETS[target] for target in targets)})"
     unet.add_adapter(

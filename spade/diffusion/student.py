@@ -1,4 +1,4 @@
-"""The calibrated model: the backbone with its LoRA, told about the labels in use and about the picture, not a
+"""The calibrated model: the backbone with its LoRA, told about the labels in use and about the image, not a
 caption.
 """
 
@@ -56,7 +56,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """One picture as the frozen parts see it: latents (1, C, h, w), the autoencoder's finer features, its CLIP
+    """One image as the frozen parts see it: latents (1, C, h, w), the autoencoder's finer features, its CLIP
     embedding (1, D).
     """
 
@@ -87,7 +87,7 @@ class LabelContext:
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """What the heads get of one picture: features fine to coarse, each (1, C, H, W), and attention to the names (1, C +
+    """What the heads get of one image: features fine to coarse, each (1, C, H, W), and attention to the names (1, C +
     P, h, w).
 
     ``attention`` is each cell's share for each name, objects first; None of a student that is told no labels.
@@ -108,7 +108,7 @@ class ImageFeatures:
 class Student:
     """Frozen backbone and CLIP, the image adapter, and (when attached or loaded) the LoRA.
 
-    Without an image adapter it is the raw UNet, told the labels and nothing of the picture.
+    Without an image adapter it is the raw UNet, told the labels and nothing of the image.
     """
 
     def __init__(self, backbone: Backbone, clip: OpenClip, adapter: ImageAdapter | None, kind: Kind) -> None:
@@ -116,11 +116,11 @@ class Student:
         self.adapter = None if adapter is None else adapter.to(backbone.device)
 
     def size_for(self, width: int, height: int) -> tuple[int, int]:
-        """(width, height) at which a picture of this size is seen."""
+        """(width, height) at which an image of this size is seen."""
         return model_size(width, height, self.backbone.image_size, self.backbone.multiple)
 
     def encode(self, image: Image.Image, fine: bool = True) -> EncodedImage:
-        """Encode one upright RGB picture; without ``fine`` the autoencoder's finer features, which only the heads need,
+        """Encode one upright RGB image; without ``fine`` the autoencoder's finer features, which only the heads need,
         are not kept.
         """
         pixels = torch.from_numpy(to_array(image, self.size_for(*image.size)))[None]
@@ -143,7 +143,7 @@ class Student:
         return student_context(labels.begin, labels.tokens, image_tokens.to(labels.begin.dtype))
 
     def maps(self, encoded_images: Sequence[EncodedImage], labels: LabelContext) -> Tensor:
-        """Cross-attention (B, L, h, w) of pictures of one size, for each token of the context; gradients flow."""
+        """Cross-attention (B, L, h, w) of images of one size, for each token of the context; gradients flow."""
         latents = torch.cat([encoded_image.latents for encoded_image in encoded_images])
         context = self.context(labels, torch.cat([encoded_image.embedding for encoded_image in encoded_images]))
         with reading(self.backbone.unet, self.kind.strides) as store:
@@ -152,7 +152,7 @@ class Student:
 
     @torch.no_grad()
     def extract(self, encoded_image: EncodedImage, labels: LabelContext) -> ImageFeatures:
-        """One UNet pass on the clean latent: all features of one picture, and where it looks for each name."""
+        """One UNet pass on the clean latent: all features of one image, and where it looks for each name."""
         context = self.context(labels, encoded_image.embedding)
         told = self.kind.labels
         with reading(self.backbone.unet, self.kind.strides if told else ()) as store:
@@ -219,7 +219,7 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
     if made_with != fingerprint(resolve_clip(clip.source)):
         raise SpadeError(
             f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with "
-            "--clip."
+            "`clip`."
         )
     adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens)
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")

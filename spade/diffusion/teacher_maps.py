@@ -172,5 +172,5 @@ def _sound(artifact: Artifact) -> Iterator[None]:
         yield
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise SpadeError(
-            f"{artifact.path}: the teacher maps are damaged ({type(error).__name__}); run spade invert with force"
+            f"{artifact.path}: the teacher maps are damaged ({type(error).__name__}); run spade invert with `force`"
         ) from None

@@ -1,4 +1,4 @@
-"""One picture that shows a result: the image, its masks, its graph."""
+"""One image that shows a result: the image, its masks, its graph."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def figure(image: Image.Image, graph: SceneGraph, relations: int = 12) -> Image.
     """Image, masks and graph side by side, the ``relations`` best relations in words below."""
     scale = PANEL / image.height
     size = (max(1, min(round(image.width * scale), 3 * PANEL)), PANEL)
-    picture = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+    resized = image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
     shown = graph.relations[:relations]
     colours = _colours(graph)
-    panels = [picture, _masks(picture, graph, colours), _graph(graph, colours, (max(PANEL, size[0]), PANEL), relations)]
+    panels = [resized, _masks(resized, graph, colours), _graph(graph, colours, (max(PANEL, size[0]), PANEL), relations)]
     width = sum(panel.width for panel in panels) + MARGIN * (len(panels) + 1)
     columns = max(1, min(3, width // 400))
     rows = -(-len(shown) // columns)
@@ -58,10 +58,10 @@ def _colours(graph: SceneGraph) -> dict[int, tuple[int, int, int]]:
     return colours
 
 
-def _masks(picture: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int, int, int]]) -> Image.Image:
-    """The picture under coloured masks with outlines and labels."""
-    ids = np.asarray(Image.fromarray(graph.panoptic.astype(np.int32)).resize(picture.size, Image.Resampling.NEAREST))
-    base = np.asarray(picture, np.float32)
+def _masks(image: Image.Image, graph: SceneGraph, colours: dict[int, tuple[int, int, int]]) -> Image.Image:
+    """The image under coloured masks with outlines and labels."""
+    ids = np.asarray(Image.fromarray(graph.panoptic.astype(np.int32)).resize(image.size, Image.Resampling.NEAREST))
+    base = np.asarray(image, np.float32)
     grey = base.mean(-1, keepdims=True) * 0.55 + 70
     out = np.repeat(grey, 3, axis=-1)
     for identity, colour in colours.items():
@@ -152,7 +152,7 @@ def _graph(
 
 
 def _layout(graph: SceneGraph, size: tuple[int, int]) -> dict[int, Point]:
-    """Positions in the panel: where the segments lie in the picture, pushed apart until labels and arrows have room."""
+    """Positions in the panel: where the segments lie in the image, pushed apart until labels and arrows have room."""
     low, high = np.array([70.0, 26.0]), np.array([size[0] - 70.0, size[1] - 26.0])
     centres = [
         ((s.bbox[0] + s.bbox[2]) / 2 / graph.width, (s.bbox[1] + s.bbox[3]) / 2 / graph.height) for s in graph.segments

@@ -1,4 +1,4 @@
-"""Training curves and attention maps as pictures, drawn by matplotlib."""
+"""Training curves and attention maps as images, drawn by matplotlib."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def adjustment_png(rows: Sequence[Row], chosen: float) -> bytes:
         axes.plot(
             *place, marker="o", color="#2b5fa8", fillstyle="full" if row["logit_adjustment"] == chosen else "none"
         )
-        axes.annotate(f"{row['balance']:g}", place, xytext=(5, 4), textcoords="offset points", fontsize=7)
+        axes.annotate(f"{row['logit_adjustment']:g}", place, xytext=(5, 4), textcoords="offset points", fontsize=7)
     axes.set_xlabel("R@20, percent", fontsize=8)
     axes.set_ylabel("mR@20, percent", fontsize=8)
     axes.tick_params(labelsize=7)
@@ -63,7 +63,7 @@ def adjustment_png(rows: Sequence[Row], chosen: float) -> bytes:
 def maps_png(
     image: Image.Image, columns: Sequence[str], rows: Mapping[str, Sequence[np.ndarray | None]], longest: int = 24
 ) -> bytes:
-    """The picture, and for each label a row of maps laid over it.
+    """The image, and for each label a row of maps laid over it.
 
     columns: what the maps of a row are. rows: label -> maps (h, w), each drawn from its own least to its own greatest
     value; None where there is none. A cross marks the greatest value: where the map points.

@@ -33,7 +33,7 @@ PACKAGED = ("tiny", "psg-relations")
 
 def packaged(inputs: str) -> Path:
     """The folder of the packaged model that sees these inputs: "image" or "boxes"."""
-    return embedded_model() if inputs == "image" else _asset("psg-relations")
+    return {"image": embedded_model(), "boxes": _asset("psg-relations")}[inputs]
 
 
 def _asset(name: str) -> Path:

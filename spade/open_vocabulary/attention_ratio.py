@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 
 
 def attention_score(masks: Tensor, attention: Tensor) -> Tensor:
-    """How much more a name is looked for under a mask than in the whole picture, as a logarithm: (B, Q, C).
+    """How much more a name is looked for under a mask than in the whole image, as a logarithm: (B, Q, C).
 
     masks (B, Q, H, W) logits; attention (B, C, h, w), positive.
     """
@@ -15,7 +15,7 @@ def attention_score(masks: Tensor, attention: Tensor) -> Tensor:
 
 
 def attention_ratio(masks: Tensor, attention: Tensor) -> Tensor:
-    """Mean attention under each mask as a multiple of the whole picture's: (B, Q, C), at least 1e-8.
+    """Mean attention under each mask as a multiple of the whole image's: (B, Q, C), at least 1e-8.
 
     masks (B, Q, H, W) in [0, 1]; attention (B, C, h, w), positive.
     """

@@ -1,4 +1,4 @@
-"""OpenCLIP: names and pictures to embeddings, embeddings to scores."""
+"""OpenCLIP: names and images to embeddings, embeddings to scores."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class OpenClip:
 
     @torch.no_grad()
     def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, D) unit embeddings of pictures, each squeezed to the model's size, float32."""
+        """(B, D) unit embeddings of images, each squeezed to the model's size, float32."""
         pixels = torch.stack([self._pixels(image) for image in images])
         embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
         return embedding.float()
@@ -93,7 +93,7 @@ class OpenClip:
 
     @torch.no_grad()
     def embed_cells(self, image: Image.Image) -> Tensor:
-        """(D, h, w) unit embeddings of a picture's cells: each cell's value vector through the model's own projections,
+        """(D, h, w) unit embeddings of an image's cells: each cell's value vector through the model's own projections,
         float32.
 
         What the pooling attention of the last layer would mix, unmixed (MaskCLIP, Zhou et al., 2022). Raises SpadeError
@@ -101,7 +101,7 @@ class OpenClip:
         """
         if not self.sees_regions:
             raise SpadeError(
-                f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use --fusion 1."
+                f"{self.source}: this OpenCLIP model's image tower gives no embeddings of regions; use `fusion=1`."
             )
         visual, pixels = self.model.visual, self._pixels(image)[None].to(self.device)
         if hasattr(visual, "attnpool"):
@@ -130,12 +130,12 @@ class OpenClip:
         return normalize(values.float(), dim=-1)[0].T.unflatten(1, (height, width))
 
     def pooled(self, cells: Tensor, masks: Tensor) -> Tensor:
-        """(N, D) unit embeddings of masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are given."""
+        """(N, D) unit embeddings of masks (N, H, W) in [0, 1] of the image whose cells (D, h, w) are given."""
         shares = interpolate(masks[None].float(), size=cells.shape[-2:], mode="area")[0].flatten(1)
         return normalize(shares @ cells.flatten(1).T, dim=-1)
 
     def region_scores(self, cells: Tensor, masks: Tensor, texts: Tensor) -> Tensor:
-        """Probabilities (N, C) of texts (C, D) for masks (N, H, W) in [0, 1] of the picture whose cells (D, h, w) are
+        """Probabilities (N, C) of texts (C, D) for masks (N, H, W) in [0, 1] of the image whose cells (D, h, w) are
         given.
 
         At the temperature that the model was trained with.
@@ -165,7 +165,7 @@ def load_clip(source: str, device: torch.device) -> OpenClip:
     except (RuntimeError, ValueError, OSError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise SpadeError(
-            f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another --clip."
+            f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another `clip`."
         ) from None
     model.float().eval().requires_grad_(False)
     size = settings["size"] if isinstance(settings["size"], (tuple, list)) else (settings["size"], settings["size"])

@@ -18,13 +18,13 @@ def resolve_clip(source: str) -> Path:
         folder = Path(str(resources.files("spade").joinpath("assets/tiny/clip")))
     elif source.startswith("hf-hub:"):
         folder = fetch(
-            source.removeprefix("hf-hub:"), ["*.json", "*.txt", "open_clip_model.safetensors"], "--clip", source
+            source.removeprefix("hf-hub:"), ["*.json", "*.txt", "open_clip_model.safetensors"], "clip", source
         )
     else:
         folder = Path(source)
     if not (folder / "open_clip_config.json").is_file() or not (folder / "open_clip_model.safetensors").is_file():
         raise SpadeError(
             f"{source}: is no OpenCLIP model (open_clip_config.json and open_clip_model.safetensors); "
-            "name a directory or hf-hub:owner/name with --clip."
+            "name a directory or hf-hub:owner/name with `clip`."
         )
     return folder

@@ -16,7 +16,7 @@ from spade.open_vocabulary.clip import OpenClip
 
 
 def region_evidence(clip: OpenClip, cells: Tensor, masks: Tensor, attention: Tensor | None) -> ZeroShotEvidence:
-    """Of masks (N, h, w) in [0, 1]; cells (D, h', w') OpenCLIP's of the picture, attention (C, h'', w'') to the names,
+    """Of masks (N, h, w) in [0, 1]; cells (D, h', w') OpenCLIP's of the image, attention (C, h'', w'') to the names,
     if any.
     """
     return ZeroShotEvidence(clip.pooled(cells, masks), _log_ratio(masks, attention)[:, None])
@@ -37,7 +37,7 @@ def pair_evidence(
 
 
 def _log_ratio(masks: Tensor, attention: Tensor | None) -> Tensor:
-    """Log attention under each mask as a multiple of the picture's, (N, C); without attention one column of zeros,
+    """Log attention under each mask as a multiple of the image's, (N, C); without attention one column of zeros,
     which says nothing.
     """
     if attention is None:
@@ -61,7 +61,7 @@ class ZeroShotEvidence:
 
     @classmethod
     def joined(cls, parts: Sequence[ZeroShotEvidence]) -> ZeroShotEvidence:
-        """Of several pictures."""
+        """Of several images."""
         return cls(torch.cat([part.views for part in parts]), torch.cat([part.attention for part in parts]))
 
 

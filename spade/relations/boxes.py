@@ -17,7 +17,7 @@ class BoxSegments:
     """Segments of one image, or of several: category (N,), group (N,) its supercategory, both -1 where unknown; thing
     (N,) bool.
 
-    boxes (N, 4) xyxy and area (N,) in shares of the picture; aspect (N,): the picture's width over its height.
+    boxes (N, 4) xyxy and area (N,) in shares of the image; aspect (N,): the image's width over its height.
     """
 
     category: Tensor
@@ -31,7 +31,7 @@ class BoxSegments:
     def of(
         cls, named: Sequence[tuple[int, int, bool]], boxes: Tensor, area: Tensor, size: tuple[int, int]
     ) -> BoxSegments:
-        """Of ONE picture of ``size`` (width, height): category, group, thing of each segment; boxes (N, 4) and areas
+        """Of ONE image of ``size`` (width, height): category, group, thing of each segment; boxes (N, 4) and areas
         (N,) in pixels.
         """
         width, height = size
@@ -64,7 +64,7 @@ class BoxSegments:
         )
 
     def jittered(self, share: float) -> BoxSegments:
-        """Edges moved by about so large a share of their box, as other eyes draw it; those on the picture's border stay
+        """Edges moved by about so large a share of their box, as other eyes draw it; those on the image's border stay
         there.
         """
         size = (self.boxes[:, 2:] - self.boxes[:, :2]).clamp(min=1e-3)
@@ -94,13 +94,13 @@ class LearnedEmbeddings(nn.Module):
     """A vector for each name, on top of one for its supercategory and one for thing or stuff; a vector for each
     predicate.
 
-    In training a name is now and then withheld, and half of these times its supercategory, too, so that what is left
-    learns to stand for labels that the model does not know.
+    In training a name is now and then label_dropout, and half of these times its supercategory, too, so that
+    what is left learns to stand for labels that the model does not know.
     """
 
-    def __init__(self, objects: int, groups: int, predicates: int, size: int, withheld: float = 0.2) -> None:
+    def __init__(self, objects: int, groups: int, predicates: int, size: int, label_dropout: float = 0.2) -> None:
         super().__init__()
-        self.withheld = withheld
+        self.label_dropout = label_dropout
         self.names, self.groups, self.kinds = (
             nn.Embedding(objects, size),
             nn.Embedding(groups, size),
@@ -111,10 +111,10 @@ class LearnedEmbeddings(nn.Module):
     def labels(self, layouts: Sequence[BoxSegments]) -> Tensor:
         """Vectors (M, E) of all images' segments."""
         category, group = (torch.cat([getattr(one, name) for one in layouts]) for name in ("category", "group"))
-        if self.training and self.withheld:
+        if self.training and self.label_dropout:
             chance = torch.rand(len(category), device=category.device)
-            category = category.masked_fill(chance < self.withheld, -1)
-            group = group.masked_fill(chance < self.withheld / 2, -1)
+            category = category.masked_fill(chance < self.label_dropout, -1)
+            group = group.masked_fill(chance < self.label_dropout / 2, -1)
         kinds: Tensor = self.kinds(torch.cat([one.thing for one in layouts]).long())
         return kinds + _rows(self.groups, group) + _rows(self.names, category)
 

@@ -74,8 +74,8 @@ def relation_losses(
 def _weighted(
     scored: Sequence[RelationScores], sampled: SampledPairs, weights: Mapping[str, float], imbalance: Imbalance
 ) -> dict[str, Tensor]:
-    """The terms. P(pair) learns its odds among all of a picture's pairs (King and Zeng, 2001), not among the drawn
-    ones: else it is near 1 in pictures of many segments, and ranks nothing beside P(predicate | pair).
+    """The terms. P(pair) learns its odds among all of an image's pairs (King and Zeng, 2001), not among the drawn
+    ones: else it is near 1 in images of many segments, and ranks nothing beside P(predicate | pair).
     """
     alike = torch.cat([scores.similarity.flatten() for scores in scored])[sampled.off_diagonal]
     similar = mse_loss(alike, sampled.related_cells, reduction="none")

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-FAR = 0.1  # of the picture: gaps between masks are not followed farther
+FAR = 0.1  # of the image: gaps between masks are not followed farther
 
 
 def mask_gaps(masks: Tensor) -> Tensor:
-    """Gaps (N, N) between masks (N, h, w) in [0, 1], in shares of the picture, by the larger of both axes; adjacent
+    """Gaps (N, N) between masks (N, h, w) in [0, 1], in shares of the image, by the larger of both axes; adjacent
     ones have none.
 
     Masks grow by a cell a time until they meet; beyond FAR a gap is 1.
@@ -38,7 +38,7 @@ def hard_masks(masks: Tensor) -> Tensor:
 
 
 def mask_boxes(masks: Tensor) -> Tensor:
-    """Boxes (N, 4) xyxy in shares of the picture, of masks (N, h, w) in [0, 1]; an empty mask gives zeros."""
+    """Boxes (N, 4) xyxy in shares of the image, of masks (N, h, w) in [0, 1]; an empty mask gives zeros."""
     hard = hard_masks(masks)
     height, width = masks.shape[-2:]
     boxes = masks.new_zeros((masks.shape[0], 4))
@@ -53,7 +53,7 @@ def mask_boxes(masks: Tensor) -> Tensor:
 
 
 def node_geometry(boxes: Tensor, area: Tensor) -> Tensor:
-    """(N, 6) of boxes (N, 4) and areas (N,) in shares of the picture: centre x, y, width, height, root of the area,
+    """(N, 6) of boxes (N, 4) and areas (N,) in shares of the image: centre x, y, width, height, root of the area,
     share of its box.
     """
     size = (boxes[:, 2:] - boxes[:, :2]).clamp(min=1e-4)

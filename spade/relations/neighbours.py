@@ -14,7 +14,7 @@ class Space:
     """Of each two segments the gap between them and the mean of their sizes, (..., N, N), and how much their boxes
     overlap, or None.
 
-    Gaps and sizes are shares of the picture.
+    Gaps and sizes are shares of the image.
     """
 
     gaps: Tensor
@@ -23,7 +23,7 @@ class Space:
 
     @classmethod
     def of_boxes(cls, boxes: Tensor) -> Space:
-        """Of boxes (..., N, 4) xyxy in shares of the picture; what stands in the box of the grass touches the grass."""
+        """Of boxes (..., N, 4) xyxy in shares of the image; what stands in the box of the grass touches the grass."""
         return cls(_gaps(boxes), _mean(_sizes(boxes)), _overlaps(boxes))
 
     @classmethod

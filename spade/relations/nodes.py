@@ -26,7 +26,7 @@ class Nodes:
     boxes: Tensor
     area: Tensor
     gaps: Tensor | None = None
-    aspect: Tensor | None = None  # (N,) width of the picture over its height; None: square
+    aspect: Tensor | None = None  # (N,) width of the image over its height; None: square
 
     @classmethod
     def of(
@@ -53,13 +53,13 @@ class Nodes:
 
 GEOMETRY = 6
 HIDDEN = 128  # of the network that reads geometry, whatever the width: it is asked once a pair
-BORDER = 0.01  # of the picture: a box so near to its edge touches it
+BORDER = 0.01  # of the image: a box so near to its edge touches it
 
 
 class GeometryEncoder(nn.Module):
     """Geometry (..., F) to vectors (..., D), by way of its sines and cosines in octaves (Tancik et al., 2020).
 
-    A network of raw shares of the picture is slow to learn what turns on a few pixels.
+    A network of raw shares of the image is slow to learn what turns on a few pixels.
     """
 
     def __init__(self, geometry_dim: int, width: int, bands: int) -> None:
@@ -104,7 +104,7 @@ class NodeEncoder(nn.Module):
 class BoxNodeEncoder(nn.Module):
     """Label vector, box and geometry to one vector, for segments without an image.
 
-    forward: label (N, E), boxes (N, 4) in shares of the picture, geometry (N, 6), aspect (N,) of the picture -> (N, D).
+    forward: label (N, E), boxes (N, 4) in shares of the image, geometry (N, 6), aspect (N,) of the image -> (N, D).
     """
 
     def __init__(self, width: int, label_dim: int, bands: int = 0) -> None:
@@ -116,7 +116,7 @@ class BoxNodeEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, label: Tensor, boxes: Tensor, geometry: Tensor, aspect: Tensor) -> Tensor:
-        """Node vectors; which of the picture's four borders a box touches counts, too, and whether it is upright as one
+        """Node vectors; which of the image's four borders a box touches counts, too, and whether it is upright as one
         sees it.
         """
         borders = torch.cat([boxes[:, :2] <= BORDER, boxes[:, 2:] >= 1 - BORDER], dim=1).to(boxes.dtype)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class PairDecoderLayer(nn.Module):
-    """Pair queries attend to the picture's features, each for itself."""
+    """Pair queries attend to the image's features, each for itself."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

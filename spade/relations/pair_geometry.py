@@ -9,7 +9,7 @@ from spade.relations.config import BASIC
 
 
 def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, facts: int = BASIC) -> Tensor:
-    """(R, facts) for ordered pairs (R, 2) of boxes (N, 4) and mask areas (N,), all in shares of the picture; see
+    """(R, facts) for ordered pairs (R, 2) of boxes (N, 4) and mask areas (N,), all in shares of the image; see
     ``geometry_of``.
     """
     first, second = pairs.unbind(1)

@@ -35,15 +35,15 @@ class SampledPairs:
 
     def to(self, device: torch.device) -> SampledPairs:
         """On a device."""
-        names = ("pairs", "names", "rarer", "told", "apart", "wanted")
+        names = ("pairs", "predicates_of", "log_odds_offset", "annotated", "off_diagonal", "related_cells")
         return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
 
 def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) -> SampledPairs:
-    """All annotated pairs of each picture and others at random: ``most`` in all, or twice the annotated ones where
+    """All annotated pairs of each image and others at random: ``most`` in all, or twice the annotated ones where
     these are over half.
 
-    triples (R_i, 3) among ``segments`` of each picture. Of several predicates of a pair one is drawn at random.
+    triples (R_i, 3) among ``segments`` of each image. Of several predicates of a pair one is drawn at random.
     """
     number = torch.tensor(segments)
     cells = number**2
@@ -55,7 +55,7 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
     others = torch.nonzero(off_diagonal & ~related).flatten()
     positive = torch.bincount(image[related], minlength=len(number))
     room, left = torch.maximum(positive, most - positive), torch.bincount(image[others], minlength=len(number))
-    # In the order of pictures, within each at random: the first ones of each picture are taken.
+    # In the order of images, within each at random: the first ones of each image are taken.
     others = others[torch.argsort(image[others] + torch.rand(len(others), dtype=torch.float64))]
     rank = torch.arange(len(others)) - (left.cumsum(0) - left)[image[others]]
     chosen = torch.cat([torch.nonzero(related).flatten(), others[rank < room[image[others]]]])
@@ -76,7 +76,7 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
 
 
 def _one_predicate_a_pair(triples: Sequence[Tensor], number: Tensor, cells: int) -> Tensor:
-    """(M,) over the cells of all pictures' matrices: a predicate that is annotated there, at random where there are
+    """(M,) over the cells of all images' matrices: a predicate that is annotated there, at random where there are
     several, or -1.
     """
     rows = torch.cat(list(triples))

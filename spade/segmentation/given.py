@@ -19,12 +19,12 @@ from spade.structures.scene_graph_json import read_scene_graph, text_of
 from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label
 
-MOST = 1000  # segments of a picture; every ordered pair of them is looked at
+MOST = 1000  # segments of an image; every ordered pair of them is looked at
 KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO-panoptic file"
 
 
 class GivenSegments:
-    """The pictures of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic
+    """The images of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic
     json with pngs.
 
     Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of
@@ -46,12 +46,12 @@ class GivenSegments:
         else:
             self._read_coco()
 
-    def of(self, picture: str | Path, size: tuple[int, int]) -> SceneGraph:
-        """A picture's segments as a graph without relations. Raises SpadeError where it has none, or has them at
+    def of(self, image: str | Path, size: tuple[int, int]) -> SceneGraph:
+        """An image's segments as a graph without relations. Raises SpadeError where it has none, or has them at
         another size.
         """
-        picture = Path(picture)
-        found = self._graphs.get(picture.name)
+        image = Path(image)
+        found = self._graphs.get(image.name)
         if found is None:
             told = ", ".join(list(self._graphs)[:3]) or "none"
             why = (
@@ -59,19 +59,19 @@ class GivenSegments:
             )
             more = " ..." * (len(self._graphs) > 3)
             raise SpadeError(
-                f"{self.path}: has no segments of {picture.name}{why}; its pictures are {told}{more}; name a file that "
+                f"{self.path}: has no segments of {image.name}{why}; its images are {told}{more}; name a file that "
                 "has them."
             )
         if not isinstance(found, SceneGraph):
-            return self._painted(picture.name, size, *found)
+            return self._painted(image.name, size, *found)
         if (found.width, found.height) != size:
-            told = f"{picture.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}"
-            raise SpadeError(f"{self.path}: {told}; give the picture for which they were made.")
-        return self._masks(replace(found, relations=(), file_name=picture.name))
+            told = f"{image.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}"
+            raise SpadeError(f"{self.path}: {told}; give the image for which they were made.")
+        return self._masks(replace(found, relations=(), file_name=image.name))
 
-    def png_of(self, picture: Path) -> Path | None:
-        """The panoptic png that holds this picture's masks; nothing for a picture without segments here."""
-        found = self._graphs.get(picture.name)
+    def png_of(self, image: Path) -> Path | None:
+        """The panoptic png that holds this image's masks; nothing for an image without segments here."""
+        found = self._graphs.get(image.name)
         return self._png_of_graph if isinstance(found, SceneGraph) else None if found is None else found[0]
 
     def _read_psg(self) -> None:
@@ -79,7 +79,7 @@ class GivenSegments:
         self._labels, self._problems = dataset.vocabulary.objects, dataset.problems
         known = set()
         for record in dataset.records:
-            if record.file_name not in known:  # PSG has annotated a few pictures twice; the first counts
+            if record.file_name not in known:  # PSG has annotated a few images twice; the first counts
                 known.add(record.file_name)
                 rows = [(segment.id, segment.category) for segment in record.segments]
                 self._add(record.file_name, dataset.panoptic_path(record), rows)
@@ -119,9 +119,7 @@ class GivenSegments:
     def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
         name = Path(file_name).name
         if name in self._graphs:
-            raise SpadeError(
-                f"{self.path}: two of its pictures are called {name}; give the pictures names of their own."
-            )
+            raise SpadeError(f"{self.path}: two of its images are called {name}; give the images names of their own.")
         ids = [identity for identity, _ in rows]
         if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
             raise SpadeError(
@@ -146,7 +144,7 @@ class GivenSegments:
         if len(graph.segments) > MOST:
             told = f"{graph.file_name} has {len(graph.segments)} segments"
             raise SpadeError(
-                f"{self.path}: {told}; at most {MOST} of a picture can be related, so leave the smallest out."
+                f"{self.path}: {told}; at most {MOST} of an image can be related, so leave the smallest out."
             )
         numbers = numbered(graph.panoptic, [segment.id for segment in graph.segments])
         boxes, areas = boxes_and_areas(numbers, len(graph.segments))
@@ -158,7 +156,7 @@ class GivenSegments:
         if graph.segments and not segments:
             png, first = self.png_of(Path(graph.file_name)), graph.segments[0].id
             raise SpadeError(
-                f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the picture its own "
+                f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the image its own "
                 "png."
             )
         ids = np.where(numbers > 0, graph.panoptic, 0).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""The first half of the heads: features of a picture to mask proposals with scores for any names."""
+"""The first half of the heads: features of an image to mask proposals with scores for any names."""
 
 from __future__ import annotations
 

@@ -10,16 +10,16 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-MAP_PIXELS = 2_000_000  # larger pictures get their map at this many pixels, enlarged by nearest neighbour
+MAP_PIXELS = 2_000_000  # larger images get their map at this many pixels, enlarged by nearest neighbour
 
 
 @dataclass(frozen=True)
 class PanopticRules:
-    """Thresholds, on probabilities and on shares of the picture."""
+    """Thresholds, on probabilities and on shares of the image."""
 
     min_score: float = 0.25  # of a query's best label
     min_overlap: float = 0.5  # share of a query's own mask that must be left to it
-    min_area: float = 0.0006  # of the picture
+    min_area: float = 0.0006  # of the image
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ def panoptic_map(
     size: tuple[int, int],
     rules: PanopticRules = PanopticRules(),
 ) -> tuple[np.ndarray, list[PanopticSegment]]:
-    """Map (H, W) int64 of segment numbers from 1, 0 = void, at the picture's size (width, height), and what each number
+    """Map (H, W) int64 of segment numbers from 1, 0 = void, at the image's size (width, height), and what each number
     is.
 
-    masks (Q, h, w) logits of the whole picture; probabilities (Q, C + 1), the last column "no object"; is_thing (C,)
+    masks (Q, h, w) logits of the whole image; probabilities (Q, C + 1), the last column "no object"; is_thing (C,)
     bool.
     """
     keep = candidates(probabilities, rules)

@@ -27,7 +27,7 @@ _TASK = "panoptic"
 
 
 class PretrainedSegmenter:
-    """Pictures to segments with labels and scores; ``labels`` are all that the model knows, in its order.
+    """Images to segments with labels and scores; ``labels`` are all that the model knows, in its order.
 
     known: labels of a vocabulary; where they have a name, they say whether it is a thing or stuff. Of others COCO's
     list does.
@@ -41,15 +41,15 @@ class PretrainedSegmenter:
         self._is_thing = torch.tensor([label.is_thing for label in self.labels], device=device)
 
     @torch.no_grad()
-    def __call__(self, picture: Image.Image, name: str = "") -> SceneGraph:
-        """The picture's segments as a graph without relations. Post-processing is ours
+    def __call__(self, image: Image.Image, name: str = "") -> SceneGraph:
+        """The image's segments as a graph without relations. Post-processing is ours
         (spade.segmentation.panoptic).
         """
-        inputs = self._inputs(picture)
+        inputs = self._inputs(image)
         found = self._model(**inputs)
         probabilities = found.class_queries_logits[0].float().softmax(-1)
         masks = _without_padding(found.masks_queries_logits[0].float(), inputs)
-        numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, picture.size, RULES)
+        numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, RULES)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
         boxes, areas = boxes_and_areas(numbers, len(chosen))
         segments = []
@@ -58,13 +58,13 @@ class PretrainedSegmenter:
             label = self.labels[own.category]
             segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, tuple(box), area))
         names = tuple(label.name for label in self.labels)
-        return SceneGraph(name, picture.width, picture.height, tuple(segments), (), names, (), identities[numbers])
+        return SceneGraph(name, image.width, image.height, tuple(segments), (), names, (), identities[numbers])
 
-    def _inputs(self, picture: Image.Image) -> dict[str, Tensor]:
+    def _inputs(self, image: Image.Image) -> dict[str, Tensor]:
         if self._task is None:
-            made = self._processor(images=picture, return_tensors="pt")
+            made = self._processor(images=image, return_tensors="pt")
         else:
-            made = dict(self._processor(picture, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
+            made = dict(self._processor(image, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
         kept = ("pixel_values", "pixel_mask", "task_inputs")
         return {name: value.to(self.device) for name, value in made.items() if name in kept}
 
@@ -106,19 +106,19 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
         processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **extra)
     except Exception as error:  # what a foreign config.json makes transformers raise is of any kind
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
-        raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another --segmenter.") from None
+        raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another `segmenter`.") from None
     finally:
         told.set_verbosity(level)
     if not hasattr(processor, "post_process_panoptic_segmentation"):
         raise SpadeError(
             f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose "
-            "another --segmenter."
+            "another `segmenter`."
         )
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
         raise SpadeError(
             f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another "
-            "--segmenter."
+            "`segmenter`."
         )
     return model.to(device).eval().requires_grad_(False), processor, task
 
@@ -128,7 +128,7 @@ def _labels(folder: Path, config: Any, known: Sequence[Label]) -> tuple[Label, .
     names = {int(number): str(name) for number, name in config.id2label.items()}
     if sorted(names) != list(range(len(names))):
         raise SpadeError(
-            f"{folder / 'config.json'}: id2label does not number its names from 0; choose another --segmenter."
+            f"{folder / 'config.json'}: id2label does not number its names from 0; choose another `segmenter`."
         )
     said = {label.name.casefold(): label.is_thing for label in known}
     labels = [named_label(names[number]) for number in range(len(names))]

@@ -27,21 +27,21 @@ def resolve_segmenter(source: str) -> Path:
                 f"{source}: no such segmenter; name a directory, or a hub id like "
                 "facebook/mask2former-swin-tiny-coco-panoptic."
             )
-        folder = fetch(source, _FILES, "--segmenter")
+        folder = fetch(source, _FILES, "segmenter")
     for name in ("config.json", "preprocessor_config.json"):
         facts = read_json(
-            folder / name, "part of a segmenter", "name a panoptic model in transformers' format with --segmenter."
+            folder / name, "part of a segmenter", "name a panoptic model in transformers' format with `segmenter`."
         )
         kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
         if kind not in KINDS:
             raise SpadeError(
-                f"{folder}: is a model of type {kind!r}; --segmenter takes {', '.join(KINDS)}, whose outputs are known."
+                f"{folder}: is a model of type {kind!r}; `segmenter` takes {', '.join(KINDS)}, whose outputs are known."
             )
         if isinstance(facts, dict) and name == "config.json":
             _refuse_foreign_backbone(folder / name, facts)
     if not list(folder.glob("*.safetensors")):
         raise SpadeError(
-            f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another --segmenter."
+            f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another `segmenter`."
         )
     return folder
 
@@ -55,9 +55,9 @@ def _refuse_foreign_backbone(path: Path, facts: dict[str, Any]) -> None:
         name = str(facts["backbone"])[:60]
         raise SpadeError(
             f"{path}: names its backbone ({name}) without a backbone_config, which would be looked up on a hub; "
-            "choose another --segmenter."
+            "choose another `segmenter`."
         )
     if isinstance(own, dict) and str(own.get("model_type", "")).startswith("timm"):
         raise SpadeError(
-            f"{path}: its backbone is of timm, which could look it up on a hub; choose another --segmenter."
+            f"{path}: its backbone is of timm, which could look it up on a hub; choose another `segmenter`."
         )

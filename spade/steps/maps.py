@@ -1,4 +1,4 @@
-"""Pictures of attention: where the teacher looks for each label of an image, and the student before and after
+"""Images of attention: where the teacher looks for each label of an image, and the student before and after
 calibration.
 """
 
@@ -31,7 +31,7 @@ SHOWN = 4  # images, where none are named
 
 
 def run(config: MapsConfig, run: Run) -> StepResult[MapsResult]:
-    """Draw a picture of each image, of the newest calibration; by default of its first validation images."""
+    """Draw an image of each image, of the newest calibration; by default of its first validation images."""
     calibrated = run.workspace.need("calibrate", "spade maps", run.source)
     teacher = run.workspace.need("invert", "spade maps", calibrated.manifest["inputs"]["invert"])
     dataset, records = inverted_records(teacher)

@@ -148,7 +148,7 @@ class TrainedOn(Result):
 
 @dataclass(frozen=True)
 class MapsResult(Result):
-    """Of ``spade maps``: names of the pictures, and the images that they show."""
+    """Of ``spade maps``: names of the images, and the images that they show."""
 
     figures: list[str]
     images: list[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
 from spade.core.device import device_name, dtype_name, refuse_several
 from spade.core.errors import SpadeError, given
 from spade.core.files import sha256_file
-from spade.core.settings import configure
+from spade.core.settings import configure, names_of
 from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
 from spade.models.checkpoint import HEADS, ModelFile, find_model, read_image_model
 from spade.models.config import PAPER as PAPER_OPTIONS
@@ -111,8 +111,7 @@ def resolve(
         "schedule": relations_schedule(defaults, packaged is not None, config.seed),
     }
     # Two settings have one name in training and at test time; here training's are meant.
-    names = {own.name: {f.name for f in fields(base[own.name])} for own in fields(Method)}
-    names["options"] = {"fusion"}
+    names = {own.name: names_of(base[own.name]) for own in fields(Method)} | {"options": frozenset({"fusion"})}
     found = {
         part: configure({part: base[part]}, _only(preset, own), _only(config.settings, own))[part]
         for part, own in names.items()
@@ -124,7 +123,7 @@ def resolve(
     return method
 
 
-def _only(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+def _only(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 

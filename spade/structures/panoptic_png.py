@@ -41,7 +41,7 @@ def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | N
     hand.
 
     Evaluation compares neighbouring pixels and needs few ids: putting together 300,000 of them costs a third of
-    decoding. Raises SpadeError naming the file; where it has not the ``size`` (width, height) that its picture has,
+    decoding. Raises SpadeError naming the file; where it has not the ``size`` (width, height) that its image has,
     before decoding it.
     """
     try:
@@ -52,8 +52,8 @@ def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | N
                     "ids."
                 )
             if size is not None and image.size != size:
-                told = f"is {image.width} x {image.height}, its picture {size[0]} x {size[1]}"
-                raise SpadeError(f"{path}: this panoptic png {told}; give the picture its own png.")
+                told = f"is {image.width} x {image.height}, its image {size[0]} x {size[1]}"
+                raise SpadeError(f"{path}: this panoptic png {told}; give the image its own png.")
             red, green, blue = (np.asarray(plane) for plane in image.split()[:3])
             return red, green, blue
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, given
 
 FORMAT_VERSION = 1
 
@@ -47,7 +47,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class SceneGraph:
-    """A picture's segments and relations (best first), with its panoptic map (H, W) of ids, 0 = void."""
+    """An image's segments and relations (best first), with its panoptic map (H, W) of ids, 0 = void."""
 
     file_name: str
     width: int
@@ -105,7 +105,7 @@ def best_relations(
     pairs (R, 2) indices into the segments; scores (R, P).
     """
     if top < 1:
-        raise SpadeError(f"top {top}: use a number of at least 1.")
+        raise SpadeError(f"{given('top', top)}: use a number of at least 1.")
     if not len(pairs):
         return ()
     best = scores.max(1)

@@ -75,7 +75,7 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
 
 
 def _check(segment: Segment, size: tuple[int, int]) -> None:
-    """Raises ValueError naming the field whose value no segment of a picture of ``size`` (width, height) can have."""
+    """Raises ValueError naming the field whose value no segment of an image of ``size`` (width, height) can have."""
     x1, y1, x2, y2 = segment.bbox
     if not 0 < segment.id < 1 << 24:
         raise ValueError(f"id {segment.id}")

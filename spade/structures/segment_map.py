@@ -24,6 +24,7 @@ def boxes_and_areas(numbers: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     A segment without a pixel has an empty box, all zeros, and area 0.
     """
     height, width = numbers.shape
+    numbers = np.where(numbers <= count, numbers, 0)
     areas = np.bincount(numbers.ravel(), minlength=count + 1)[1 : count + 1]
     # Runs of equal pixels, row by row: few, so that their corners can be gathered one by one.
     starts = np.zeros((height, width), bool)
@@ -50,6 +51,7 @@ def cell_shares(numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.nd
     ``size`` (h, w). As adaptive average pooling has it: where cells do not divide the map evenly they overlap by a
     pixel.
     """
+    numbers = np.where(numbers <= count, numbers, 0)
     rows, columns = (_cells(whole, cells) for whole, cells in zip(numbers.shape, size, strict=True))
     counts = np.zeros((count + 1) * size[0] * size[1], np.int64)
     for row in rows.T:

@@ -57,7 +57,7 @@ class BoxTraining:
         self.model, self.dataset, self.weights = model, dataset, losses.weights
         train, validation = validation_split(list(records))
         self.train = train
-        # In the order of their sizes: a batch is padded to the pairs of its largest picture.
+        # In the order of their sizes: a batch is padded to the pairs of its largest image.
         self.validation = sorted(validation or train, key=lambda record: len(record.segments))
         self.device = next(model.parameters()).device
         self.segments = box_segments_of(self.train, index, dataset)  # on the CPU, where each is varied anew every time

@@ -79,7 +79,7 @@ class Alignment:
         return [i for i in range(len(self.place)) if i in present or bool(drawn[i])]
 
     def positions(self, maps: Tensor, wanted: CalibrationTargets, chosen: Sequence[int]) -> dict[str, list[int]]:
-        """Label key -> positions in the context that stand for it; maps (L, h, w) are the student's of this picture.
+        """Label key -> positions in the context that stand for it; maps (L, h, w) are the student's of this image.
 
         ``matched`` looks at the teacher's maps to assign them: an oracle, as ``index`` is, which needs the caption.
         """

@@ -73,14 +73,14 @@ def annotated_nodes(
         query, label = proposals.queries[-1][i][matched[held]], objects[truth.classes[held]]
         whole = truth.masks[held]
         if found[i]:
-            whole = _fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
+            whole = found_where_fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
         boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
         images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config))
-        kept.append(_renumber(truth.triples, held, len(truth.classes)))
+        kept.append(renumbered(truth.triples, held, len(truth.classes)))
     return images, kept
 
 
-def _fitting(logits: Tensor, masks: Tensor) -> Tensor:
+def found_where_fitting(logits: Tensor, masks: Tensor) -> Tensor:
     """Logits (N, h, w) as masks at the size of the annotated ``masks`` (N, H, W), which stay where they share too
     little.
     """
@@ -93,7 +93,7 @@ def _fitting(logits: Tensor, masks: Tensor) -> Tensor:
     return torch.where((joint > 0.5 * either)[:, None, None], own, masks)
 
 
-def _renumber(triples: Tensor, held: Tensor, count: int) -> Tensor:
+def renumbered(triples: Tensor, held: Tensor, count: int) -> Tensor:
     """Triples in the numbering of the held segments; those that lost a segment are dropped."""
     place = torch.full((count,), -1, dtype=torch.int64, device=triples.device)
     place[held] = torch.arange(len(held), device=triples.device)

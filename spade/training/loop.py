@@ -177,7 +177,7 @@ def _optimise(
 ) -> None:
     torch.manual_seed(np.random.SeedSequence([options.seed, state.step]).generate_state(1)[0].item())
     for group in state.optimiser.param_groups:
-        group["lr"] = options.learning_rate * _rate(state.step, total, options)
+        group["lr"] = options.learning_rate * rate_factor(state.step, total, options)
     for batch in micro:
         terms = losses(batch)
         loss = torch.stack([term.float() for term in terms.values()]).sum()
@@ -240,7 +240,7 @@ def _validate(
         state.assign(raw)
 
 
-def _rate(step: int, total: int, options: Schedule) -> float:
+def rate_factor(step: int, total: int, options: Schedule) -> float:
     """Learning rate factor: linear warm-up, then a cosine to 0.05, or a drop to 0.1 after three quarters of the
     steps.
     """

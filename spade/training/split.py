@@ -53,7 +53,7 @@ class TrainingImages:
 
 
 def grouped_batches(groups: Sequence[Hashable], batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-    """Batches of indices for one epoch: shuffled, each from one group (pictures of one size), none left out.
+    """Batches of indices for one epoch: shuffled, each from one group (images of one size), none left out.
 
     The number of batches depends on the groups alone, not on the epoch.
     """

@@ -35,7 +35,7 @@ class Truth:
         )
 
 
-VOID_AREA = 0.01  # of the picture
+VOID_AREA = 0.01  # of the image
 
 
 def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_counts: bool = False) -> Truth:
@@ -75,7 +75,7 @@ def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_coun
 
 def void_regions(void: np.ndarray) -> Tensor:
     """Connected regions (V, H, W) bool of void (H, W), without seams between segments and specks below ``VOID_AREA`` of
-    the picture.
+    the image.
     """
     wide = binary_opening(void, iterations=max(1, round(min(void.shape) / 128)))
     numbers, count = label(wide)

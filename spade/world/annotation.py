@@ -24,7 +24,7 @@ TELLING = 0.74  # salience from which a relation is annotated even if three othe
 
 @dataclass(frozen=True)
 class WorldSample:
-    """A scene with its picture and its annotation.
+    """A scene with its image and its annotation.
 
     ``ids`` (H, W) uint32 panoptic ids; ``segments`` one (id, class index, area, box xyxy exclusive) each;
     ``relations`` (subject index, object index, predicate index) into ``segments`` and ``PREDICATES``; ``needs_context``

@@ -1,4 +1,4 @@
-"""Paints one shape on the picture and on the panoptic map at once."""
+"""Paints one shape on the image and on the panoptic map at once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Brush:
         self.identity = 0
 
     def place(self, scene: Scene, thing: Thing, identity: int, height: float) -> None:
-        """Set the frame of the shapes to come; ``height`` is the unit as a share of the picture's shorter side."""
+        """Set the frame of the shapes to come; ``height`` is the unit as a share of the image's shorter side."""
         self.identity = identity
         self._unit = height * scene.unit * SCALE
         self._x = thing.x * scene.width * SCALE
@@ -47,7 +47,7 @@ class Brush:
         self._mark.ellipse(box, fill=self.identity)
 
     def limb(self, x1: float, y1: float, x2: float, y2: float, width: float, colour: Colour) -> None:
-        """A straight limb with round ends; at least one pixel of the final picture wide."""
+        """A straight limb with round ends; at least one pixel of the final image wide."""
         points, thick = [self.point(x1, y1), self.point(x2, y2)], max(SCALE, round(width * self._unit))
         self._paint.line(points, fill=colour, width=thick)
         self._mark.line(points, fill=self.identity, width=thick)
@@ -62,19 +62,19 @@ class Brush:
         self._mark.line(points, fill=self.identity, width=SCALE)
 
     def band(self, box: tuple[float, float, float, float], colour: Colour, identity: int | None = None) -> None:
-        """A rectangle in supersampled pixels; without an identity only the picture is painted."""
+        """A rectangle in supersampled pixels; without an identity only the image is painted."""
         self._paint.rectangle(box, fill=colour)
         if identity is not None:
             self._mark.rectangle(box, fill=identity)
 
     def shape_px(self, points: list[Point], colour: Colour, identity: int | None = None) -> None:
-        """A polygon in supersampled pixels; without an identity only the picture is painted."""
+        """A polygon in supersampled pixels; without an identity only the image is painted."""
         self._paint.polygon(points, fill=colour)
         if identity is not None:
             self._mark.polygon(points, fill=identity)
 
     def shadow(self, scene: Scene, thing: Thing) -> None:
-        """A dark ellipse on the ground; part of the picture, of no segment."""
+        """A dark ellipse on the ground; part of the image, of no segment."""
         half = scene.size(thing)[0] / 2 * scene.unit * SCALE
         x, y = thing.x * scene.width * SCALE, scene.ground_y(thing.depth) * scene.height * SCALE
         box = (int(x - half), int(y - half * 0.16), int(x + half), int(y + half * 0.16))
@@ -86,7 +86,7 @@ class Brush:
             self.image.paste(region, box[:2])
 
     def finished(self, width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-        """The picture (H, W, 3) float32, averaged, and the map (H, W) uint8, sampled."""
+        """The image (H, W, 3) float32, averaged, and the map (H, W) uint8, sampled."""
         ids = np.asarray(self.ids)[SCALE // 2 :: SCALE, SCALE // 2 :: SCALE]
         small = self.image.resize((width, height), Image.Resampling.BOX)
         return np.asarray(small, np.float32), ids.copy()

@@ -1,4 +1,4 @@
-"""Scenes as a PSG-format data set: pictures, panoptic pngs, psg.json."""
+"""Scenes as a PSG-format data set: images, panoptic pngs, psg.json."""
 
 from __future__ import annotations
 
@@ -112,9 +112,9 @@ def write_world(
     if index_file.exists() and not force:
         if _made_of(index_file).get("info") == made:
             return False
-        raise SpadeError(f"{index_file}: another data set is there; name another folder or add --force to replace it.")
+        raise SpadeError(f"{index_file}: another data set is there; name another folder or add `force` to replace it.")
     if out.is_dir() and any(out.iterdir()) and not force and _made_of(begun) != made:
-        raise SpadeError(f"{out}: holds other files; name a new folder or add --force to write among them.")
+        raise SpadeError(f"{out}: holds other files; name a new folder or add `force` to write among them.")
     index_file.unlink(missing_ok=True)
     write_json(begun, made)
     records = []

@@ -1,7 +1,7 @@
-"""A layout's picture and its panoptic map, painted from the back to the front.
+"""A layout's image and its panoptic map, painted from the back to the front.
 
-Both come from the same shapes: the picture is painted at twice its size and averaged, the map is painted at
-twice its size and sampled, so that a segment's pixels are exactly those that the picture shows.
+Both come from the same shapes: the image is painted at twice its size and averaged, the map is painted at
+twice its size and sampled, so that a segment's pixels are exactly those that the image shows.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _draw_string(brush: Brush, scene: Scene, holder: Thing) -> None:
 
 
 def _light(image: np.ndarray, ids: np.ndarray, scene: Scene) -> np.ndarray:
-    """Grain by material, the light's strength and its warmth, and a slope of light across the picture."""
+    """Grain by material, the light's strength and its warmth, and a slope of light across the image."""
     rng = np.random.default_rng(scene.texture_seed + 1)
     fine = rng.standard_normal(ids.shape).astype(np.float32)
     coarse = np.asarray(

@@ -1,8 +1,8 @@
 """A scene as a layout in depth: what stands where, how, and facing which way.
 
 Frame: ``x`` in [0, 1] from the left to the right edge, ``depth`` in (0, 1] from the horizon (0) to the lower
-edge of the picture (1). Indoors the horizon is where the wall meets the floor. A thing's feet touch the ground at
-``horizon + (1 - horizon) * depth`` of the picture's height, and its size on the picture is proportional to
+edge of the image (1). Indoors the horizon is where the wall meets the floor. A thing's feet touch the ground at
+``horizon + (1 - horizon) * depth`` of the image's height, and its size on the image is proportional to
 ``depth`` (a pinhole camera above a plane).
 """
 
@@ -45,7 +45,7 @@ STUFF = (
 LIVING = frozenset({"person", "cat", "dog", "horse", "bird"})
 ANIMALS = LIVING - {"person"}
 
-# Height and length at depth 1, as shares of the picture's shorter side.
+# Height and length at depth 1, as shares of the image's shorter side.
 SIZE: dict[str, tuple[float, float]] = {
     "person": (0.60, 0.24),
     "bicycle": (0.30, 0.48),
@@ -93,7 +93,7 @@ class Thing:
     facing: int
     tint: float  # picks the colour, in [0, 1]
     scale: float = 1.0  # of its kind's usual size
-    altitude: float = 0.0  # of its lowest point above the ground, share of the picture's shorter side
+    altitude: float = 0.0  # of its lowest point above the ground, share of the image's shorter side
     act: str = ""
     on: int | None = None
     holds: int | None = None
@@ -125,11 +125,11 @@ class Scene:
 
     @property
     def unit(self) -> int:
-        """The picture's shorter side in pixels."""
+        """The image's shorter side in pixels."""
         return min(self.width, self.height)
 
     def ground_y(self, depth: float) -> float:
-        """Height on the picture (share from the top) of a point on the ground at ``depth``."""
+        """Height on the image (share from the top) of a point on the ground at ``depth``."""
         return self.horizon + (1 - self.horizon) * depth
 
     def ground_of(self, thing: Thing) -> str:
@@ -137,7 +137,7 @@ class Scene:
         return next((band.label for band in self.bands if thing.depth <= band.near_edge), self.bands[-1].label)
 
     def size(self, thing: Thing) -> tuple[float, float]:
-        """Length and height of a thing on the picture, as shares of its shorter side."""
+        """Length and height of a thing on the image, as shares of its shorter side."""
         height, length = SIZE[thing.label]
         factor = thing.depth * thing.scale
         if thing.pose == "lying" and thing.label == "person":
@@ -145,7 +145,7 @@ class Scene:
         return length * factor, height * factor
 
     def span(self, thing: Thing) -> tuple[float, float]:
-        """Left and right end of a thing, as shares of the picture's width."""
+        """Left and right end of a thing, as shares of the image's width."""
         half = self.size(thing)[0] / 2 * self.unit / self.width
         return thing.x - half, thing.x + half
 

@@ -1,4 +1,4 @@
-"""Pictures of people and animals."""
+"""Images of people and animals."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from spade.world.layout import Scene, Thing
 
 @dataclass(frozen=True)
 class Region:
-    """A stuff segment. ``top`` and ``bottom`` are heights on the picture, shares from the top."""
+    """A stuff segment. ``top`` and ``bottom`` are heights on the image, shares from the top."""
 
     label: str
     top: float

@@ -2,7 +2,7 @@
 
 Written once: annotations are made of ``relations``, and captions of the annotated ones. Nodes are numbered things
 first (their index in ``scene.things``), then the stuff regions in the order of ``stuff_of``. Distances are in
-shorter sides of the picture, depths as in layout.py.
+shorter sides of the image, depths as in layout.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from spade.world.layout import ANIMALS, LIVING, Scene, Thing
 from spade.world.regions import Node, Region, nodes_of
-from spade.world.seen import REACH, close_ahead, first_seen, level
+from spade.world.sight import REACH, close_ahead, first_seen, level
 
 MOVING = ("walking", "running")
 Rule = Callable[[Scene, Node, Node], bool]

@@ -16,7 +16,7 @@ MOST_THINGS = 6  # with the stuff regions at most nine or so segments
 
 
 def sample_scene(rng: np.random.Generator, width: int, height: int) -> Scene:
-    """Draw a random scene for a picture of ``width`` x ``height`` pixels."""
+    """Draw a random scene for an image of ``width`` x ``height`` pixels."""
     place = str(rng.choice(["field", "street", "beach", "room"], p=[0.24, 0.24, 0.24, 0.28]))
     indoors = place == "room"
     scene = Scene(
@@ -60,7 +60,7 @@ def _bands(rng: np.random.Generator, place: str) -> tuple[Band, ...]:
 
 
 def _fits(scene: Scene, placed: list[Thing], added: list[Thing]) -> bool:
-    """Whether nothing leaves the picture by more than a third, and nothing hides much of what is there already."""
+    """Whether nothing leaves the image by more than a third, and nothing hides much of what is there already."""
     whole = replace(scene, things=tuple(placed + added))
     for thing in added:
         left, right = whole.span(thing)

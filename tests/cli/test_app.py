@@ -56,7 +56,7 @@ def test_help_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "Pictures to scene graphs" in done.stdout
+    assert "Images to scene graphs" in done.stdout
 
 
 def test_version_and_no_arguments():
@@ -92,7 +92,7 @@ def test_user_errors_are_one_sentence_and_leave_nothing(here):
     (here / "empty.txt").write_text("\n# nothing\n")
     Image.new("RGB", (64, 64)).save(here / "grey.png")
     before = sorted(here.iterdir())
-    one_sentence(spade("predict", "none.jpg"), "none.jpg", "name a picture file")
+    one_sentence(spade("predict", "none.jpg"), "none.jpg", "name an image file")
     one_sentence(spade("predict", "broken.jpg"), "broken.jpg", "open and save it anew")
     one_sentence(spade("predict", "grey.png", "--vocab", "empty.txt"), "empty.txt", "write one label a line")
     one_sentence(spade("predict", "grey.png", "--vocab", "none.txt"), "none.txt", "write one label a line")
@@ -193,7 +193,7 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     document = json.loads(result.stdout)
     assert set(document["result"]["figures"]) == {"packaged", "this run"}
     assert all(set(row) == {"PQ", "R@20", "R@50", "mR@20", "mR@50"} for row in document["result"]["figures"].values())
-    assert Image.open(document["result"]["picture"]).size[0] > 1000
+    assert Image.open(document["result"]["image"]).size[0] > 1000
     again = json.loads(spade("quickstart", "--images", "20", "--json").stdout)
     assert again["cached"]
     assert again["result"]["figures"] == document["result"]["figures"]

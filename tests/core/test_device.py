@@ -1,31 +1,87 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from spade.core.device import pick_device, pick_dtype
+from spade.core import device as module
+from spade.core.device import device_name, dtype_name, open_device
 from spade.core.errors import SpadeError
 
 
 def test_devices():
-    assert pick_device("cpu").type == "cpu"
-    for name in ("quantum", "meta"):
-        with pytest.raises(SpadeError, match=f"--device {name}: no such device"):
-            pick_device(name)
+    assert open_device("cpu").type == "cpu"
+    for name in ("quantum", "meta", "cuda:x"):
+        with pytest.raises(SpadeError, match=f"`device={name}`: no such device"):
+            device_name(name)
 
 
 def test_a_gpu_that_is_not_there_is_one_sentence(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert pick_device("cuda").type == "cuda"
-    with pytest.raises(SpadeError, match=r"--device cuda:7: this machine has 1 GPU"):
-        pick_device("cuda:7")
+    assert open_device("cuda").type == "cuda"
+    with pytest.raises(SpadeError, match=r"`device=cuda:7`: this machine has 1 GPU"):
+        open_device("cuda:7")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SpadeError, match=r"no GPU that torch can use; use `device=cpu`"):
+        open_device("cuda")
 
 
-def test_auto_is_half_precision_only_on_a_gpu_that_has_it(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: True)
-    assert pick_dtype("auto", torch.device("cuda")) == "bfloat16"
-    assert pick_dtype("auto", torch.device("cpu")) == "float32"
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
-    assert pick_dtype("auto", torch.device("cuda")) == "float32"
-    assert pick_dtype("float16", torch.device("cpu")) == "float16"
-    with pytest.raises(SpadeError, match="dtype int7: unknown number format"):
-        pick_dtype("int7", torch.device("cpu"))
+class FakeDriver:
+    """The three calls of the CUDA driver's library that are made, with the answers that it would write."""
+
+    def __init__(self, devices, major):
+        self.devices, self.major = devices, major
+
+    def cuInit(self, flags):
+        return 0
+
+    def cuDeviceGetCount(self, number):
+        number._obj.value = self.devices
+        return 0
+
+    def cuDeviceGet(self, device, ordinal):
+        return 0
+
+    def cuDeviceGetAttribute(self, value, attribute, device):
+        value._obj.value = self.major
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("driver", "built", "visible", "found"),
+    [
+        (FakeDriver(1, 9), True, None, ("cuda", "bfloat16")),
+        (FakeDriver(2, 7), True, "1", ("cuda", "float32")),
+        (FakeDriver(0, 9), True, None, ("cpu", "float32")),
+        (FakeDriver(1, 9), False, None, ("cpu", "float32")),
+        (FakeDriver(1, 9), True, "", ("cpu", "float32")),
+        (None, True, None, ("cpu", "float32")),
+    ],
+)
+def test_auto_is_found_without_torch(monkeypatch, driver, built, visible, found):
+    """The driver, the installed torch and the environment decide; half precision needs compute capability 8."""
+
+    def library(name):
+        if driver is None:
+            raise OSError
+        return driver
+
+    for function in (module._driver_devices, module._torch_is_built_for_cuda, module._gpu_computes_in_bfloat16):
+        function.cache_clear()
+    monkeypatch.setattr(module, "ctypes", SimpleNamespace(**vars(module.ctypes)))
+    monkeypatch.setattr(module.ctypes, "CDLL", library)
+    monkeypatch.setattr(module, "_torch_is_built_for_cuda", lambda: built)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    device = device_name("auto")
+    assert (device, dtype_name("auto", device)) == found
+    module._driver_devices.cache_clear()
+    module._gpu_computes_in_bfloat16.cache_clear()
+
+
+def test_number_formats_by_name():
+    assert dtype_name("auto", "cpu") == "float32"
+    assert dtype_name("float16", "cpu") == "float16"
+    with pytest.raises(SpadeError, match="`dtype=int7`: unknown number format"):
+        dtype_name("int7", "cpu")

@@ -9,11 +9,11 @@ from spade.core.artifact import keyed, verify
 from spade.core.errors import SpadeError
 from spade.core.files import TEMPORARY, write_text
 from spade.core.workspace import Workspace
-from spade.diffusion.config import InvertConfig
+from tests.configs import inverting
 
 
 def make(workspace, text="x", step="invert", **config):
-    draft = workspace.draft(step, 1, config)
+    draft = workspace.writer(step, 1, config)
     draft.begin()
     write_text(draft.file("payload.txt"), text)
     return draft.finish({"text": text})
@@ -21,15 +21,15 @@ def make(workspace, text="x", step="invert", **config):
 
 def test_an_artifact_exists_when_its_manifest_does(tmp_path):
     workspace = Workspace(tmp_path / "w")
-    draft = workspace.draft("invert", 1, {"a": 1})
+    draft = workspace.writer("invert", 1, {"a": 1})
     draft.begin()
     write_text(draft.file("payload.txt"), "x")
     assert workspace.artifacts("invert") == []
     assert [row["complete"] for row in workspace.status()] == [False]
     draft.finish({})
     assert [a.key for a in workspace.artifacts("invert")] == [draft.key]
-    assert workspace.draft("invert", 1, {"a": 1}).cached
-    assert not workspace.draft("invert", 1, {"a": 2}).cached
+    assert workspace.writer("invert", 1, {"a": 1}).cached
+    assert not workspace.writer("invert", 1, {"a": 2}).cached
 
 
 def test_manifest_lists_payload_with_hash_and_size(tmp_path):
@@ -46,11 +46,11 @@ def test_manifest_lists_payload_with_hash_and_size(tmp_path):
 def test_keys_know_version_inputs_and_fingerprints(tmp_path):
     workspace = Workspace(tmp_path)
     keys = {
-        workspace.draft("invert", 1, {}).key,
-        workspace.draft("invert", 2, {}).key,
-        workspace.draft("calibrate", 1, {}).key,
-        workspace.draft("invert", 1, {}, inputs={"x": "1"}).key,
-        workspace.draft("invert", 1, {}, fingerprints={"x": "1"}).key,
+        workspace.writer("invert", 1, {}).key,
+        workspace.writer("invert", 2, {}).key,
+        workspace.writer("calibrate", 1, {}).key,
+        workspace.writer("invert", 1, {}, inputs={"x": "1"}).key,
+        workspace.writer("invert", 1, {}, fingerprints={"x": "1"}).key,
     }
     assert len(keys) == 5
     assert all(len(key) == 12 for key in keys)
@@ -61,7 +61,7 @@ def test_a_key_is_what_it_was_before():
     facts = {"step": "s", "version": 1, "config": {"a": 1}, "inputs": {}, "fingerprints": {}}
     from spade.core.files import canonical_hash
 
-    assert canonical_hash(facts)[:12] == Workspace(Path("unused-folder")).draft("s", 1, {"a": 1}).key == "5025f5816f26"
+    assert canonical_hash(facts)[:12] == Workspace(Path("unused-folder")).writer("s", 1, {"a": 1}).key == "5025f5816f26"
 
 
 def test_execution_only_fields_stay_out_of_the_key():
@@ -71,15 +71,15 @@ def test_execution_only_fields_stay_out_of_the_key():
         place: Path = field(default=Path("a"), metadata={"execution": True})
 
     assert keyed(Config()) == {"seed": 0}
-    here, there = InvertConfig(data=Path("here")), InvertConfig(data=Path("there"))
+    here, there = inverting(data=Path("here")), inverting(data=Path("there"))
     assert keyed(here) == keyed(there)
-    assert keyed(here) != keyed(InvertConfig(data=Path("here"), seed=1))
+    assert keyed(here) != keyed(inverting(data=Path("here"), seed=1))
 
 
 def test_force_throws_away_and_begin_clears_leftovers(tmp_path):
     workspace = Workspace(tmp_path)
     artifact = make(workspace)
-    forced = workspace.draft("invert", 1, {}, force=True)
+    forced = workspace.writer("invert", 1, {}, force=True)
     assert not forced.cached
     assert workspace.newest("invert").key == artifact.key, "the old result stays until the new one really begins"
     (artifact.path / f"a.1{TEMPORARY}").write_text("half")
@@ -88,7 +88,7 @@ def test_force_throws_away_and_begin_clears_leftovers(tmp_path):
     assert [p.name for p in artifact.path.iterdir()] == [".lock"]
     forced.release()
     (artifact.path / f"a.1{TEMPORARY}").write_text("half")
-    draft = workspace.draft("invert", 1, {})
+    draft = workspace.writer("invert", 1, {})
     draft.begin()
     assert not list(draft.path.glob(f"*{TEMPORARY}"))
     draft.release()
@@ -96,14 +96,14 @@ def test_force_throws_away_and_begin_clears_leftovers(tmp_path):
 
 def test_a_second_writer_is_refused(tmp_path):
     workspace = Workspace(tmp_path)
-    draft = workspace.draft("invert", 1, {})
+    draft = workspace.writer("invert", 1, {})
     draft.begin()
     with pytest.raises(SpadeError, match="another spade process is writing here"):
-        workspace.draft("invert", 1, {}).begin()
+        workspace.writer("invert", 1, {}).begin()
     with pytest.raises(SpadeError, match="another spade process is writing here"):
-        workspace.draft("invert", 1, {}, force=True).begin()
+        workspace.writer("invert", 1, {}, force=True).begin()
     draft.release()
-    early, late = workspace.draft("invert", 1, {}), workspace.draft("invert", 1, {})
+    early, late = workspace.writer("invert", 1, {}), workspace.writer("invert", 1, {})
     early.begin()
     early.finish({})
     with pytest.raises(SpadeError, match="another spade process finished this just now"):
@@ -115,10 +115,10 @@ def test_a_damaged_manifest_is_not_an_absent_one(tmp_path):
     older, newer = make(workspace, n=1), make(workspace, n=2)
     for content in ("", "[]", '{"key": 1}', "{"):
         (newer.path / "manifest.json").write_text(content)
-        with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* --force"):
+        with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* `force`"):
             workspace.newest("invert")
         with pytest.raises(SpadeError, match="damaged"):
-            _ = workspace.draft("invert", 1, {"n": 2}).manifest
+            _ = workspace.writer("invert", 1, {"n": 2}).manifest
     states = {row["key"]: (row["complete"], row["damaged"]) for row in workspace.status()}
     assert states == {older.key: (True, False), newer.key: (False, True)}
 
@@ -126,7 +126,7 @@ def test_a_damaged_manifest_is_not_an_absent_one(tmp_path):
 def test_refresh_notes_the_new_place(tmp_path):
     workspace = Workspace(tmp_path)
     make(workspace, "here")
-    draft = workspace.draft("invert", 1, {})
+    draft = workspace.writer("invert", 1, {})
     draft.refresh(text="there")
     assert workspace.newest("invert").manifest["result"]["text"] == "there"
 
@@ -137,7 +137,7 @@ def test_newest_by_time_by_key_and_missing(tmp_path):
         SpadeError,
         match="spade calibrate needs the result of spade invert, which is not there; run first: spade invert",
     ):
-        workspace.newest("invert", needed_by="spade calibrate")
+        workspace.need("invert", "spade calibrate")
     first, second = make(workspace, n=1), make(workspace, n=2)
     assert workspace.newest("invert").key == second.key
     assert workspace.newest("invert", first.key[:6]).key == first.key
@@ -149,5 +149,5 @@ def test_newest_by_time_by_key_and_missing(tmp_path):
 
 def test_a_file_is_no_workspace(tmp_path):
     (tmp_path / "f").write_text("")
-    with pytest.raises(SpadeError, match="is a file; name a folder with --workspace"):
+    with pytest.raises(SpadeError, match="is a file; name a folder with `workspace`"):
         Workspace(tmp_path / "f")

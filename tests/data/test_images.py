@@ -34,7 +34,7 @@ def test_transparent_pixels_turn_white_and_deep_grey_keeps_its_scale(tmp_path):
     assert read_image(tmp_path / "deep.png").getpixel((0, 0)) == (128, 128, 128)
 
 
-def test_bad_pictures_are_one_sentence(tmp_path):
+def test_bad_images_are_one_sentence(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff rubbish")
     whole = tmp_path / "whole.png"
     Image.effect_noise((64, 64), 50).save(whole)
@@ -42,7 +42,7 @@ def test_bad_pictures_are_one_sentence(tmp_path):
     for name, message in (
         ("broken.jpg", "cannot be decoded"),
         ("cut.png", "cannot be decoded"),
-        ("none.png", "no such picture"),
+        ("none.png", "no such image"),
     ):
         with pytest.raises(SpadeError, match=message):
             read_image(tmp_path / name)

@@ -132,7 +132,7 @@ def test_missing_places(tmp_path):
     with pytest.raises(SpadeError, match=r"psg\.json\.gz: (cannot be read|is not valid json)"):
         load_psg(tmp_path)
     write(tmp_path / "a", document([record(0)]))
-    with pytest.raises(SpadeError, match="no such picture folder; name it with --images"):
+    with pytest.raises(SpadeError, match="no such image folder; name it with `images`"):
         load_psg(tmp_path / "a", tmp_path / "b")
 
 

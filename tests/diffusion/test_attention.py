@@ -59,7 +59,7 @@ def test_maps_equal_an_eager_softmax(backbone, place):
     assert torch.allclose(store[f"{name}.processor"].sum(-1), torch.ones(()), atol=1e-5)
 
 
-def test_combine_keeps_the_grid_of_a_picture_that_is_not_square(backbone):
+def test_combine_keeps_the_grid_of_a_image_that_is_not_square(backbone):
     latents, context = inputs(backbone, size=(16, 24))
     with torch.no_grad(), reading(backbone.unet, (1, 2)) as store:
         backbone.unet(latents, 51, encoder_hidden_states=context)

@@ -34,7 +34,7 @@ def test_a_symmetric_relation_is_not_swapped():
     assert [kind for kind, _ in made([[(0, 1, "beside")]])] == ["predicate"]
 
 
-def test_what_the_picture_has_is_not_called_wrong():
+def test_what_the_image_has_is_not_called_wrong():
     runs = [[(0, 1, "on"), (1, 0, "on"), (0, 1, "beside")]]
     assert next(text.split(", ")[0] for kind, text in made(runs) if kind == "predicate") == "person is over dog"
     assert not [kind for kind, _ in made(runs) if kind == "roles"]

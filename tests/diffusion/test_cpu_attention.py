@@ -12,11 +12,11 @@ from spade.diffusion.cpu_attention import CpuAttention, attend, make_fast
 def test_channels_last_in_half_precision_only(dtype):
     torch.manual_seed(0)
     convolution = torch.nn.Conv2d(4, 8, 3, padding=1).to(dtype)
-    picture = torch.randn(2, 4, 6, 6, dtype=dtype)
-    before = convolution(picture)
+    image = torch.randn(2, 4, 6, 6, dtype=dtype)
+    before = convolution(image)
     make_fast(convolution)
     assert convolution.weight.is_contiguous(memory_format=torch.channels_last) == (dtype != torch.float32)
-    assert torch.allclose(convolution(picture).float(), before.float(), atol=0.02)
+    assert torch.allclose(convolution(image).float(), before.float(), atol=0.02)
 
 
 @pytest.mark.parametrize(("groups", "length", "block"), [(3, 50, 1 << 22), (3, 50, 400), (20, 50, 3000), (1, 1, 1)])

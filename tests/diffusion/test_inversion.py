@@ -167,14 +167,14 @@ def test_noised_latents_have_as_much_noise_as_inverted_ones(backbone):
     calls, _, _, clean = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "noised"))
     noise = (calls[0][1] - share * clean) / (1 - share**2) ** 0.5
     random, _, _, _ = asked(backbone, MapPlan(10, (201,), (2,), "inversion", "random"))
-    assert torch.allclose(noise, random[0][1], atol=1e-4), "the same noise, without the picture"
+    assert torch.allclose(noise, random[0][1], atol=1e-4), "the same noise, without the image"
     first, _, _, clean = asked(backbone, MapPlan(10, (1,), (2,), "inversion", "noised"))
     assert torch.equal(first[0][1], clean)
 
 
 @pytest.mark.parametrize("steps", [0, 501, 1000, 5000])
 def test_too_many_steps_are_one_sentence(backbone, steps):
-    with pytest.raises(SpadeError, match=rf"^--steps {steps}: this model takes 1 to 500 steps"):
+    with pytest.raises(SpadeError, match=rf"^`steps={steps}`: this model takes 1 to 500 steps"):
         inverse_scheduler(backbone.schedule, steps)
 
 
@@ -197,4 +197,4 @@ def test_reading_while_sampling_back_sees_nearly_the_same(backbone):
         return torch.stack([torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(one, other, strict=True)])
 
     assert alike(there[0], back[0]).min() > 0.9, "word by word"
-    assert alike(there[0], back[0]).mean() > alike(there[0], back[1]).mean() + 0.2, "another picture's maps are others"
+    assert alike(there[0], back[0]).mean() > alike(there[0], back[1]).mean() + 0.2, "another image's maps are others"

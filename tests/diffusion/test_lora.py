@@ -45,7 +45,7 @@ def test_only_cross_attention_learns_and_saving_keeps_the_output(unet, tmp_path)
 
 
 def test_bad_ranks_and_files(unet, tmp_path):
-    with pytest.raises(SpadeError, match="--rank 0"):
+    with pytest.raises(SpadeError, match="`rank=0`"):
         lora.attach(unet, 0, 1)
     with pytest.raises(SpadeError, match="no such adapter; make one with: spade calibrate"):
         lora.load(unet, tmp_path)

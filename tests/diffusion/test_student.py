@@ -39,7 +39,7 @@ def test_a_label_without_a_word_is_one_sentence(backbone):
         backbone.label_tokens([Label("  ", True)])
 
 
-def test_feature_sizes_of_a_picture_that_is_not_square(backbone):
+def test_feature_sizes_of_a_image_that_is_not_square(backbone):
     strides, channels = feature_strides(backbone), feature_channels(backbone)
     assert strides == (2, 4, 8, 16, 32)
     pixels = torch.rand(1, 3, 128, 192) * 2 - 1
@@ -101,7 +101,7 @@ def test_backbone_names(tmp_path):
     with pytest.raises(SpadeError, match="has no folder vae/"):
         resolve_backbone(str(tmp_path))
     with pytest.raises(
-        SpadeError, match=r"could not be fetched .* hf download owner/none, or name a directory with --backbone"
+        SpadeError, match=r"could not be fetched .* hf download owner/none, or name a directory with `backbone`"
     ):
         resolve_backbone("owner/none")
     assert backbone_defaults(resolve_backbone("tiny")).clip == "tiny"
@@ -150,7 +150,7 @@ def test_a_directory_of_the_true_architecture_loads(tmp_path):
     shapes = {stride: tuple(f.shape[1:]) for stride, f in (fine | coarse).items()}
     widths = feature_channels(backbone)
     assert shapes == {s: (w, 128 // s, 192 // s) for s, w in zip(feature_strides(backbone), widths, strict=True)}
-    assert backbone_defaults(tmp_path).read_at == (61,)
+    assert backbone_defaults(tmp_path).inversion.read_at == (61,)
 
 
 def test_label_context_counts_the_whole_list(model):

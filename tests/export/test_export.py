@@ -57,7 +57,7 @@ def test_merged_graphs_do_not_touch():
 
 
 @pytest.mark.parametrize("size", [(40, 30), (30, 300), (900, 40), (1, 1)])
-def test_a_figure_of_any_picture(size):
+def test_a_figure_of_any_image(size):
     page = Image.open(io.BytesIO(figure_png(Image.new("RGB", size, "red"), graph(size=size))))
     assert page.height > 400
     assert 500 < page.width < 4000

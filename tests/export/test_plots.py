@@ -18,15 +18,15 @@ def test_curves_with_gaps():
     assert opened(curves_png(rows)).width > 300
 
 
-def test_a_map_is_drawn_over_its_picture():
-    picture = Image.new("RGB", (120, 80), "white")
+def test_a_map_is_drawn_over_its_image():
+    image = Image.new("RGB", (120, 80), "white")
     one = np.zeros((4, 6))
     one[3, 5] = 1
-    plain = opened(maps_png(picture, ("here",), {"dog": [np.zeros((4, 6))]}))
-    marked = opened(maps_png(picture, ("here",), {"dog": [one]}))
+    plain = opened(maps_png(image, ("here",), {"dog": [np.zeros((4, 6))]}))
+    marked = opened(maps_png(image, ("here",), {"dog": [one]}))
     assert np.asarray(plain).shape == np.asarray(marked).shape
     changed = np.nonzero(np.asarray(plain.convert("L")) != np.asarray(marked.convert("L")))
-    assert changed[1].min() > marked.width / 2, "the map lies right of the picture"
+    assert changed[1].min() > marked.width / 2, "the map lies right of the image"
 
 
 def test_hostile_labels_are_text():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,12 @@ import spade
 from spade.core.errors import SpadeError
 from spade.core.files import sha256_file, write_json
 from spade.diffusion.backbone_files import embedded_model
-from spade.models.checkpoint import find_model, model_fingerprint, read_model
+from spade.models.checkpoint import find_model, read_model
 from spade.models.encoded_vocabulary import EncodedVocabulary
-from spade.models.predictor import _masks
+from spade.models.segmented_image import cell_masks
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph_json import read_scene_graph
-from spade.structures.segment_map import segment_geometry
+from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.world.annotation import make_sample
 
@@ -41,8 +42,11 @@ def test_a_graph_is_consistent(model):
     graph = model(Image.fromarray(scene(0).image))
     ids = {segment.id for segment in graph.segments}
     assert set(np.unique(graph.panoptic)) - {0} == ids
+    numbers = numbered(graph.panoptic, [segment.id for segment in graph.segments])
+    boxes, areas = boxes_and_areas(numbers, len(graph.segments))
+    assert [segment.bbox for segment in graph.segments] == [tuple(box) for box in boxes.tolist()]
+    assert [segment.area for segment in graph.segments] == areas.tolist()
     for segment in graph.segments:
-        assert segment_geometry(graph.panoptic, segment.id) == (segment.bbox, segment.area)
         assert graph.objects[segment.category_id] == segment.label
     for relation in graph.relations:
         assert {relation.subject, relation.object} <= ids
@@ -66,23 +70,23 @@ def test_it_has_learned_the_world(model):
     assert related / triples > 0.25
 
 
-def test_the_picture_matters(model):
+def test_the_image_matters(model):
     graphs = [model(Image.fromarray(scene(i).image)) for i in (0, 1)]
     assert graphs[0].triples() != graphs[1].triples()
 
 
 def test_vocabularies_are_swapped_without_training(model):
-    picture = Image.fromarray(scene(3).image)
-    plain = model(picture)
+    image = Image.fromarray(scene(3).image)
+    plain = model(image)
     synonyms = Vocabulary(
         (Label("man", True, ("person",)), Label("lawn", False, ("grass",)), Label("sky", False)),
         ("standing on", "over"),
     )
-    other = model(picture, synonyms)
+    other = model(image, synonyms)
     assert {s.label for s in other.segments} <= {"man", "lawn", "sky"}
     assert {r.predicate for r in other.relations} <= {"standing on", "over"}
-    assert model(picture).triples() == plain.triples(), "the training list is back afterwards"
-    one = model(picture, Vocabulary((Label("sky", False),), ("over",)))
+    assert model(image).triples() == plain.triples(), "the training list is back afterwards"
+    one = model(image, Vocabulary((Label("sky", False),), ("over",)))
     assert {s.label for s in one.segments} <= {"sky"}
 
 
@@ -102,9 +106,9 @@ def test_score_vectors_of_all_pairs(model):
 
 
 def test_top_and_min_score(model):
-    picture = Image.fromarray(scene(0).image)
-    assert len(model(picture, top=1).relations) == 1
-    assert all(r.score >= 0.6 for r in model(picture, min_score=0.6).relations)
+    image = Image.fromarray(scene(0).image)
+    assert len(model(image, top=1).relations) == 1
+    assert all(r.score >= 0.6 for r in model(image, min_score=0.6).relations)
 
 
 def test_packaged_files_are_those_of_the_manifest():
@@ -125,7 +129,7 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
     shutil.copytree(embedded_model(), tmp_path / "m")
     facts = json.loads((tmp_path / "m" / "model.json").read_text())
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
-    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 2"):
+    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 3"):
         spade.load(tmp_path / "m")
     (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
     (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")
@@ -133,18 +137,22 @@ def test_what_is_no_model_is_one_sentence(tmp_path):
         spade.load(tmp_path / "m")
 
 
+def fingerprint_of(folder):
+    return read_model(folder).fingerprint()
+
+
 @pytest.mark.parametrize("text", ["[]", '{"format": 1}', '{"format": 1, "vocabulary": [], "heads": {}}', "{", "5"])
 def test_what_is_no_description_is_one_sentence(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
-    for attempt in (read_model, spade.load, model_fingerprint):
+    for attempt in (read_model, spade.load, fingerprint_of):
         with pytest.raises(SpadeError, match=r"model\.json"):
             attempt(tmp_path)
 
 
 def test_the_fingerprint_sees_every_weight(tmp_path):
     shutil.copytree(embedded_model(), tmp_path / "m")
-    plain = model_fingerprint(tmp_path / "m")
-    assert plain == model_fingerprint(embedded_model())
+    plain = fingerprint_of(tmp_path / "m")
+    assert plain == fingerprint_of(embedded_model())
     facts = json.loads((tmp_path / "m" / "model.json").read_text())
     for part in ("backbone", "clip"):
         moved = tmp_path / f"own-{part}"
@@ -152,17 +160,17 @@ def test_the_fingerprint_sees_every_weight(tmp_path):
         weights = next(moved.rglob("*.safetensors"))
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
         (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {part: str(moved)}))
-        assert model_fingerprint(tmp_path / "m") != plain
+        assert fingerprint_of(tmp_path / "m") != plain
     (tmp_path / "m" / "heads.safetensors").unlink()
     with pytest.raises(SpadeError, match=r"heads\.safetensors: this file of the model is missing"):
-        model_fingerprint(tmp_path / "m")
+        fingerprint_of(tmp_path / "m")
 
 
-def test_paths_pictures_and_arrays_are_the_same_picture(model, tmp_path):
-    picture = Image.fromarray(scene(0).image).transpose(Image.Transpose.ROTATE_90)
-    exif = picture.getexif()
+def test_paths_images_and_arrays_are_the_same_image(model, tmp_path):
+    image = Image.fromarray(scene(0).image).transpose(Image.Transpose.ROTATE_90)
+    exif = image.getexif()
     exif[0x0112] = 6
-    picture.save(tmp_path / "turned.png", exif=exif)
+    image.save(tmp_path / "turned.png", exif=exif)
     graphs = [model(tmp_path / "turned.png"), model(Image.open(tmp_path / "turned.png")), model(scene(0).image)]
     assert all(np.array_equal(graph.panoptic, graphs[0].panoptic) for graph in graphs)
     assert all(graph.triples() == graphs[0].triples() for graph in graphs)
@@ -172,15 +180,15 @@ def test_paths_pictures_and_arrays_are_the_same_picture(model, tmp_path):
 
 def test_words_from_a_list_or_a_file(model, tmp_path):
     (tmp_path / "labels.txt").write_text("dog\nsky\n")
-    picture = Image.fromarray(scene(0).image)
+    image = Image.fromarray(scene(0).image)
     for words in (["dog", "sky"], tmp_path / "labels.txt", str(tmp_path / "labels.txt")):
-        assert model(picture, words).objects == ("dog", "sky")
+        assert model(image, words).objects == ("dog", "sky")
 
 
 def test_bad_arguments_are_one_sentence(model):
-    with pytest.raises(SpadeError, match="top -1"):
+    with pytest.raises(SpadeError, match="`top=-1`"):
         model(scene(0).image, top=-1)
-    with pytest.raises(SpadeError, match="dtype int7"):
+    with pytest.raises(SpadeError, match="`dtype=int7`"):
         spade.load(dtype="int7")
     with pytest.raises(SpadeError, match="vocabulary: holds no label"):
         model(scene(0).image, [])
@@ -191,13 +199,13 @@ def test_bad_arguments_are_one_sentence(model):
 
 
 def given(model, count, side=40, **words):
-    """``count`` given segments in stripes of one picture."""
+    """``count`` given segments in stripes of one image."""
     vocabulary = Vocabulary(
         words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates)
     )
     categories = [n % len(vocabulary.objects) for n in range(count)]
-    picture = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-    return model.relate(model.encode_segments(picture, stripes(count, side), categories, vocabulary))
+    image = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+    return model.relate(model.encode_segments(image, stripes(count, side), categories, vocabulary))
 
 
 def stripes(count, side):
@@ -216,9 +224,9 @@ def test_given_segments_however_many(model, count):
 
 
 def test_a_vocabulary_of_one_word_and_predicates_that_training_did_not_have(model, world):
-    picture = next((world / "images").glob("*.png"))
+    image = next((world / "images").glob("*.png"))
     one = Vocabulary((model.vocabulary.objects[0],), ("hugging",))
-    graph = model.predict(picture, one, min_score=0.0).graph
+    graph = model.predict(image, one, min_score=0.0).graph
     assert {s.label for s in graph.segments} <= {one.names[0]}
     assert {r.predicate for r in graph.relations} <= {"hugging"}
     found = given(model, 3, objects=one.objects, predicates=one.predicates)
@@ -263,18 +271,18 @@ def named(model, **attributes):
 
 def test_fusion_is_a_product_of_both_branches(model):
     """P = P_diffusion^E x P_clip^(1 - E), as one branch alone has them, for predicates and for regions."""
-    diffusion, clip, both = (named(model, fusion=exponent, odds=0.0) for exponent in (1.0, 0.0, 0.34))
+    diffusion, clip, both = (named(model, fusion=exponent, unseen_odds=0.0) for exponent in (1.0, 0.0, 0.34))
     product = diffusion**0.34 * clip**0.66
     assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
     assert np.abs(both - diffusion).max() > 0.05
-    picture, words = Image.fromarray(scene(0).image), model._known(model.vocabulary)
-    proposals, classes, attention = model._propose(picture, words)
-    cells, masks = model.student.clip.embed_cells(picture), proposals.masks[-1][0].sigmoid()
+    image, words = Image.fromarray(scene(0).image), model._encode(model.vocabulary)
+    proposals, classes, attention = model._propose(image, words)
+    cells, masks = model.student.clip.embed_cells(image), proposals.masks[-1][0].sigmoid()
     told = []
     for exponent in (1.0, 0.0, 0.34):
         other = copy(model)
         other.fusion = exponent
-        told.append(other._regions_named(classes, proposals.queries[-1][0], masks, cells, attention, words))
+        told.append(other._name_regions(classes, proposals.queries[-1][0], masks, cells, attention, words))
     assert torch.allclose(
         told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True),
         model.student.clip.region_scores(cells, masks, words.objects),
@@ -286,7 +294,7 @@ def test_fusion_is_a_product_of_both_branches(model):
 
 
 def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
-    doubting, giving, alone = named(model), named(model, sure_gives=True), named(model, odds=0.0)
+    doubting, giving, alone = named(model), named(model, gated=False), named(model, unseen_odds=0.0)
     assert (giving[:, -1] > doubting[:, -1]).all()
     assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
     assert not np.allclose(doubting, alone, atol=1e-3)
@@ -304,9 +312,9 @@ def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
     }
     save_file(kept, folder / "heads.safetensors")
     assert spade.load(folder).heads.pairs is None
-    assert spade.load(folder, novel_odds=0.0).odds == 0
-    with pytest.raises(SpadeError, match=r"^--novel-odds 2.0: this model's OpenCLIP tower sees no regions"):
-        spade.load(folder, novel_odds=2.0)
+    assert spade.load(folder, unseen_odds=0.0).unseen_odds == 0
+    with pytest.raises(SpadeError, match=r"^`unseen_odds=2.0`: this model's OpenCLIP tower sees no regions"):
+        spade.load(folder, unseen_odds=2.0)
 
 
 @pytest.mark.parametrize("count", [0, 1])
@@ -325,22 +333,43 @@ def test_where_fewer_than_two_segments_are_found_there_is_no_pair(model, count, 
 
 
 def test_given_masks_are_the_share_of_each_cell(model):
-    """Each at the proposals' size, whatever the picture's, and all of them together cover it."""
+    """Each at the proposals' size, whatever the image's, and all of them together cover it."""
     numbers = np.zeros((90, 120), np.int64)
     numbers[:, :60], numbers[:45, 60:], numbers[45:, 60:] = 1, 2, 3
-    shares = _masks(numbers, 3, torch.zeros(1, 6, 8))
+    shares = cell_masks(numbers, 3, torch.zeros(1, 6, 8))
     assert shares.shape == (3, 6, 8)
     assert torch.allclose(shares.sum(0), torch.ones(6, 8))
     assert torch.equal(shares[1], torch.tensor([[0.0] * 4 + [1.0] * 4] * 3 + [[0.0] * 8] * 3))
-    assert _masks(numbers, 0, torch.zeros(1, 6, 8)).shape == (0, 6, 8)
+    assert cell_masks(numbers, 0, torch.zeros(1, 6, 8)).shape == (0, 6, 8)
 
 
 def test_relations_of_segments_that_come_as_a_graph(model, world):
     """The segments stay as they are; a label outside the vocabulary is added to it."""
-    picture = next((world / "images").glob("*.png"))
-    before = model(picture)
+    image = next((world / "images").glob("*.png"))
+    before = model(image)
     renamed = replace(before, segments=(replace(before.segments[0], label="robot"), *before.segments[1:]))
-    found = model.relate_segments(picture, renamed, min_score=0.0)
+    found = model.relate_segments(image, renamed, min_score=0.0)
     assert found.graph.segments == renamed.segments
     assert {r.subject for r in found.graph.relations} <= {s.id for s in before.segments}
     assert found.pairs.shape == (len(before.segments) * (len(before.segments) - 1), 2)
+
+
+def test_a_label_may_be_a_thing_here_and_stuff_there(model, world):
+    """Thing or stuff belongs to the segment, not to its label."""
+    image = next((world / "images").glob("*.png"))
+    before = model(image)
+    both = [replace(s, label="rug", is_thing=n == 0) for n, s in enumerate(before.segments[:2])]
+    found = model.relate_segments(image, replace(before, segments=(*both, *before.segments[2:])), min_score=0.0)
+    assert [segment.is_thing for segment in found.graph.segments[:2]] == [True, False]
+
+
+def test_threads_share_a_model(model):
+    """Each gets the graph that it gets alone: hooks and vocabularies serve one image at a time."""
+    images = [scene(index).image for index in range(3)]
+    lists = [None, ["dog", "person", "stuff: sky"], ["horse", "car", "stuff: road", "stuff: sea"]]
+    alone = [model(image, names) for image, names in zip(images, lists, strict=True)]
+    with ThreadPoolExecutor(6) as pool:
+        together = list(pool.map(lambda n: (n, model(images[n], lists[n])), [0, 1, 2] * 4))
+    for number, graph in together:
+        assert graph.triples() == alone[number].triples()
+        assert np.array_equal(graph.panoptic, alone[number].panoptic)

@@ -7,7 +7,7 @@ import torch
 from spade.core.errors import SpadeError
 from spade.models.relation_predictor import RelationPredictor
 from spade.relations.boxes import BoxRelationModel, LearnedEmbeddings, TextEmbeddings
-from spade.relations.config import RelationHeadConfig
+from spade.relations.config import box_head
 from spade.relations.head import RelationHead
 from spade.structures.label_index import LabelIndex
 from spade.structures.scene_graph import SceneGraph, Segment
@@ -26,74 +26,74 @@ def segments(*labels):
     return SceneGraph("a.jpg", 100, 50, tuple(found), (), (), (), np.zeros((50, 100), np.uint32))
 
 
-def relater(balance=0.0, prior=(0.7, 0.1, 0.1, 0.1)):
+def predictor(logit_adjustment=0.0, prior=(0.7, 0.1, 0.1, 0.1)):
     torch.manual_seed(0)
     table = LabelIndex.of(WORDS.objects)
     words = LearnedEmbeddings(3, len(table.groups), 4, 16)
-    model = BoxRelationModel(RelationHead(RelationHeadConfig(clip_dim=16, nodes="layout", width=32, layers=1)), words)
-    return RelationPredictor(model, WORDS, table, torch.tensor(prior), balance, {"name": "small"})
+    model = BoxRelationModel(RelationHead(box_head(clip_dim=16, width=32, layers=1)), words)
+    return RelationPredictor(model, WORDS, table, torch.tensor(prior), logit_adjustment, {"name": "small"})
 
 
 def test_every_pair_is_scored_and_relations_name_the_given_segments():
     given = segments("person", "dog", "sky")
-    found = relater().predict(given)
+    found = predictor().predict(given)
     assert found.pairs.shape == (6, 2)
     assert found.scores.shape == (6, 4)
     assert np.allclose(found.scores.sum(1) + found.no_relation, 1, atol=1e-5), "the predicates share P(pair)"
     assert found.graph.segments == given.segments
     assert {r.subject for r in found.graph.relations} <= {1, 2, 3}
-    assert len(relater()(given, top=2, min_score=0.0).relations) == 2
+    assert len(predictor()(given, top=2, min_score=0.0).relations) == 2
 
 
 def test_no_segment_and_one():
     for labels in ((), ("dog",)):
-        found = relater().predict(segments(*labels))
+        found = predictor().predict(segments(*labels))
         assert found.pairs.shape == (0, 2)
         assert found.graph.relations == ()
 
 
-def test_balance_takes_the_prior_off_the_logits():
+def test_logit_adjustment_takes_the_prior_off_the_logits():
     given, prior = segments("person", "dog"), np.array([0.7, 0.1, 0.1, 0.1])
-    plain, even = relater().predict(given).scores, relater(1.0).predict(given).scores
+    plain, even = predictor().predict(given).scores, predictor(1.0).predict(given).scores
     wanted = plain / prior
     wanted *= plain.sum(1, keepdims=True) / wanted.sum(1, keepdims=True)
     assert np.allclose(even, wanted, atol=1e-5)
 
 
 def test_predicates_may_be_fewer_and_no_others():
-    given, own = segments("person", "dog"), relater()
+    given, own = segments("person", "dog"), predictor()
     few = replace(WORDS, predicates=("holding", "on"))
     every, chosen = own.predict(given), own.predict(given, few)
     ratio = chosen.scores[:, 0] / chosen.scores[:, 1]
     assert np.allclose(ratio, every.scores[:, 3] / every.scores[:, 0], rtol=1e-3)
     assert chosen.graph.predicates == ("holding", "on")
-    with pytest.raises(SpadeError, match=r'predicate "juggling": .* --clip'):
+    with pytest.raises(SpadeError, match=r'predicate "juggling": .* spade train-boxes'):
         own.predict(given, replace(WORDS, predicates=("juggling",)))
 
 
 def test_the_output_says_what_unknown_labels_stand_for():
     vocabulary = Vocabulary((Label("corgi", True, ("dog",)), Label("kitten", True, (), "animal")), WORDS.predicates)
-    found = relater().predict(segments("corgi", "kitten", "blob", "person"), vocabulary)
+    found = predictor().predict(segments("corgi", "kitten", "blob", "person"), vocabulary)
     assert found.graph.model["labels"] == {
         "corgi": 'its synonym "dog"',
         "kitten": 'its supercategory "animal"',
         "blob": "an unknown thing",
     }
-    same = relater().predict(segments("dog", "kitten", "blob", "person"), vocabulary)
+    same = predictor().predict(segments("dog", "kitten", "blob", "person"), vocabulary)
     assert np.allclose(found.scores, same.scores)
 
 
 def test_a_synonym_of_the_vocabulary_helps_in_both_directions():
     vocabulary = Vocabulary((Label("dog", True, ("corgi", "pup")),), WORDS.predicates)
-    found = relater().predict(segments("corgi", "person"), vocabulary)
+    found = predictor().predict(segments("corgi", "person"), vocabulary)
     assert found.graph.model["labels"] == {"corgi": 'its synonym "dog"'}
-    assert np.allclose(found.scores, relater().predict(segments("dog", "person")).scores)
+    assert np.allclose(found.scores, predictor().predict(segments("dog", "person")).scores)
 
 
 def test_a_model_that_reads_text_takes_any_predicate_and_any_label(clip):
     torch.manual_seed(0)
     words = TextEmbeddings(clip.embed_labels(WORDS.objects), clip.embed_predicates(WORDS.predicates))
-    model = BoxRelationModel(RelationHead(RelationHeadConfig(clip_dim=clip.dim, nodes="layout", width=32)), words)
+    model = BoxRelationModel(RelationHead(box_head(clip_dim=clip.dim, width=32)), words)
     own = RelationPredictor(
         model, WORDS, LabelIndex.of(WORDS.objects), torch.tensor([0.7, 0.1, 0.1, 0.1]), 0.5, {}, clip
     )

@@ -68,9 +68,9 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 def test_cells_of_the_packaged_model(clip):
-    picture = Image.new("RGB", (128, 128), "green")
-    picture.paste((200, 30, 30), (0, 0, 64, 128))
-    cells = clip.embed_cells(picture)
+    image = Image.new("RGB", (128, 128), "green")
+    image.paste((200, 30, 30), (0, 0, 64, 128))
+    cells = clip.embed_cells(image)
     assert cells.shape == (clip.dim, 4, 4)
     assert torch.allclose(cells.norm(dim=0), torch.ones(4, 4), atol=1e-5)
     left, right = cells[:, :, 0].mean(1), cells[:, :, 3].mean(1)
@@ -87,7 +87,7 @@ def test_cells_of_a_vision_transformer():
     clip = OpenClip("x", model, None, (32, 32), (0.0,) * 3, (1.0,) * 3, torch.device("cpu"))
     assert clip.embed_cells(Image.new("RGB", (40, 40), "red")).shape == (24, 4, 4)
     model.visual.transformer.resblocks[-1].attn = torch.nn.Identity()
-    with pytest.raises(SpadeError, match="gives no embeddings of regions; use --fusion 1"):
+    with pytest.raises(SpadeError, match="gives no embeddings of regions; use `fusion=1`"):
         clip.embed_cells(Image.new("RGB", (40, 40), "red"))
 
 

@@ -1,4 +1,4 @@
-"""Small heads, and segments, words and pictures for them."""
+"""Small heads, and segments, words and images for them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from dataclasses import replace
 import torch
 
 from spade.models.config import HeadsConfig
-from spade.relations.config import DETAILED, RelationHeadConfig
+from spade.relations.config import BASIC, DETAILED, RelationHeadConfig
 from spade.relations.mask_geometry import mask_boxes
 from spade.relations.nodes import Nodes
 from spade.segmentation.config import MaskProposerConfig
+from spade.training.config import RelationLossConfig
 from spade.training.targets import Truth
 
 CONFIG = HeadsConfig(
     MaskProposerConfig(strides=(4, 8, 16, 32), channels=(8, 16, 16, 16), clip_dim=12, classes=3, width=32, queries=5),
-    RelationHeadConfig(clip_dim=12, width=32, layers=2),
+    RelationHeadConfig(
+        clip_dim=12,
+        width=32,
+        layers=2,
+        neighbours="hard",
+        fourier_bands=0,
+        positional_encoding=False,
+        dropout=0.0,
+        geometry_dim=BASIC,
+    ),
 )
 
 
@@ -44,15 +54,7 @@ def some_nodes(count, seed, config=CONFIG.relations):
     generator = torch.Generator().manual_seed(seed)
     masks = (torch.rand(count, 16, 16, generator=generator) > 0.5).float()
     query, pixels = torch.randn(count, 32, generator=generator), torch.randn(32, 16, 16, generator=generator)
-    return Nodes.of(
-        query,
-        pixels,
-        words(count, seed),
-        masks,
-        mask_boxes(masks),
-        config,
-        torch.rand(4, 8, 8, generator=generator) + 0.01,
-    )
+    return Nodes.of(query, pixels, words(count, seed), masks, mask_boxes(masks), config)
 
 
 def some_memory(batch, seed=9):
@@ -63,11 +65,12 @@ def by_name(scores, names):
     return {(names[s], names[o]): float(v) for (s, o), v in zip(scores.pairs.tolist(), scores.pair_logits, strict=True)}
 
 
-def some_layout(count, seed):
+def some_boxes(count, seed):
     generator = torch.Generator().manual_seed(seed)
     low = torch.rand(count, 2, generator=generator) * 0.6
     boxes = torch.cat([low, low + 0.05 + 0.3 * torch.rand(count, 2, generator=generator)], dim=1)
     return Nodes(None, None, words(count, seed), boxes, (boxes[:, 2:] - boxes[:, :2]).prod(1) * 0.7)
 
 
-LAYOUT = replace(CONFIG.relations, nodes="layout", edges=True, facts=DETAILED, dropout=0.3)
+BOXES = replace(CONFIG.relations, inputs="boxes", edges=True, geometry_dim=DETAILED, dropout=0.3)
+WEIGHTS = {"mask": 1.0, **RelationLossConfig().weights}

@@ -13,12 +13,13 @@ from spade.relations.nodes import Nodes
 from spade.segmentation.losses import mask_loss
 from spade.training.joint_losses import stage2_losses
 from tests.relations.samples import (
+    BOXES,
     CONFIG,
-    LAYOUT,
+    WEIGHTS,
     by_name,
     features,
     some_attention,
-    some_layout,
+    some_boxes,
     some_memory,
     some_nodes,
     truth,
@@ -63,6 +64,7 @@ def test_more_segments_than_queries(heads):
         truths,
         words(3, 4),
         words(4, 5),
+        WEIGHTS,
     )
     assert all(torch.isfinite(term) for term in terms.values())
 
@@ -90,14 +92,14 @@ def test_relations_do_not_depend_on_the_order_of_segments(heads):
 
 def test_without_pixels_labels_and_boxes_do():
     torch.manual_seed(6)
-    heads = RelationHead(LAYOUT)
-    images = [some_layout(count, count) for count in (4, 0, 1, 7)]
+    heads = RelationHead(BOXES)
+    images = [some_boxes(count, count) for count in (4, 0, 1, 7)]
     triples = [
         torch.tensor([[0, 1, 2], [2, 0, 1]]),
         *[torch.zeros(0, 3, dtype=torch.int64)] * 2,
         torch.tensor([[5, 6, 0]]),
     ]
-    terms = relation_losses(heads, images, triples, None, words(4, 5))
+    terms = relation_losses(heads, images, triples, None, words(4, 5), WEIGHTS)
     assert all(torch.isfinite(value) for value in terms.values())
     sum(terms.values()).backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in heads.parameters())

@@ -7,10 +7,20 @@ import pytest
 import torch
 
 from spade.relations.head import RelationHead
-from spade.relations.losses import WEIGHTS, Imbalance, relation_losses
+from spade.relations.losses import Imbalance, relation_losses
 from spade.segmentation.losses import mask_loss
-from spade.training.joint_losses import _fitting, _renumber, stage2_losses
-from tests.relations.samples import LAYOUT, features, some_attention, some_layout, some_memory, some_nodes, truth, words
+from spade.training.joint_losses import found_where_fitting, renumbered, stage2_losses
+from tests.relations.samples import (
+    BOXES,
+    WEIGHTS,
+    features,
+    some_attention,
+    some_boxes,
+    some_memory,
+    some_nodes,
+    truth,
+    words,
+)
 
 
 def test_losses_of_odd_batches_are_finite_and_reach_every_parameter(heads):
@@ -22,7 +32,14 @@ def test_losses_of_odd_batches_are_finite_and_reach_every_parameter(heads):
     ]
     torch.manual_seed(2)
     terms = stage2_losses(
-        heads, mask_loss(heads.proposer.decoder_config), features(), some_attention(2), truths, words(3, 4), words(4, 5)
+        heads,
+        mask_loss(heads.proposer.decoder_config),
+        features(),
+        some_attention(2),
+        truths,
+        words(3, 4),
+        words(4, 5),
+        WEIGHTS,
     )
     assert set(terms) == {"mask", "rel", "pair", "rqc"}
     sum(terms.values()).backward()
@@ -37,18 +54,19 @@ def test_losses_of_odd_batches_are_finite_and_reach_every_parameter(heads):
         [truth(masks[:0], [], [])] * 2,
         words(3, 4),
         words(4, 5),
+        WEIGHTS,
     )
     assert all(torch.isfinite(term) for term in empty.values())
 
 
-def test_renumbering():
+def testrenumbereding():
     triples = torch.tensor([[0, 2, 1], [2, 3, 0], [1, 0, 2]])
-    assert _renumber(triples, torch.tensor([0, 2, 3]), 4).tolist() == [[0, 1, 1], [1, 2, 0]]
+    assert renumbered(triples, torch.tensor([0, 2, 3]), 4).tolist() == [[0, 1, 1], [1, 2, 0]]
 
 
 def test_adjusted_predicates_have_their_prior_in_the_loss(heads):
     """One relation: cross entropy of its logits and the log prior (Menon et al., 2021)."""
-    nodes, prior = some_nodes(4, 6), Imbalance.of("adjust", torch.tensor([60, 20, 8, 2]), 0.5)
+    nodes, prior = some_nodes(4, 6), Imbalance.of(torch.tensor([60, 20, 8, 2]), logit_adjustment=0.5)
     (row,) = heads.relations.relate([nodes], some_memory(1), words(4, 5), [torch.tensor([[0, 1]])])
     terms = relation_losses(
         heads.relations,
@@ -65,36 +83,41 @@ def test_adjusted_predicates_have_their_prior_in_the_loss(heads):
 
 
 def test_a_batch_without_any_pair_has_a_loss_all_the_same():
-    heads = RelationHead(LAYOUT)
+    heads = RelationHead(BOXES)
     terms = relation_losses(
-        heads, [some_layout(0, 1), some_layout(1, 2)], [torch.zeros(0, 3, dtype=torch.int64)] * 2, None, words(4, 5)
+        heads,
+        [some_boxes(0, 1), some_boxes(1, 2)],
+        [torch.zeros(0, 3, dtype=torch.int64)] * 2,
+        None,
+        words(4, 5),
+        WEIGHTS,
     )
     sum(terms.values()).backward()
 
 
 @pytest.mark.parametrize("most", [4, 16, 1000])
 def test_where_pairs_are_drawn_their_odds_are_those_among_all(most):
-    heads = RelationHead(replace(LAYOUT, dropout=0.0))
+    heads = RelationHead(replace(BOXES, dropout=0.0))
     with torch.no_grad():
         heads.related[-1].weight.zero_()
         heads.related[-1].bias.fill_(math.log(3 / (9 * 8 - 3)))
     triples = [torch.tensor([[0, 1, 2], [2, 0, 1], [5, 6, 0]])]
-    relation_losses(heads, [some_layout(9, 1)], triples, None, words(4, 5), most=most)["pair"].backward()
+    relation_losses(heads, [some_boxes(9, 1)], triples, None, words(4, 5), WEIGHTS, most=most)["pair"].backward()
     assert heads.related[-1].bias.grad.abs() < 1e-6, "three of 72 pairs are annotated, however many are drawn"
 
 
 def test_imbalance_by_hand():
     counts = torch.tensor([7, 1, 0])
     prior = torch.tensor([8 / 11, 2 / 11, 1 / 11])
-    assert torch.allclose(Imbalance.of("adjust", counts, 0.5).log_prior, 0.5 * prior.log())
-    weight = Imbalance.of("reweight", counts, 1.0).weight
+    assert torch.allclose(Imbalance.of(counts, logit_adjustment=0.5).log_prior, 0.5 * prior.log())
+    weight = Imbalance.of(counts, reweighting=1.0).weight
     assert torch.allclose(weight, torch.tensor([11 / 8, 11 / 2, 11.0]) / 3)
     assert torch.isclose((weight * prior).sum(), torch.tensor(1.0))
-    assert Imbalance.of("none", counts, 1.0) == Imbalance()
+    assert Imbalance.of(counts) == Imbalance()
 
 
 def test_a_rare_predicate_weighs_more_where_it_stands_alone(heads):
-    """One relation a picture: the loss is its cross entropy times its weight, and the picture's own weights do not
+    """One relation an image: the loss is its cross entropy times its weight, and the image's own weights do not
     cancel.
     """
 
@@ -105,7 +128,7 @@ def test_a_rare_predicate_weighs_more_where_it_stands_alone(heads):
             heads.relations, [some_nodes(4, 6)], triples, some_memory(1), words(4, 5), WEIGHTS, imbalance
         )["rel"]
 
-    imbalance = Imbalance.of("reweight", torch.tensor([60, 20, 8, 2]), 0.5)
+    imbalance = Imbalance.of(torch.tensor([60, 20, 8, 2]), reweighting=0.5)
     for predicate in range(4):
         assert torch.isclose(told(predicate, imbalance), imbalance.weight[predicate] * told(predicate, Imbalance()))
 
@@ -130,8 +153,8 @@ def test_found_masks_stand_in_where_they_fit():
     logits = torch.full((3, 4, 4), -5.0)
     logits[0, :2, :3] = 5.0  # three quarters of the first
     logits[1, :2] = 5.0  # elsewhere than the second; nothing of the third
-    used = _fitting(logits, annotated)
+    used = found_where_fitting(logits, annotated)
     assert used[0, :4, :6].mean() > 0.8
     assert used[0, :4, 7:].sum() == 0
     assert torch.equal(used[1:], annotated[1:])
-    assert _fitting(logits[:0], annotated[:0]).shape == (0, 8, 8)
+    assert found_where_fitting(logits[:0], annotated[:0]).shape == (0, 8, 8)

@@ -9,14 +9,14 @@ import torch
 
 from spade.models.config import HeadsConfig
 from spade.relations.config import DETAILED
-from spade.relations.head import RelationHead, nearest_mean
+from spade.relations.head import RelationHead
 from spade.relations.losses import relation_losses
-from spade.segmentation.mask_generator import cell_places
-from tests.relations.samples import CONFIG, some_memory, some_nodes, words
+from spade.segmentation.mask_generator import cell_positions
+from tests.relations.samples import CONFIG, WEIGHTS, some_memory, some_nodes, words
 
 
-def test_pairs_know_where_in_the_picture_they_look():
-    """Cells that change places, each with what is seen there, are another picture to pairs that know places, and none
+def test_pairs_know_where_in_the_image_they_look():
+    """Cells that change places, each with what is seen there, are another image to pairs that know places, and none
     to others.
     """
     nodes, memory, order = (
@@ -24,13 +24,13 @@ def test_pairs_know_where_in_the_picture_they_look():
         some_memory(1),
         torch.randperm(20, generator=torch.Generator().manual_seed(3)),
     )
-    places = cell_places(((2, 2), (4, 4)), 32)
+    positions = cell_positions(((2, 2), (4, 4)), 32)
     for told in (True, False):
         torch.manual_seed(0)
-        heads = RelationHead(replace(CONFIG.relations, places=told)).eval()
+        heads = RelationHead(replace(CONFIG.relations, positional_encoding=told)).eval()
         with torch.no_grad():
             (plain,), (mixed,), (moved,) = (
-                heads.relate([nodes], memory[:, cells], words(4, 5), places=places[:, there])
+                heads.relate([nodes], memory[:, cells], words(4, 5), positions=positions[:, there])
                 for cells, there in ((range(20), range(20)), (order, range(20)), (order, order))
             )
         assert torch.allclose(plain.predicate_logits, moved.predicate_logits, atol=1e-4)
@@ -48,14 +48,10 @@ OPTIONS = [
     {"selector": "cosine"},
     {"geometry": False},
     {"layers": 0},
-    {"gate": True},
-    {"gate": True, "geometry": False},
-    {"unions": True},
-    {"maps": True},
-    {"contrast": 0.5},
     {"look": False},
-    {"octaves": 3},
-    {"octaves": 3, "gate": True, "facts": DETAILED},
+    {"fourier_bands": 3},
+    {"fourier_bands": 3, "geometry_dim": DETAILED},
+    {"positional_encoding": True},
     {"edges": True, "dropout": 0.1},
 ]
 
@@ -67,7 +63,7 @@ def test_every_option_learns_and_comes_back_from_json(options):
     assert HeadsConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
     heads = RelationHead(config.relations)
     triples = [torch.tensor([[0, 1, 2], [2, 0, 1]])]
-    terms = relation_losses(heads, [some_nodes(4, 6, config.relations)], triples, some_memory(1), words(4, 5))
+    terms = relation_losses(heads, [some_nodes(4, 6, config.relations)], triples, some_memory(1), words(4, 5), WEIGHTS)
     sum(terms.values()).backward()
     silent = {name for name, p in heads.named_parameters() if p.grad is None}
     assert all(name.startswith("neighbours.") for name in silent), silent
@@ -118,42 +114,10 @@ def scored(heads, memory=None, predicates=4, **options):
         )[0]
 
 
-def test_contrast_takes_the_likest_names_off(heads):
-    plain, told = (scored(heads.relations, contrast=contrast).predicate_logits for contrast in (0.0, 0.3))
-    assert torch.allclose(told, plain - 0.3 * nearest_mean(plain, words(4, 5)), atol=1e-5)
-    assert not torch.allclose(told, plain, atol=1e-2)
-
-
-def test_pairs_that_do_not_look_see_no_picture(heads):
+def test_pairs_that_do_not_look_see_no_image(heads):
     seeing, blind = (
         [scored(heads.relations, some_memory(1, seed), look=look).pair_logits for seed in (9, 10)]
         for look in (True, False)
     )
     assert torch.equal(*blind)
     assert not torch.allclose(*seeing, atol=1e-3)
-
-
-def test_what_maps_of_predicates_add_by_hand():
-    """The log of the mean attention under subject, object and both; predicates behind the attended ones stay as they
-    are.
-    """
-    torch.manual_seed(0)
-    heads = RelationHead(replace(CONFIG.relations, maps=True)).eval()
-    before = scored(heads, predicates=6)
-    with torch.no_grad():
-        heads.trust.copy_(torch.tensor([1.0, 2.0, 3.0]))
-    added = scored(heads, predicates=6).predicate_logits - before.predicate_logits
-    nodes = some_nodes(4, 6, heads.config)
-    for row, (s, o) in zip(added, before.pairs.tolist(), strict=True):
-        both = (nodes.area[s] * nodes.looked[s] + nodes.area[o] * nodes.looked[o]) / (nodes.area[s] + nodes.area[o])
-        by_hand = nodes.looked[s].log() + 2 * nodes.looked[o].log() + 3 * both.log()
-        assert torch.allclose(row[:4], by_hand, atol=1e-4)
-        assert torch.equal(row[4:], torch.zeros(2))
-
-
-def test_what_contrast_takes_off_by_hand():
-    texts = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]]), dim=1)
-    logits = torch.tensor([[4.0, 2.0, 1.0]])
-    assert torch.allclose(nearest_mean(logits, texts, 1), torch.tensor([[2.0, 4.0, 2.0]]))
-    assert torch.allclose(nearest_mean(logits, texts, 9), torch.tensor([[1.5, 2.5, 3.0]]))
-    assert torch.equal(nearest_mean(logits[:, :1], texts[:1]), torch.zeros(1, 1))

@@ -8,8 +8,8 @@ from spade.relations.pair_sampling import sample_pairs
 
 
 @st.composite
-def pictures(draw):
-    """Segments of a few pictures, and triples among them."""
+def images(draw):
+    """Segments of a few images, and triples among them."""
     segments = draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
     triples = []
     for count in segments:
@@ -19,15 +19,15 @@ def pictures(draw):
     return segments, triples
 
 
-@given(pictures(), st.integers(1, 20))
-def test_what_is_drawn_is_told_of_each_picture_as_if_it_were_alone(case, most):
+@given(images(), st.integers(1, 20))
+def test_what_is_drawn_is_told_of_each_image_as_if_it_were_alone(case, most):
     segments, triples = case
     drawn = sample_pairs([torch.tensor(own, dtype=torch.int64).view(-1, 3) for own in triples], segments, most)
     wanted, rest = (
-        drawn.wanted.split(drawn.off_diagonal_counts),
-        zip(drawn.pairs.split(drawn.counts), drawn.names.split(drawn.counts), strict=True),
+        drawn.related_cells.split(drawn.off_diagonal_counts),
+        zip(drawn.pairs.split(drawn.counts), drawn.predicates_of.split(drawn.counts), strict=True),
     )
-    assert drawn.told.tolist() == torch.nonzero(drawn.names >= 0).flatten().tolist()
+    assert drawn.annotated.tolist() == torch.nonzero(drawn.predicates_of >= 0).flatten().tolist()
     shifts = drawn.log_odds_offset.split(drawn.counts)
     for number, (count, own, (pairs, names)) in enumerate(zip(segments, triples, rest, strict=True)):
         annotated = {(s, o) for s, o, _ in own}
@@ -49,7 +49,7 @@ def test_what_is_drawn_is_told_of_each_picture_as_if_it_were_alone(case, most):
 
 def test_one_of_several_predicates_is_drawn_at_random():
     torch.manual_seed(0)
-    drawn = {int(sample_pairs([torch.tensor([[0, 1, 4], [0, 1, 7]])], [2], 8).names.max()) for _ in range(30)}
+    drawn = {int(sample_pairs([torch.tensor([[0, 1, 4], [0, 1, 7]])], [2], 8).predicates_of.max()) for _ in range(30)}
     assert drawn == {4, 7}
 
 
@@ -61,5 +61,5 @@ def test_every_other_pair_is_drawn_now_and_then():
 
 def test_places_in_the_matrices():
     drawn = sample_pairs([torch.tensor([[1, 0, 2]]), torch.zeros(0, 3, dtype=torch.int64)], [2, 3], 100)
-    assert drawn.apart.tolist() == [1, 2, 4 + 1, 4 + 2, 4 + 3, 4 + 5, 4 + 6, 4 + 7]
-    assert drawn.wanted.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert drawn.off_diagonal.tolist() == [1, 2, 4 + 1, 4 + 2, 4 + 3, 4 + 5, 4 + 6, 4 + 7]
+    assert drawn.related_cells.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade.relations.config import DETAILED
 from spade.relations.graph_transformer import RelationGraphTransformer, _SetAttention
-from spade.relations.mask_geometry import mask_boxes, mask_gaps, node_geometry, pool, pool_unions
+from spade.relations.mask_geometry import mask_boxes, mask_gaps, node_geometry, pool
 from spade.relations.neighbours import SoftNeighbours, Space, neighbour_graph
 from spade.relations.nodes import GeometryEncoder
 from spade.relations.pair_geometry import pair_geometry
@@ -50,15 +50,6 @@ def test_pool_is_the_mean_under_the_mask():
         torch.tensor([[4.5, 1.0], [99.0, 1.0]]),
         atol=1e-3,
     )
-
-
-def test_pool_unions_is_the_mean_in_the_box_around_both():
-    features = torch.randn(3, 10, 10)
-    found = pool_unions(features, mask_boxes(boxes_to_masks((0, 0, 2, 3), (5, 4, 9, 6))))
-    assert torch.allclose(found[0, 0], features[:, 0:2, 0:3].mean((1, 2)), atol=1e-5)
-    assert torch.allclose(found[0, 1], features[:, 0:9, 0:6].mean((1, 2)), atol=1e-5)
-    assert torch.equal(found[0, 1], found[1, 0])
-    assert torch.equal(pool_unions(features, torch.zeros(2, 4)), torch.zeros(2, 2, 3)), "segments without a pixel"
 
 
 def test_neighbours_are_near_or_alike():
@@ -257,7 +248,7 @@ def test_pair_geometry_by_hand():
 
 def test_geometry_is_told_in_waves_too():
     torch.manual_seed(0)
-    encoder = GeometryEncoder(2, 8, octaves=3)
+    encoder = GeometryEncoder(2, 8, bands=3)
     facts = torch.rand(5, 4, 2)
     assert encoder(facts).shape == (5, 4, 8)
     waves = torch.stack([facts * torch.pi * 2**k for k in range(3)], dim=-1).flatten(-2)

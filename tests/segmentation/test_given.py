@@ -101,7 +101,7 @@ def test_more_segments_than_can_be_related(tmp_path):
     write_panoptic(tmp_path / "a.png", IDS)
     info = [{"id": number + 1, "category_id": 18} for number in range(1001)]
     path = coco(tmp_path, annotations=[{"image_id": 5, "file_name": "a.png", "segments_info": info}])
-    with pytest.raises(SpadeError, match=r"a\.jpg has 1001 segments; at most 1000 of a picture can be related"):
+    with pytest.raises(SpadeError, match=r"a\.jpg has 1001 segments; at most 1000 of an image can be related"):
         GivenSegments(path).of("a.jpg", (8, 6))
 
 
@@ -131,7 +131,7 @@ def test_a_png_of_another_size_is_refused_before_it_is_decoded(tmp_path, monkeyp
     path = coco(tmp_path)
     write_panoptic(tmp_path / "a.png", np.zeros((60, 80), np.uint32))
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda self: pytest.fail("decoded"))
-    with pytest.raises(SpadeError, match="this panoptic png is 80 x 60, its picture 8 x 6"):
+    with pytest.raises(SpadeError, match="this panoptic png is 80 x 60, its image 8 x 6"):
         GivenSegments(path).of("a.jpg", (8, 6))
 
 
@@ -142,12 +142,12 @@ def test_a_repainted_map_is_another_source(tmp_path):
     assert GivenSegments(tmp_path / "a.json").png_of(tmp_path / "b.jpg") is None
 
 
-def test_two_pictures_of_one_name_are_refused(world, tmp_path):
+def test_two_images_of_one_name_are_refused(world, tmp_path):
     document = json.loads((world / "psg.json").read_text())
     first, second = document["data"][:2]
     second["file_name"] = f"elsewhere/{first['file_name'].split('/')[-1]}"
     (tmp_path / "psg.json").write_text(json.dumps(document))
-    with pytest.raises(SpadeError, match="two of its pictures are called"):
+    with pytest.raises(SpadeError, match="two of its images are called"):
         GivenSegments(tmp_path / "psg.json")
     second["file_name"] = first["file_name"]  # annotated twice
     (tmp_path / "psg.json").write_text(json.dumps(document))
@@ -213,12 +213,12 @@ def test_real_coco_panoptic(shared):
 def test_refusals(tmp_path):
     path = coco(tmp_path)
     given = GivenSegments(path)
-    with pytest.raises(SpadeError, match=r"no segments of b\.jpg; its pictures are a\.jpg; name a file that has them"):
+    with pytest.raises(SpadeError, match=r"no segments of b\.jpg; its images are a\.jpg; name a file that has them"):
         given.of(tmp_path / "b.jpg", (8, 6))
     with pytest.raises(SpadeError, match="no such panoptic png"):
         given.of(tmp_path / "a.jpg", (8, 6))
     write_panoptic(tmp_path / "a.png", IDS)
-    with pytest.raises(SpadeError, match=r"a\.png: this panoptic png is 8 x 6, its picture 9 x 6"):
+    with pytest.raises(SpadeError, match=r"a\.png: this panoptic png is 8 x 6, its image 9 x 6"):
         GivenSegments(path).of(tmp_path / "a.jpg", (9, 6))
     for content, told in (
         ("rubbish", "is no json object"),

@@ -133,7 +133,7 @@ def sure_of(segmenter, monkeypatch, names, masks):
     return asked
 
 
-def test_a_picture_of_any_shape_goes_through_the_true_architecture(segmenter):
+def test_a_image_of_any_shape_goes_through_the_true_architecture(segmenter):
     for size in ((90, 60), (33, 70)):
         graph = segmenter(
             Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)), "a.jpg"
@@ -173,7 +173,7 @@ def test_a_vocabulary_says_what_is_stuff(tmp_path):
 
 def test_what_was_padded_is_cut_off():
     masks = torch.zeros(1, 8, 8)
-    masks[0, :4, :6] = 1.0  # the picture's part, of a batch padded below and to the right
+    masks[0, :4, :6] = 1.0  # the image's part, of a batch padded below and to the right
     valid = torch.zeros(1, 32, 32)
     valid[0, :16, :24] = 1
     found = _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid})
@@ -184,8 +184,8 @@ def test_what_was_padded_is_cut_off():
     )
 
 
-def test_masks_of_a_picture_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
-    """A picture of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may
+def test_masks_of_a_image_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
+    """An image of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may
     shift the masks.
     """
     masks = torch.full((2, 16, 24), -9.0)
@@ -194,7 +194,7 @@ def test_masks_of_a_picture_that_was_padded_lie_where_they_belong(segmenter, mon
     graph = segmenter(Image.new("RGB", (300, 100)), "a.jpg")
     height, width = asked["shape"][-2:]
     boxes = {s.label: s.bbox for s in graph.segments}
-    seen = min(1.0, (100 * width / 300) / height)  # share of the input's rows that the picture fills
+    seen = min(1.0, (100 * width / 300) / height)  # share of the input's rows that the image fills
     assert boxes["dog"][0] == 0
     assert abs(boxes["dog"][2] - 150) <= 300 / 24 + 1, (boxes, seen)
     assert boxes["cat"][3] == 100
@@ -262,7 +262,7 @@ def test_another_kind_of_model_is_refused(tmp_path, kind):
     folder = mask2former(tmp_path)
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"model_type": kind}), "utf-8")
-    with pytest.raises(SpadeError, match=f"is a model of type '{kind}'; --segmenter takes mask2former"):
+    with pytest.raises(SpadeError, match=f"is a model of type '{kind}'; `segmenter` takes mask2former"):
         PretrainedSegmenter(str(folder), CPU)
 
 

@@ -18,7 +18,7 @@ from tests.steps.helpers import copied
 
 
 def own(pipeline):
-    return Path(pipeline["eval"].result["predictions"])
+    return Path(pipeline["eval"].result.predictions)
 
 
 def test_evaluation_writes_rows_that_give_the_same_figures(pipeline, world):
@@ -41,7 +41,7 @@ def test_a_model_predicts_once_for_all_protocols(pipeline, world):
     assert {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")} == before
     assert {r["predictions"] for r in results.values()} == {str(own(pipeline))}
     assert results["vg"]["PQ"] is None, "boxes have no panoptic quality"
-    assert results["sgbench"]["PQ"] == pipeline["eval"].result["PQ"]
+    assert results["sgbench"]["PQ"] == pipeline["eval"].result.PQ
 
 
 def test_threads_change_no_digit(pipeline, world, tmp_path):
@@ -121,10 +121,10 @@ def test_lists_are_in_the_key_and_in_the_result(pipeline, world, tmp_path):
     second = evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run)
     third = evaluate.run(replace(config, split_list=None), run)
     assert len({first.key, second.key, third.key}) == 3
-    assert first.result["groups"]["novel_predicates"]["predicates"] > 0
-    assert first.result["split_list"] == "pgsg"
-    assert third.result["groups"]["novel_predicates"] is None
-    assert second.result["denominators"]["zR"] is not None
+    assert first.result.groups["novel_predicates"]["predicates"] > 0
+    assert first.result.split_list == "pgsg"
+    assert third.result.groups["novel_predicates"] is None
+    assert second.result.denominators["zR"] is not None
     (tmp_path / "z.json").write_text('{"triplets": []}')
     assert not evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run).cached
 
@@ -137,9 +137,9 @@ def test_comparison(pipeline, world, tmp_path):
     (worse / "predictions.jsonl").write_text("\n".join([lines[0], *emptied]))
     config = EvalConfig(data=world, compare=(own(pipeline), worse), protocol="sgbench")
     done = evaluate.run(config, Run(Workspace(tmp_path / "w")))
-    a, b = done.result["systems"]
+    a, b = done.result.systems
     assert a["R@20"] > b["R@20"]
-    row = done.result["differences"][0]
+    row = done.result.differences[0]
     assert row["R@20"]["difference"] == b["R@20"] - a["R@20"]
     low, high = row["R@20"]["ci95"]
     assert low <= row["R@20"]["difference"] <= high <= 0
@@ -177,17 +177,17 @@ def test_predictions_of_another_part_of_the_data(pipeline, world, tmp_path):
 def test_what_cannot_be_asked(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path / "w"))
     for change, message in (
-        ({"protocol": "coco"}, "--protocol coco: use openpsg, single-mpo, sgbench, vg"),
-        ({"mode": "sgcls"}, "--mode sgcls: use sgdet or predcls"),
+        ({"protocol": "coco"}, "`protocol=coco`: use openpsg, single-mpo, sgbench, vg"),
+        ({"mode": "sgcls"}, "`mode=sgcls`: use sgdet or predcls"),
         ({"predictions": tmp_path / "none"}, "no such prediction file"),
     ):
         with pytest.raises(SpadeError, match=message):
             evaluate.run(EvalConfig(data=world, **change), run)
     for change, message in (
-        ({"at": ()}, "--at: name one or more"),
+        ({"at": ()}, "`at`: name one or more"),
         ({"at": (20, 20)}, "different numbers"),
-        ({"compare": (Path("a"),)}, "--compare: name two or more"),
-        ({"compare": (Path("a"), Path("b")), "predictions": Path("c")}, "--predictions: leave it out with --compare"),
+        ({"compare": (Path("a"),)}, "`compare`: name two or more"),
+        ({"compare": (Path("a"), Path("b")), "predictions": Path("c")}, "`predictions`: leave it out with `compare`"),
     ):
         with pytest.raises(SpadeError, match=message):
             EvalConfig(data=world, **change)
@@ -210,29 +210,29 @@ def test_predict_on_a_data_set_writes_the_exchange_format(pipeline, world, tmp_p
     done = predict.run(
         PredictConfig(images=(str(world),), model=pipeline["train-relations"].path, output=tmp_path / "out"), run
     )
-    assert len(done.result["graphs"]) == 4
-    result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result["predictions"])), run).result
+    assert len(done.result.graphs) == 4
+    result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result.predictions)), run).result
     for name in ("R@20", "mR@20", "ngR@50", "PQ"):
         assert result[name] == pipeline["eval"].result[name]
     copied_there = evaluate.run(EvalConfig(data=world, predictions=tmp_path / "out" / "predictions.jsonl"), run).result
-    assert copied_there["R@20"] == result["R@20"], "--output holds all that the file needs"
+    assert copied_there["R@20"] == result["R@20"], "`output` holds all that the file needs"
     (tmp_path / "v.txt").write_text("person\ndog\n")
     other = predict.run(PredictConfig(images=(str(world),), vocab=tmp_path / "v.txt", limit=1), run)
     assert "predictions" not in other.result, "with labels of one's own the data set's classes are not scored"
 
 
 def test_other_pngs_are_another_evaluation(pipeline, world, tmp_path):
-    shutil.copytree(Path(pipeline["eval"].result["predictions"]).parent, tmp_path / "p")
+    shutil.copytree(Path(pipeline["eval"].result.predictions).parent, tmp_path / "p")
     run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p")
-    first = evaluate.run(config, run).result["PQ"]
+    first = evaluate.run(config, run).result.PQ
     for png in (tmp_path / "p" / "panoptic").iterdir():
         Image.new("RGB", (128, 128)).save(png)
     again = evaluate.run(config, run)
     assert not again.cached
-    assert again.result["PQ"] < first
+    assert again.result.metrics["PQ"] < first
 
 
-def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
+def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
     data = copied(world, tmp_path)
     (data / "panoptic" / "000004.png").write_bytes(b"rubbish")
     Image.new("RGB", (64, 64)).save(data / "panoptic" / "000009.png")
@@ -241,7 +241,7 @@ def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
     assert result["images"] == 1
     text = " ".join(result["skipped_images"])
     assert "panoptic/000004.png: this panoptic png cannot be decoded" in text
-    assert "panoptic/000009.png: this panoptic png is 64 x 64, its picture 128 x 128" in text
+    assert "panoptic/000009.png: this panoptic png is 64 x 64, its image 128 x 128" in text
     assert "images/000014.png: is 64 x 64, the annotation says 128 x 128" in text
-    with pytest.raises(SpadeError, match="--strict"):
+    with pytest.raises(SpadeError, match="`strict`"):
         evaluate.run(EvalConfig(data=data, strict=True), Run(Workspace(tmp_path / "w")))

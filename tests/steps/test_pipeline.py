@@ -8,19 +8,19 @@ import pytest
 import spade
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, evaluate, export_graph, invert, train_relations
 from spade.steps.common import Run
-from spade.steps.config import EvalConfig, ExportConfig, RelationsConfig
+from spade.steps.config import EvalConfig, ExportConfig
 from spade.structures.scene_graph_json import read_scene_graph
+from tests.configs import calibrating, inverting, relating
 
 
 def test_second_runs_are_cached(pipeline, world):
     run = pipeline["run"]
     again = [
-        invert.run(InvertConfig(data=world), run),
-        calibrate.run(CalibrateConfig(epochs=1), run),
-        train_relations.run(RelationsConfig(epochs=1), run),
+        invert.run(inverting(data=world), run),
+        calibrate.run(calibrating(epochs=1), run),
+        train_relations.run(relating(epochs=1), run),
         evaluate.run(EvalConfig(data=world), run),
         export_graph.run(ExportConfig(), run),
     ]
@@ -46,9 +46,9 @@ def test_a_model_folder_can_be_moved(pipeline, world, tmp_path):
 def test_a_step_without_its_input_names_the_command(tmp_path):
     run = Run(Workspace(tmp_path))
     with pytest.raises(SpadeError, match="run first: spade invert"):
-        calibrate.run(CalibrateConfig(), run)
+        calibrate.run(calibrating(), run)
     with pytest.raises(SpadeError, match="run first: spade calibrate"):
-        train_relations.run(RelationsConfig(), run)
+        train_relations.run(relating(), run)
     with pytest.raises(SpadeError, match="run first: spade predict"):
         export_graph.run(ExportConfig(), run)
     with pytest.raises(SpadeError, match="for example: spade eval data/psg"):

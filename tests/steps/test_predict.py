@@ -46,21 +46,21 @@ def test_predict_names_files_apart_and_skips_the_broken(world, tmp_path):
     (tmp_path / "b" / "broken.jpg").write_bytes(b"rubbish")
     config = PredictConfig(images=(str(tmp_path / "a"), str(tmp_path / "b" / "*")), output=tmp_path / "out")
     result = predict.run(config, Run(Workspace(tmp_path / "w")))
-    assert result.result["graphs"] == ["x.json", "x-2.json"]
-    assert "broken.jpg" in result.result["skipped"][0]
+    assert result.result.graphs == ["x.json", "x-2.json"]
+    assert "broken.jpg" in result.result.skipped[0]
     assert read_scene_graph(tmp_path / "out" / "x-2.json").segments
-    # A picture named like another's map or figure may not overwrite it.
+    # An image named like another's map or figure may not overwrite it.
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
 
 
-def test_predict_on_a_data_set_takes_its_test_pictures(world, tmp_path):
+def test_predict_on_a_data_set_takes_its_test_images(world, tmp_path):
     result = predict.run(PredictConfig(images=(str(world),)), Run(Workspace(tmp_path)))
-    assert result.result["graphs"] == [f"{i:06d}.json" for i in (4, 9, 14, 19)]
+    assert result.result.graphs == [f"{i:06d}.json" for i in (4, 9, 14, 19)]
 
 
-def test_predict_with_a_broken_picture_alone_leaves_nothing(tmp_path):
+def test_predict_with_a_broken_image_alone_leaves_nothing(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"rubbish")
-    with pytest.raises(SpadeError, match=r"broken\.jpg: this picture cannot be decoded"):
+    with pytest.raises(SpadeError, match=r"broken\.jpg: this image cannot be decoded"):
         predict.run(PredictConfig(images=(str(tmp_path / "broken.jpg"),)), Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
 
@@ -68,8 +68,8 @@ def test_predict_with_a_broken_picture_alone_leaves_nothing(tmp_path):
 def test_photographs_give_valid_files(shared, tmp_path):
     photos = shared / "data" / "photos"
     result = predict.run(PredictConfig(images=(str(photos),)), Run(Workspace(tmp_path)))
-    assert len(result.result["graphs"]) == 8
-    for name in result.result["graphs"]:
+    assert len(result.result.graphs) == 8
+    for name in result.result.graphs:
         graph = read_scene_graph(result.path / name)
         assert Image.open(photos / graph.file_name).size == (graph.width, graph.height)
 
@@ -78,8 +78,8 @@ def test_no_output_meets_another(world, tmp_path):
     for name in ("manifest.png", "x.png", "x.figure.png"):
         shutil.copy(world / "images" / "000004.png", tmp_path / name)
     result = predict.run(PredictConfig(images=(str(tmp_path / "*.png"),)), Run(Workspace(tmp_path / "w")))
-    assert len(result.result["graphs"]) == 3
-    for name in result.result["graphs"]:
+    assert len(result.result.graphs) == 3
+    for name in result.result.graphs:
         assert read_scene_graph(result.path / name).segments
     assert "key" in json.loads((result.path / "manifest.json").read_text())
 
@@ -90,11 +90,11 @@ def test_strict_holds_for_cached_results(world, tmp_path):
     run, images = Run(Workspace(tmp_path / "w")), (str(tmp_path / "*.png"),)
     predict.run(PredictConfig(images=images), run)
     assert predict.run(PredictConfig(images=images), run).cached
-    with pytest.raises(SpadeError, match=r"b\.png: this picture cannot be decoded.*--strict"):
+    with pytest.raises(SpadeError, match=r"b\.png: this image cannot be decoded.*`strict`"):
         predict.run(PredictConfig(images=images, strict=True), run)
 
 
 def test_from_and_model_exclude_each_other(pipeline, world):
     run = Run(pipeline["run"].workspace, source="abc")
-    with pytest.raises(SpadeError, match="--from abc: a command with --model takes no input artifact"):
+    with pytest.raises(SpadeError, match="`source=abc`: a command with a model takes no input artifact"):
         predict.run(PredictConfig(images=(str(world),), model=pipeline["train-relations"].path), run)

@@ -11,23 +11,24 @@ from PIL import Image
 import spade
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.models.checkpoint import packaged
+from spade.models.checkpoint import find_model, packaged
 from spade.segmentation.given import GivenSegments
-from spade.steps import evaluate, predict, train_relations
+from spade.steps import evaluate, predict, train_boxes
 from spade.steps.common import Run
-from spade.steps.config import EvalConfig, PredictConfig, RelationsConfig
+from spade.steps.config import EvalConfig, PredictConfig
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import read_scene_graph
+from tests.configs import boxing
 from tests.segmentation.test_pretrained import mask2former
 
-SMALL = {"nodes": "layout", "width": 32, "layers": 1, "batch_size": 4}
+SMALL = {"width": 32, "layers": 1, "batch_size": 4}
 
 
 @pytest.fixture(scope="module")
 def trained(world, tmp_path_factory):
     run = Run(Workspace(tmp_path_factory.mktemp("layout") / "w"))
-    return run, train_relations.run(RelationsConfig(data=world, epochs=3, **SMALL), run)
+    return run, train_boxes.run(boxing(data=world, epochs=3, **SMALL), run)
 
 
 def payload(folder):
@@ -36,43 +37,46 @@ def payload(folder):
 
 def test_what_is_written(trained):
     _, done = trained
-    assert {"layout.safetensors", "model.json", "curves.jsonl", "curves.png", "balance.jsonl", "balance.png"} <= set(
-        payload(done.path)
-    )
+    assert {
+        "boxes.safetensors",
+        "model.json",
+        "curves.jsonl",
+        "curves.png",
+        "adjustment.jsonl",
+        "adjustment.png",
+    } <= set(payload(done.path))
     facts = json.loads((done.path / "model.json").read_text())
-    assert facts["nodes"] == "layout"
-    assert facts["balance"] == done.result["balance"]
-    rows = [json.loads(line) for line in (done.path / "balance.jsonl").read_text().splitlines()]
+    assert facts["inputs"] == "boxes"
+    assert facts["logit_adjustment"] == done.result.logit_adjustment
+    rows = [json.loads(line) for line in (done.path / "adjustment.jsonl").read_text().splitlines()]
     best = max(row["R@20"] + row["mR@20"] for row in rows)
-    assert next(r["R@20"] + r["mR@20"] for r in rows if r["balance"] == facts["balance"]) == best
+    assert next(r["R@20"] + r["mR@20"] for r in rows if r["logit_adjustment"] == facts["logit_adjustment"]) == best
     curves = [json.loads(line) for line in (done.path / "curves.jsonl").read_text().splitlines()]
     assert curves[-1]["rel"] < curves[1]["rel"], "it learns"
 
 
 def test_without_a_graph_transformer(world, tmp_path):
-    done = train_relations.run(
-        RelationsConfig(data=world, epochs=1, **SMALL | {"layers": 0}), Run(Workspace(tmp_path / "w"))
-    )
+    done = train_boxes.run(boxing(data=world, epochs=1, **SMALL | {"layers": 0}), Run(Workspace(tmp_path / "w")))
     assert json.loads((done.path / "model.json").read_text())["relations"]["layers"] == 0
 
 
-def test_where_no_watched_relation_is_found_the_random_start_is_not_kept(world, tmp_path, monkeypatch):
-    """As on a set of a few pictures, whose watched part is too small to show anything."""
+def test_where_no_validation_relation_is_found_the_random_start_is_not_kept(world, tmp_path, monkeypatch):
+    """As on a set of a few images, whose validation part is too small to show anything."""
     from spade.training.boxes import BoxTraining
 
-    monkeypatch.setattr(BoxTraining, "watch", lambda self: {"score": 0.0})
+    monkeypatch.setattr(BoxTraining, "validate", lambda self: {"score": 0.0})
     said = []
     run = Run(Workspace(tmp_path / "w"))
     monkeypatch.setattr(run.report, "say", said.append)
-    done = train_relations.run(RelationsConfig(data=world, epochs=2, **SMALL), run)
-    assert done.result["best_epoch"] == 2
+    done = train_boxes.run(boxing(data=world, epochs=2, **SMALL), run)
+    assert done.result.best_epoch == 2
     assert "no epoch bettered the untrained start" in said[-1]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(trained, world, tmp_path, monkeypatch):
     _, done = trained
-    config = RelationsConfig(data=world, epochs=3, **SMALL)
-    again = train_relations.run(config, Run(Workspace(tmp_path / "again")))
+    config = boxing(data=world, epochs=3, **SMALL)
+    again = train_boxes.run(config, Run(Workspace(tmp_path / "again")))
     assert payload(again.path) == payload(done.path)
 
     from spade.training.boxes import BoxTraining
@@ -88,16 +92,16 @@ def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(traine
     monkeypatch.setattr(BoxTraining, "losses", killed)
     run = Run(Workspace(tmp_path / "killed"))
     with pytest.raises(KeyboardInterrupt):
-        train_relations.run(config, run)
+        train_boxes.run(config, run)
     monkeypatch.setattr(BoxTraining, "losses", losses)
-    assert payload(train_relations.run(config, run).path) == payload(done.path)
+    assert payload(train_boxes.run(config, run).path) == payload(done.path)
 
 
 def test_eval_takes_it_in_predcls_and_only_there(trained, world):
     run, done = trained
     result = evaluate.run(EvalConfig(data=world, mode="predcls"), run).result
-    assert result["model"] == str(done.path)
-    with pytest.raises(SpadeError, match=r"finds none; use --mode predcls"):
+    assert result.metrics["model"] == str(done.path)
+    with pytest.raises(SpadeError, match=r"finds none; use `mode=predcls`"):
         evaluate.run(EvalConfig(data=world, model=done.path), Run(run.workspace))
 
 
@@ -128,7 +132,7 @@ def test_segments_of_one_prediction_are_taken_by_the_next_and_by_a_model_that_lo
     scene = world / "images" / "000004.png"
     first = predict.run(PredictConfig(images=(str(scene),)), run)
     before = read_scene_graph(first.path / "000004.json")
-    config = PredictConfig(images=(str(scene),), segments=first.path / "000004.json", model=packaged("diffusion"))
+    config = PredictConfig(images=(str(scene),), segments=first.path / "000004.json", model=packaged("image"))
     after = read_scene_graph(predict.run(config, run).path / "000004.json")
     assert after.segments == before.segments
     assert (after.panoptic == before.panoptic).all()
@@ -162,7 +166,7 @@ def test_a_users_line_keeps_the_supercategory_that_the_file_gives(tmp_path, monk
         config = PredictConfig(images=(str(tmp_path / "a.png"),), segments=tmp_path / "pan.json", vocab=vocab)
         done = predict.run(config, run)
         graph = read_scene_graph(done.path / "a.json")
-        assert graph.model["labels"] == done.result["labels"] == {"corgi": 'its supercategory "animal"'}
+        assert graph.model["labels"] == done.result.labels == {"corgi": 'its supercategory "animal"'}
         said = []
         monkeypatch.setattr(run.report, "say", said.append)
         assert predict.run(config, run).cached
@@ -202,7 +206,7 @@ def test_what_labels_stand_for_is_told_of_each_segment(tmp_path):
     for vocab in (None, tmp_path / "lines.txt", tmp_path / "predicates.txt"):
         config = PredictConfig(images=(str(tmp_path / "photo.png"),), segments=tmp_path / "g.json", vocab=vocab)
         done = predict.run(config, run)
-        assert done.result["labels"] == {
+        assert done.result.labels == {
             "thingy": 'its supercategory "animal"; or an unknown thing',
             "slime": "unknown stuff",
         }
@@ -218,27 +222,27 @@ def test_predict_with_a_segmenter(trained, world, tmp_path):
     done = predict.run(PredictConfig(images=(str(scene),), segmenter=str(folder)), run)
     graph = read_scene_graph(done.path / "000004.json")
     assert [s.label for s in graph.segments] == ["grass-merged"]
-    assert graph.model["nodes"] == "layout"
+    assert graph.model["inputs"] == "boxes"
     (tmp_path / "p.txt").write_text("juggling\n")
-    pictures = (str(world / "images"),)
+    images = (str(world / "images"),)
     with pytest.raises(SpadeError, match='predicate "juggling"'):
         predict.run(
-            PredictConfig(images=pictures, segmenter=str(tmp_path / "segmenter"), predicates=tmp_path / "p.txt"), run
+            PredictConfig(images=images, segmenter=str(tmp_path / "segmenter"), predicates=tmp_path / "p.txt"), run
         )
 
 
-def test_a_picture_without_segments_is_skipped_and_named(trained, world, tmp_path):
+def test_a_image_without_segments_is_skipped_and_named(trained, world, tmp_path):
     run, _ = trained
     shutil.copy(world / "images" / "000004.png", tmp_path / "stranger.png")
     images = (str(world / "images" / "000004.png"), str(tmp_path / "stranger.png"))
     done = predict.run(PredictConfig(images=images, segments=world / "psg.json"), run)
-    assert done.result["graphs"] == ["000004.json"]
-    assert "no segments of stranger.png" in done.result["skipped"][0]
+    assert done.result.graphs == ["000004.json"]
+    assert "no segments of stranger.png" in done.result.skipped[0]
 
 
 def test_training_with_text_embeddings_and_a_predicate_that_it_did_not_have(world, tmp_path):
     run = Run(Workspace(tmp_path / "w"))
-    done = train_relations.run(RelationsConfig(data=world, epochs=1, clip="tiny", **SMALL), run)
+    done = train_boxes.run(boxing(data=world, epochs=1, clip="tiny", **SMALL), run)
     (tmp_path / "p.txt").write_text("riding\nwatching over\n")
     scene = str(world / "images" / "000004.png")
     config = PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt", min_score=0.0)
@@ -249,40 +253,22 @@ def test_training_with_text_embeddings_and_a_predicate_that_it_did_not_have(worl
 
 def test_refusals(trained, world, tmp_path):
     run, done = trained
-    for options, told in (
-        ({"unions": True}, "--unions: needs pixels"),
-        ({"fine": False}, "--no-fine: needs pixels"),
-        ({"maps": True}, "--maps: needs pixels"),
-        ({"masks_from": tmp_path}, "--masks-from: needs pixels"),
-        ({"mode": "predcls"}, "--mode: needs pixels"),
-        ({"width": 30}, "--width 30: use a multiple of 32"),
-        ({"clip": "tiny", "withheld": 0.3}, "--withheld 0.3: hides learned names"),
-    ):
-        with pytest.raises(SpadeError, match=told):
-            RelationsConfig(data=world, nodes="layout", **options)
-    with pytest.raises(SpadeError, match="--clip tiny: here it belongs to --nodes layout"):
-        RelationsConfig(data=world, clip="tiny")
-    with pytest.raises(SpadeError, match="name the data set"):
-        train_relations.run(RelationsConfig(nodes="layout"), run)
-    with pytest.raises(SpadeError, match="leave one of the two out"):
-        PredictConfig(images=("a",), segments=tmp_path, segmenter="b/c")
     scene = str(world / "images" / "000004.png")
-    with pytest.raises(SpadeError, match=r"--balance 0\.5: belongs to a model of labels and boxes"):
-        predict.run(PredictConfig(images=(scene,), balance=0.5), run)
-    with pytest.raises(SpadeError, match=r"--fusion 0\.5: belongs to a model that looks at pictures"):
-        predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", fusion=0.5), run)
-    with pytest.raises(SpadeError, match=r"--novel-odds 2\.0: belongs to a model that looks at pictures"):
-        predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", novel_odds=2.0), run)
+    with pytest.raises(SpadeError, match=r"`logit_adjustment=0\.5`: belongs to a model of labels and boxes"):
+        predict.run(PredictConfig(images=(scene,), settings={"logit_adjustment": 0.5}), Run(run.workspace))
+    for name, value in (("fusion", 0.5), ("unseen_odds", 2.0)):
+        with pytest.raises(SpadeError, match=f"`{name}={value}`: belongs to a model that sees images"):
+            predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", settings={name: value}), run)
     with pytest.raises(SpadeError, match="takes no input artifact here"):
-        train_relations.run(RelationsConfig(data=world, nodes="layout"), Run(run.workspace, source="abc"))
+        train_boxes.run(boxing(data=world), Run(run.workspace, source="abc"))
     (tmp_path / "p.txt").write_text("juggling\n")
     with pytest.raises(SpadeError, match='predicate "juggling"'):
         predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", predicates=tmp_path / "p.txt"), run)
-    with pytest.raises(SpadeError, match=r"needs segments; use it with --segments or --segmenter"):
+    with pytest.raises(SpadeError, match=r"needs segments; use it with `segments` or `segmenter`"):
         predict.run(PredictConfig(images=(scene,), model=done.path), Run(run.workspace))
-    assert spade.loading.find_model(run.workspace.root) == done.path, "a workspace that is named gives what it has"
-    with pytest.raises(SpadeError, match="is a model that looks at pictures"):
-        spade.load_relation_predictor(packaged("diffusion"))
+    assert find_model(run.workspace.root) == done.path, "a workspace that is named gives what it has"
+    with pytest.raises(SpadeError, match="is a model that sees images"):
+        spade.load_relation_predictor(packaged("image"))
     with pytest.raises(SpadeError, match="is a model of labels and boxes"):
         spade.load(done.path)
 

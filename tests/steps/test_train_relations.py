@@ -13,22 +13,23 @@ from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_numbers
-from spade.diffusion.backbone_files import embedded_model
-from spade.diffusion.config import CalibrateConfig, InvertConfig
+from spade.diffusion.backbone_files import TINY, embedded_model
+from spade.models.build import heads_of
+from spade.models.checkpoint import read_image_model
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Run
-from spade.steps.config import RelationsConfig
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.training.relations import RelationTraining
+from tests.configs import calibrating, inverting, relating
 from tests.steps.helpers import lines
 
 
-def test_calibration_from_scratch_lowers_the_loss_on_watched_images(pipeline, world, tmp_path):
+def test_calibration_from_scratch_lowers_the_loss_on_validation_images(pipeline, world, tmp_path):
     source = pipeline["invert"]
     run = Run(Workspace(tmp_path))
     shutil.copytree(source.path, tmp_path / "invert" / source.key)
-    result = calibrate.run(CalibrateConfig(epochs=6, init="scratch"), run)
-    assert result.result["loss_after"] < 0.95 * result.result["loss_before"]
+    result = calibrate.run(calibrating(epochs=6, init="scratch"), run)
+    assert result.result.loss_after < 0.95 * result.result.loss_before
     curves = lines(result.path / "curves.jsonl")
     assert [row["epoch"] for row in curves] == list(range(7))
     assert not (result.path / "state.safetensors").exists()
@@ -41,7 +42,7 @@ def test_training_from_scratch_learns(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    result = train_relations.run(RelationsConfig(epochs=3, init="scratch"), run)
+    result = train_relations.run(relating(epochs=3, init="scratch"), run)
     curves = lines(result.path / "curves.jsonl")
     for term in ("mask", "rel", "pair"):
         assert curves[-1][term] < curves[1][term], term
@@ -51,31 +52,30 @@ def test_names_that_training_did_not_have_get_their_share(pipeline, world, tmp_p
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    done = train_relations.run(RelationsConfig(epochs=1, init="scratch"), run)
+    done = train_relations.run(relating(epochs=1, init="scratch"), run)
     model = spade.load(done.path)
-    assert model.odds == json.loads((done.path / "model.json").read_text())["novel_odds"] > 0
+    assert model.unseen_odds == json.loads((done.path / "model.json").read_text())["unseen_odds"] > 0
     for scores in (model.heads.regions, model.heads.pairs):
         assert not torch.equal(scores.weights, type(scores)(len(scores.mean), len(scores.weights) - 1).weights), (
             "they were fitted"
         )
         assert scores.mean.norm() > 0.1
-    picture = world / "images" / "000004.png"
+    image = world / "images" / "000004.png"
     words = Vocabulary(
         (*model.vocabulary.objects, Label("kangaroo", True)), (*model.vocabulary.predicates[:3], "hugging")
     )
     new = []
     for odds in (0.0, 1.0, 1e6):
-        model.odds = odds
-        found = model.relate(model.encode_segments(picture, *given_segments(world, "000004"), words))
+        model.unseen_odds = odds
+        found = model.relate(model.encode_segments(image, *given_segments(world, "000004"), words))
         assert np.allclose(found.scores.sum(1) + found.no_relation, 1, atol=1e-5)
         new.append(float((found.scores[:, 3] / found.scores.sum(1)).mean()))
-        seen = model.segment(picture, words)
+        seen = model.segment(image, words)
         named = [words.names[s.category] for s in seen.segments]
         assert odds < 1e6 or set(named) <= {"kangaroo"}
     assert new[2] > 0.99
     assert 0 < new[1] < 0.9
-    graph = spade.load(done.path, novel_odds=0.0)
-    assert graph.odds == 0
+    assert spade.load(done.path, unseen_odds=0.0).unseen_odds == 0
 
 
 def given_segments(world, name):
@@ -85,7 +85,8 @@ def given_segments(world, name):
     return annotated_numbers(dataset, record), [segment.category for segment in record.segments]
 
 
-def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
+def test_settings_are_kept_with_the_model(pipeline, world, tmp_path):
+    """One training with many of them; each alone is proved at the builder and in the head."""
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
@@ -93,96 +94,66 @@ def test_options_are_kept_with_the_model(pipeline, world, tmp_path):
         "context": ("near",),
         "attention": "literal",
         "neighbours": "hard",
+        "nearness": "masks",
         "selector": "cosine",
-        "geometry": False,
-        "look": False,
     }
-    own |= {"nearness": "masks"}
-    own |= {"layers": 1, "width": 32, "octaves": 0, "pairs": 3}
-    config = RelationsConfig(
-        epochs=1,
-        init="scratch",
-        mode="predcls",
-        imbalance="adjust",
-        accumulate=2,
-        fine=False,
-        name_attention=False,
-        **own,
-    )
-    result = train_relations.run(config, run)
-    assert (result.path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    own |= {"geometry": False, "look": False, "layers": 1, "width": 32, "fourier_bands": 0, "pairs": 3}
+    more = {"logit_adjustment": 0.5, "accumulate": 2, "fine": False, "name_attention": False}
+    result = train_relations.run(relating(epochs=1, init="scratch", mode="predcls", limit=8, **own, **more), run)
     facts = json.loads((result.path / "model.json").read_text())["heads"]["relations"]
     assert {name: tuple(facts[name]) if name == "context" else facts[name] for name in own} == own
     loaded = spade.load(result.path)
-    assert loaded.heads.relations.config.neighbours == "hard"
-    assert (loaded.heads.proposer.config.strides, loaded.heads.proposer.trust) == ((8, 16, 32), None), (
-        "the UNet's alone"
-    )
+    assert (loaded.heads.proposer.config.strides, loaded.heads.proposer.trust) == ((8, 16, 32), None)
     assert len(loaded.predict(next((world / "images").iterdir())).pairs) <= 3
-    for option in ({"fine": False}, {"name_attention": False}):
-        told = next(iter(option)).replace("_", "-")
-        with pytest.raises(SpadeError, match=f"^--no-{told}: the packaged heads"):
-            train_relations.run(RelationsConfig(epochs=1, **option), run)
-        with pytest.raises(SpadeError, match=f"^--masks-from: takes a mask generator as it is; leave --no-{told} out"):
-            RelationsConfig(masks_from=result.path, **option)
+    # Relations on a frozen mask proposer are as wide as its queries.
+    frozen = {"epochs": 1, "masks_from": result.path, "limit": 8}
     with pytest.raises(
-        SpadeError,
-        match=(
-            r"^--neighbours hard: the packaged heads, from which training starts here, are others; add --init "
-            r"scratch"
-        ),
+        SpadeError, match=r"`masks_from`: its queries have 32 channels, the relation head 64; use `width=32`"
     ):
-        train_relations.run(RelationsConfig(epochs=1, neighbours="hard"), run)
-    with pytest.raises(
-        SpadeError, match=r"^--width 128: the packaged heads, from which training starts here, are others"
-    ):
-        train_relations.run(RelationsConfig(epochs=1, width=128), run)
-    for option, told in (
-        ({"geometry": False}, "--no-geometry"),
-        ({"context": ()}, "--context none"),
-        ({"gate": True}, "--gate"),
-    ):
-        with pytest.raises(
-            SpadeError, match=f"^{told}: the packaged heads, from which training starts here, are others"
-        ):
-            train_relations.run(RelationsConfig(epochs=1, **option), run)
-    with pytest.raises(SpadeError, match=r"^--edges: only --attention values weighs"):
-        RelationsConfig(attention="literal", edges=True)
-    bare = train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=result.path, layers=0), run)
+        train_relations.run(relating(init="scratch", width=64, **frozen), run)
+    bare = train_relations.run(relating(init="scratch", layers=0, **frozen), run)
     assert not spade.load(bare.path).heads.relations.graph.layers
-    # Relations on a frozen mask generator are as wide as its queries.
-    frozen = {"epochs": 1, "init": "scratch", "masks_from": result.path}
-    with pytest.raises(
-        SpadeError, match=r"^--width 64: queries of --masks-from .* have 32 channels; leave --width out"
-    ):
-        train_relations.run(RelationsConfig(width=64, **frozen), run)
-    with pytest.raises(
-        SpadeError,
-        match=r"^--masks-from .*: its queries have 32 channels, the packaged heads, .* 64; add --init scratch",
-    ):
-        train_relations.run(RelationsConfig(**frozen | {"init": "embedded"}), run)
-    assert spade.load(train_relations.run(RelationsConfig(**frozen), run).path).heads.relations.config.width == 32
+    assert spade.load(bare.path).heads.relations.config.width == 32
+    manifest = run.workspace.newest("train-relations").manifest
+    assert manifest["config"]["relations"]["layers"] == 0, "the manifest says what was built"
+    assert manifest["config"]["schedule"]["learning_rate"] == 1e-3, "and what every default came to"
 
 
-def test_dropout_and_pairs_may_be_changed_where_training_starts_from_the_packaged_heads(pipeline, tmp_path):
-    run = Run(Workspace(tmp_path))
-    for step in ("invert", "calibrate"):
-        shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    done = train_relations.run(RelationsConfig(epochs=1, dropout=0.4, pairs=7), run)
-    assert done.result["init"] == "embedded"
-    made = spade.load(done.path).heads.relations.config
-    assert (made.dropout, made.pairs) == (0.4, 7)
+@pytest.mark.parametrize(
+    ("setting", "spelled"),
+    [
+        ({"neighbours": "hard"}, "`neighbours=hard`"),
+        ({"width": 128}, "`width=128`"),
+        ({"geometry": False}, "`geometry=False`"),
+        ({"context": ()}, "`context=`"),
+        ({"fine": False}, "`fine=False`"),
+        ({"name_attention": False}, "`name_attention=False`"),
+    ],
+)
+def test_other_heads_than_the_packaged_ones_begin_from_scratch(setting, spelled):
+    packaged = read_image_model(embedded_model())
+    with pytest.raises(SpadeError, match=f"^{spelled}: the packaged heads, .* are others; add `init=scratch`"):
+        train_relations.resolve(relating(**setting), TINY, packaged, None)
 
 
+def test_dropout_and_pairs_may_be_changed_where_training_starts_from_the_packaged_heads():
+    packaged = read_image_model(embedded_model())
+    method = train_relations.resolve(relating(dropout=0.4, pairs=7), TINY, packaged, None)
+    heads = heads_of(packaged, 25, method.relations)
+    assert (heads.relations.config.dropout, heads.relations.config.pairs) == (0.4, 7)
+    assert heads.proposer.config.classes == 25
+
+
+@pytest.mark.slow
 def test_a_killed_training_on_a_frozen_mask_generator_ends_in_the_same_bytes(pipeline, tmp_path, monkeypatch):
-    """Pictures go through the generator when they are first asked for, in the first epoch or after a kill; it changes
+    """Images go through the generator when they are first asked for, in the first epoch or after a kill; it changes
     nothing.
     """
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    masks = train_relations.run(RelationsConfig(epochs=1), run).path
-    config = RelationsConfig(epochs=2, init="scratch", masks_from=masks, dropout=0.3)
+    masks = train_relations.run(relating(epochs=1), run).path
+    config = relating(epochs=2, init="scratch", masks_from=masks, dropout=0.3)
     whole = train_relations.run(config, run)
     before = [(whole.path / name).read_bytes() for name in ("heads.safetensors", "curves.jsonl")]
     shutil.rmtree(whole.path)
@@ -190,7 +161,7 @@ def test_a_killed_training_on_a_frozen_mask_generator_ends_in_the_same_bytes(pip
 
     def killed(self, batch):
         seen.append(batch)
-        if len(seen) > len(self.images.batches(config.batch_size or 8, 0, 0)) + 1:
+        if len(seen) > len(self.images.batches(8, 0, 0)) + 1:
             raise KeyboardInterrupt
         return losses(self, batch)
 
@@ -203,44 +174,41 @@ def test_a_killed_training_on_a_frozen_mask_generator_ends_in_the_same_bytes(pip
     assert [(again.path / name).read_bytes() for name in ("heads.safetensors", "curves.jsonl")] == before
 
 
-def test_maps_need_a_student_that_is_told_names(world, tmp_path):
+@pytest.mark.slow
+def test_a_student_that_is_told_no_names_has_no_attention_to_them(world, tmp_path):
     run = Run(Workspace(tmp_path))
-    invert.run(InvertConfig(data=world, keep="tokens", limit=4), run)
-    calibrate.run(CalibrateConfig(epochs=1, alignment="index", init="scratch"), run)
-    with pytest.raises(SpadeError, match=r"^--maps: a student calibrated with --alignment index is told no names"):
-        train_relations.run(RelationsConfig(epochs=1, init="scratch", maps=True), run)
-    made = train_relations.run(RelationsConfig(epochs=1, init="scratch"), run)
-    assert spade.load(made.path).heads.proposer.trust is None, "nor has it any attention to names"
+    invert.run(inverting(data=world, keep="tokens", limit=4), run)
+    calibrate.run(calibrating(epochs=1, alignment="index", init="scratch"), run)
+    made = train_relations.run(relating(epochs=1, init="scratch"), run)
+    assert spade.load(made.path).heads.proposer.trust is None
 
 
 def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    first = train_relations.run(RelationsConfig(epochs=1), run)
-    own = {"gate": True, "unions": True, "maps": True, "contrast": 0.3}
-    second = train_relations.run(RelationsConfig(epochs=2, init="scratch", masks_from=first.path, **own), run)
+    first = pipeline["train-relations"]
+    second = train_relations.run(relating(epochs=2, init="scratch", masks_from=first.path), run)
     one, two = spade.load(first.path).heads, spade.load(second.path).heads
-    assert {name: getattr(two.relations.config, name) for name in own} == own
     for name, value in one.proposer.state_dict().items():
         assert torch.equal(value, two.proposer.state_dict()[name]), name
     curves = lines(second.path / "curves.jsonl")
     assert "mask" not in curves[-1]
     assert curves[-1]["rel"] < curves[1]["rel"]
     assert len({row["PQ"] for row in curves}) == 1, "segments stay as they are"
-    assert second.result["parameters"] == sum(p.numel() for p in two.relations.parameters())
+    assert second.result.parameters == sum(p.numel() for p in two.relations.parameters())
     fewer = Path(shutil.copytree(first.path, tmp_path / "fewer"))
     facts = json.loads((fewer / "model.json").read_text())
     lost = facts["vocabulary"]["objects"].pop()
     (fewer / "model.json").write_text(json.dumps(facts))
     with pytest.raises(
-        SpadeError, match=rf"^--masks-from .*fewer: was not trained to name '{lost['name']}', which the data set has"
+        SpadeError, match=rf"^`masks_from=.*fewer`: was not trained to name '{lost['name']}', which the data set has"
     ):
-        train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=fewer), run)
-    with pytest.raises(SpadeError, match=r"^--masks-from .*: learned from another calibration than"):
-        train_relations.run(RelationsConfig(epochs=1, init="scratch", masks_from=embedded_model()), run)
+        train_relations.run(relating(epochs=1, init="scratch", masks_from=fewer), run)
+    with pytest.raises(SpadeError, match=r"^`masks_from=.*`: learned from another calibration than"):
+        train_relations.run(relating(epochs=1, init="scratch", masks_from=embedded_model()), run)
     with pytest.raises(SpadeError, match=r"^nowhere: holds no trained model"):
-        train_relations.run(RelationsConfig(epochs=1, masks_from=Path("nowhere")), run)
+        train_relations.run(relating(epochs=1, masks_from=Path("nowhere")), run)
 
 
 def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
@@ -248,20 +216,20 @@ def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    made = train_relations.run(RelationsConfig(epochs=1, learning_rate=1e-12), run)
-    assert made.result["init"] == "embedded"
+    made = train_relations.run(relating(epochs=1, learning_rate=1e-12), run)
+    assert made.result.init == "embedded"
     assert set(spade.load(made.path).vocabulary.objects) > set(spade.load().vocabulary.objects)
-    assert made.result["watched_after"] == made.result["watched_before"], (
+    assert made.result.validation_after == made.result.validation_before, (
         "nothing was learned, so the start was as good"
     )
-    assert made.result["best_epoch"] == 1
+    assert made.result.best_epoch == 1
 
 
-def test_given_segments_are_watched_in_predcls(pipeline, tmp_path):
+def test_given_segments_are_validated_in_predcls(pipeline, tmp_path):
     """With annotated masks and labels PQ is perfect from the start."""
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    result = train_relations.run(RelationsConfig(epochs=1, mode="predcls"), run)
-    assert result.result["watched_before"]["PQ"] == 1.0
-    assert result.result["watched_before"]["R@10"] > 0
+    result = train_relations.run(relating(epochs=1, mode="predcls"), run)
+    assert result.result.validation_before["PQ"] == 1.0
+    assert result.result.validation_before["R@10"] > 0

@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from spade.core.workspace import Workspace
 from spade.diffusion.backbone_files import embedded_model
-from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, evaluate, invert, predict, train_relations, world
 from spade.steps.common import Run
-from spade.steps.config import EvalConfig, PredictConfig, RelationsConfig
+from spade.steps.config import EvalConfig, PredictConfig
 from spade.structures.scene_graph_json import read_scene_graph
+from tests.configs import calibrating, inverting, relating
 
 
 @pytest.fixture(scope="module")
@@ -36,19 +36,19 @@ def directory(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_step_runs_on_pictures_that_are_not_square(directory, tmp_path):
+def test_every_step_runs_on_images_that_are_not_square(directory, tmp_path):
     run, data = Run(Workspace(tmp_path / "w")), tmp_path / "data"
     world.run(data, 5, (160, 128), 0, run)
     own = {"backbone": str(directory), "clip": str(embedded_model() / "clip")}
-    inverted = invert.run(InvertConfig(data=data, limit=2, batch_size=2, **own), run)
+    inverted = invert.run(inverting(data=data, limit=2, batch_size=2, **own), run)
     row = json.loads((inverted.path / "index.jsonl").read_text().splitlines()[0])
     maps = load_file(inverted.path / row["file"])[row["tensor"]]
     assert maps.shape[1:] == (32, 40), "the finer of the grids at strides 2 and 4 of a 64 x 80 latent"
-    adapted = calibrate.run(CalibrateConfig(rank=2, epochs=1), run)
-    assert adapted.result["init"] == "scratch", "the packaged adapter belongs to the tiny backbone"
-    trained = train_relations.run(RelationsConfig(epochs=1, limit=2, batch_size=2), run)
+    adapted = calibrate.run(calibrating(rank=2, epochs=1), run)
+    assert adapted.result.init == "scratch", "the packaged adapter belongs to the tiny backbone"
+    trained = train_relations.run(relating(epochs=1, limit=2, batch_size=2), run)
     heads = json.loads((trained.path / "model.json").read_text())["heads"]["proposer"]
     assert (heads["strides"], heads["queries"], heads["width"]) == ([4, 8, 16, 32], 100, 256)
     made = predict.run(PredictConfig(images=(str(data / "images" / "000004.png"),)), run)
     assert read_scene_graph(made.path / "000004.json").panoptic.shape == (128, 160)
-    assert evaluate.run(EvalConfig(data=data), run).result["protocol"] == "openpsg"
+    assert evaluate.run(EvalConfig(data=data), run).result.protocol == "openpsg"

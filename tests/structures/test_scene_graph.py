@@ -10,7 +10,6 @@ from spade.core.files import write_json
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph import Relation, SceneGraph, Segment
 from spade.structures.scene_graph_json import read_scene_graph
-from spade.structures.segment_map import segment_geometry
 
 
 @pytest.fixture
@@ -38,11 +37,6 @@ def test_round_trip_through_disk(graph, tmp_path):
     assert back.to_json("a.png") == graph.to_json("a.png")
 
 
-def test_geometry_is_exclusive(graph):
-    assert segment_geometry(graph.panoptic, 70_000) == ((2, 1, 5, 3), 6)
-    assert segment_geometry(graph.panoptic, 5) == ((0, 0, 0, 0), 0)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -50,7 +44,7 @@ def test_geometry_is_exclusive(graph):
         ({"panoptic": "../a.png"}, "leaves its folder"),
         ({"relations": [{"subject": 1, "object": 9, "predicate": "x", "score": 1}]}, "names segment 1 or 9"),
         ({"segments": 3}, "not a scene graph"),
-        ({"image": {"file_name": "a", "width": 5, "height": 4}}, "this panoptic png is 6 x 4, its picture 5 x 4"),
+        ({"image": {"file_name": "a", "width": 5, "height": 4}}, "this panoptic png is 6 x 4, its image 5 x 4"),
         ({"segments": [{"id": 5, "label": None}]}, "label 'None'"),
         ({"vocabulary": {"objects": ["dog", None], "predicates": []}}, "objects 'None'"),
     ],

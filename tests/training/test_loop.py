@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from spade.core.errors import SpadeError
 from spade.training.config import Schedule
-from spade.training.loop import _schedule, fit, kept
+from spade.training.loop import fit, kept, rate_factor
 from spade.training.split import grouped_batches
 
 
@@ -108,16 +108,21 @@ def test_a_state_of_another_training_is_not_taken_up(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_is_one_sentence(tmp_path):
-    with pytest.raises(SpadeError, match="The loss is nan at step 0; lower the learning rate"):
+    with pytest.raises(SpadeError, match="The loss is nan at step 0; lower `learning_rate`"):
         train(None, loss=float("nan"))
 
 
-def test_schedule():
-    values = [_schedule(step, 100, 10) for step in range(100)]
+def test_rates():
+    usual = Schedule(warmup_steps=10)
+    values = [rate_factor(step, 100, usual) for step in range(100)]
     assert values[:10] == pytest.approx([(i + 1) / 10 for i in range(10)])
     assert all(a >= b for a, b in pairwise(values[9:]))
     assert values[-1] == pytest.approx(0.05, abs=0.01)
-    assert math.isclose(_schedule(0, 3, 100), 1.0)
+    assert math.isclose(rate_factor(0, 3, Schedule(warmup_steps=100)), 1.0)
+    dropped = Schedule(warmup_steps=1, decay="step")
+    assert [rate_factor(step, 80, dropped) for step in (1, 59, 60, 79)] == [1.0, 1.0, 0.1, 0.1], (
+        "SPADE drops at 60 of 80"
+    )
 
 
 @given(st.lists(st.sampled_from("ab"), min_size=1, max_size=30), st.integers(1, 7), st.integers(0, 3))
@@ -130,7 +135,7 @@ def test_batches_hold_each_index_once_and_one_group(groups, size, epoch):
 
 
 @pytest.mark.parametrize(
-    ("watched", "kept_start", "random"),
+    ("validation", "kept_start", "random"),
     [
         ([0, 0, 0, 0], 0, 3),
         ([0.5, 0.2, 0.4, 0.4], 0, 3),

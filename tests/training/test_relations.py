@@ -12,35 +12,36 @@ from spade.core.workspace import Workspace
 from spade.data.psg import Record, SegmentRecord
 from spade.data.psg_reader import load_psg
 from spade.diffusion.backbone_files import embedded_model
-from spade.diffusion.config import CalibrateConfig, InvertConfig
-from spade.diffusion.teacher_maps import read_maps
+from spade.diffusion.teacher_maps import read_teacher_maps
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Run
-from spade.steps.config import RelationsConfig
 from spade.structures.panoptic_png import read_panoptic
 from spade.training.feature_cache import FeatureCache
 from spade.training.targets import annotation, void_regions
+from tests.configs import calibrating, inverting, relating
 from tests.steps.helpers import copied, lines
 
 
 def test_a_damaged_cache_and_a_changed_data_set_are_refused(world, tmp_path):
     data = copied(world, tmp_path)
     run = Run(Workspace(tmp_path / "w"))
-    made = invert.run(InvertConfig(data=data), run)
+    made = invert.run(inverting(data=data), run)
     target = made.path / "maps" / "000000.safetensors"
     whole = target.read_bytes()
     target.write_bytes(whole[:-1] + b"x")
     with pytest.raises(
-        SpadeError, match=r"000000\.safetensors: this file was changed or damaged .* spade invert --force"
+        SpadeError, match=r"000000\.safetensors: this file was changed or damaged .* spade invert with `force`"
     ):
-        calibrate.run(CalibrateConfig(epochs=1), run)
+        calibrate.run(calibrating(epochs=1), run)
     target.unlink()
-    with pytest.raises(SpadeError, match=r"the map cache is damaged \(FileNotFoundError\); run spade invert --force"):
-        list(read_maps(run.workspace.newest("invert")))
+    with pytest.raises(
+        SpadeError, match=r"the teacher maps are damaged \(FileNotFoundError\); run spade invert with `force`"
+    ):
+        list(read_teacher_maps(run.workspace.newest("invert")))
     target.write_bytes(whole)
     (data / "images" / "000000.png").write_bytes(b"other")
     with pytest.raises(SpadeError, match="the data set changed since it was inverted"):
-        calibrate.run(CalibrateConfig(epochs=1), run)
+        calibrate.run(calibrating(epochs=1), run)
 
 
 def test_annotation_shrinks_and_drops_crowds(world):
@@ -86,34 +87,38 @@ def test_what_training_does_not_know_is_unnamed_whether_void_or_of_a_novel_name(
     assert annotation(record, ids, (64, 64)).unnamed.shape[0] == 0
 
 
-def test_memo_computes_alone_and_keeps_to_its_budget():
+def test_the_cache_computes_alone_and_keeps_to_its_budget():
     asked = []
-    memo = FeatureCache(lambda i: asked.append(i) or i * 10, lambda value: 4, budget=9)
-    assert [memo[i] for i in (1, 2, 3, 1, 2, 3)] == [10, 20, 30, 10, 20, 30]
-    assert asked == [1, 2, 3, 3]
+    cache = FeatureCache(budget=13)
+    values = cache.view(lambda i: asked.append(i) or i * 10, lambda value: 4)
+    assert [values[i] for i in (1, 2, 3, 4, 1, 2, 3, 4)] == [10, 20, 30, 40, 10, 20, 30, 40]
+    assert asked == [1, 2, 3, 4, 4]
+    others = cache.view(lambda i: asked.append(-i) or i, lambda value: 1)
+    assert [others[i] for i in (5, 6, 5, 6)] == [5, 6, 5, 6]
+    assert asked[5:] == [-5, -6, -6], "one budget for both kinds"
 
 
-def test_bad_pictures_and_maps_are_skipped_and_counted(world, tmp_path):
+def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
     data = copied(world, tmp_path)
     run = Run(Workspace(tmp_path / "w"))
-    invert.run(InvertConfig(data=data, limit=6), run)
+    invert.run(inverting(data=data, limit=6), run)
     (data / "panoptic" / "000005.png").write_bytes(b"rubbish")
-    calibrate.run(CalibrateConfig(epochs=1), run)
+    calibrate.run(calibrating(epochs=1), run)
     (data / "images" / "000006.png").write_bytes(b"rubbish")
-    result = train_relations.run(RelationsConfig(data=data, epochs=1, limit=8), run)
-    assert result.result["learned_from"] + result.result["watched"] == 6
-    text = " ".join(result.result["skipped"])
+    result = train_relations.run(relating(data=data, epochs=1, limit=8), run)
+    assert result.result.train_images + result.result.validation_images == 6
+    text = " ".join(result.result.skipped)
     assert "panoptic/000005.png: this panoptic png cannot be decoded" in text
-    assert "images/000006.png: this picture cannot be decoded" in text
-    with pytest.raises(SpadeError, match="--strict"):
-        train_relations.run(RelationsConfig(data=data, epochs=1, limit=8, strict=True), run)
+    assert "images/000006.png: this image cannot be decoded" in text
+    with pytest.raises(SpadeError, match="`strict`"):
+        train_relations.run(relating(data=data, epochs=1, limit=8, strict=True), run)
 
 
 def test_one_image_is_learned_from_and_watched(world, tmp_path):
     run = Run(Workspace(tmp_path))
-    invert.run(InvertConfig(data=world, limit=1), run)
-    assert calibrate.run(CalibrateConfig(epochs=1), run).result["watched"] == 1
-    assert train_relations.run(RelationsConfig(epochs=1, limit=1), run).result["watched"] == 1
+    invert.run(inverting(data=world, limit=1), run)
+    assert calibrate.run(calibrating(epochs=1), run).result.validation_images == 1
+    assert train_relations.run(relating(epochs=1, limit=1), run).result.validation_images == 1
 
 
 def test_another_clip_is_another_inversion_and_a_changed_backbone_is_refused(world, tmp_path):
@@ -124,21 +129,21 @@ def test_another_clip_is_another_inversion_and_a_changed_backbone_is_refused(wor
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     run = Run(Workspace(tmp_path / "w"))
     own = {"data": world, "limit": 3, "backbone": str(tmp_path / "backbone")}
-    first = invert.run(InvertConfig(**own), run)
-    second = invert.run(InvertConfig(**own, clip=str(tmp_path / "clip")), run)
+    first = invert.run(inverting(**own), run)
+    second = invert.run(inverting(**own, clip=str(tmp_path / "clip")), run)
     assert first.key != second.key
     unet = next((tmp_path / "backbone" / "unet").glob("*.safetensors"))
     unet.write_bytes(unet.read_bytes()[:-1] + b"\x01")
     with pytest.raises(SpadeError, match="this backbone changed since it gave the teacher maps"):
-        calibrate.run(CalibrateConfig(epochs=1), run)
+        calibrate.run(calibrating(epochs=1), run)
 
 
 def test_a_moved_data_set_is_found_again(world, tmp_path):
     data, run = copied(world, tmp_path), Run(Workspace(tmp_path / "w"))
-    invert.run(InvertConfig(data=data, limit=4), run)
+    invert.run(inverting(data=data, limit=4), run)
     data.rename(tmp_path / "elsewhere")
-    assert invert.run(InvertConfig(data=tmp_path / "elsewhere", limit=4), run).cached
-    assert calibrate.run(CalibrateConfig(epochs=1), run).result["data"] == str(tmp_path / "elsewhere")
+    assert invert.run(inverting(data=tmp_path / "elsewhere", limit=4), run).cached
+    assert calibrate.run(calibrating(epochs=1), run).result.data == str(tmp_path / "elsewhere")
 
 
 def test_novel_names_are_kept_from_every_step_of_training(world, tmp_path):
@@ -154,12 +159,12 @@ def test_novel_names_are_kept_from_every_step_of_training(world, tmp_path):
     before = {document_label(document, s) for record in document["data"] for s in record["segments_info"]}
     assert set(objects) <= before
     run = Run(Workspace(tmp_path / "w"))
-    inverted = invert.run(InvertConfig(data=data), run)
+    inverted = invert.run(inverting(data=data), run)
     words = {span["name"] for row in lines(inverted.path / "index.jsonl") for span in row["spans"]}
     assert words
     assert not words & {*objects, *predicates}
-    calibrate.run(CalibrateConfig(epochs=1), run)
-    trained = train_relations.run(RelationsConfig(epochs=1), run)
+    calibrate.run(calibrating(epochs=1), run)
+    trained = train_relations.run(relating(epochs=1), run)
     known = json.loads((trained.path / "model.json").read_text("utf-8"))["vocabulary"]
     assert [o["name"] for o in known["objects"]] == [
         n for n in document["thing_classes"] + document["stuff_classes"] if n not in objects

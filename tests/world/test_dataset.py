@@ -50,7 +50,7 @@ def test_the_same_world_twice_is_the_same_bytes_and_cached(tmp_path):
 
 def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):
     write(tmp_path)
-    with pytest.raises(SpadeError, match=r"psg\.json: another data set is there; .* --force"):
+    with pytest.raises(SpadeError, match=r"psg\.json: another data set is there; .* `force`"):
         write(tmp_path, seed=2)
     assert write(tmp_path, seed=2, force=True)
     (tmp_path / "file").write_text("")
@@ -145,5 +145,5 @@ def test_captions_speak_of_what_is_there():
     named = {noun for label in sample.labels for noun in nouns(label)}
     for seed in range(30):
         text = web_caption(sample.triples, sample.labels, np.random.default_rng(seed))
-        words = text.removeprefix("a picture of ").removeprefix("a photo of ").replace(", ", " and ")
+        words = text.removeprefix("an image of ").removeprefix("a photo of ").replace(", ", " and ")
         assert set(words.split(" and ")) <= told | named, text

@@ -13,10 +13,10 @@ def test_any_size_and_shape(width, height):
     drawing = draw(sample_scene(np.random.default_rng(3), width, height))
     assert drawing.image.shape == (height, width, 3)
     assert drawing.segments.shape == (height, width)
-    assert (drawing.segments > 0).all(), "the stuff covers the whole picture"
+    assert (drawing.segments > 0).all(), "the stuff covers the whole image"
 
 
-def test_one_seed_one_picture():
+def test_one_seed_one_image():
     first, second = (draw(sample_scene(np.random.default_rng([1, 5]), 128, 128)) for _ in range(2))
     assert np.array_equal(first.image, second.image)
     assert np.array_equal(first.segments, second.segments)
@@ -60,7 +60,7 @@ def test_what_is_held_is_drawn_before_the_holder():
 
 
 def test_what_nothing_can_hide_has_pixels():
-    """The thing nearest to the viewer, where it is inside the picture and in nobody's hand."""
+    """The thing nearest to the viewer, where it is inside the image and in nobody's hand."""
     seen = 0
     for index in range(60):
         scene = sample_scene(np.random.default_rng([2, index]), 128, 128)

@@ -203,7 +203,7 @@ class Exchange:
     def _read(self, image: _Image, record: Record) -> PredictedImage:
         for field, given, true in (("height", image.height, record.height), ("width", image.width, record.width)):
             if given is not None and given != true:
-                raise ImageError(f"{field} is {given}, that of the picture {true}")
+                raise ImageError(f"{field} is {given}, that of the image {true}")
         count = checked_count(len(image.segments_info), "segments_info")
         categories = checked(
             [s.category_id for s in image.segments_info],

@@ -111,7 +111,7 @@ def known_images(path: Path, dataset: Dataset, names: Sequence[str], lenient: bo
         raise SpadeError(f"{path}: none of its images is in {dataset.source}; name the data set that it was made for.")
     problems = [f"{path}: image {name} is not in {dataset.source}" for name in strange]
     if problems and not lenient:
-        raise SpadeError(f"{problems[0]}; name the data set that it was made for, or skip such images with --lenient.")
+        raise SpadeError(f"{problems[0]}; name the data set that it was made for, or skip such images with `lenient`.")
     return problems
 
 

@@ -120,8 +120,8 @@ def intervals_chart(rows: Sequence[tuple[str, float, Sequence[float] | None]]) -
     return "\n".join([*out, "</svg>"])
 
 
-def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], picture: str | None, title: str) -> str:
-    """A graph over a picture (a data URI) of ``size`` (width, height): pills at the nodes, bent arrows with their
+def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], image: str | None, title: str) -> str:
+    """A graph over an image (a data URI) of ``size`` (width, height): pills at the nodes, bent arrows with their
     predicates.
     """
     width, height = size
@@ -129,8 +129,8 @@ def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], p
     font = 15 * unit
     out = [f'<svg class="graph" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
     out.append(f'<rect width="{width}" height="{height}" fill="#e9e9ec"/>')
-    if picture is not None:
-        out.append(f'<image href="{picture}" width="{width}" height="{height}" preserveAspectRatio="none"/>')
+    if image is not None:
+        out.append(f'<image href="{image}" width="{width}" height="{height}" preserveAspectRatio="none"/>')
         out.append(f'<rect width="{width}" height="{height}" fill="#fff" opacity="0.45"/>')
     where = _apart(nodes, size, font)
     labels = []
@@ -193,7 +193,7 @@ def _joined(edges: Sequence[Edge]) -> list[tuple[int, int, str, str]]:
 
 
 def _apart(nodes: Sequence[Node], size: tuple[int, int], font: float) -> list[np.ndarray]:
-    """Places pushed apart until their pills do not touch, inside the picture as far as they fit."""
+    """Places pushed apart until their pills do not touch, inside the image as far as they fit."""
     if not nodes:
         return []
     half = np.array([[_half(n.label, font), 0.85 * font] for n in nodes])

@@ -20,8 +20,8 @@ from spade.evaluation.scoring.rows import among
 from spade.structures.panoptic_png import read_panoptic
 
 COUNT = 4  # of each kind
-DRAWN = 8  # arrows in a picture
-PIXELS = 420  # longest side of a picture in the page
+DRAWN = 8  # arrows in an image
+PIXELS = 420  # longest side of an image in the page
 
 
 def examples(evaluator: Evaluator, predictions: Predictions) -> str:
@@ -52,7 +52,7 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
     record = judgement.record
     classes, predicates = evaluator.dataset.classes, evaluator.dataset.predicates
     size = (record.width, record.height)
-    picture = _picture(evaluator, record)
+    image = _image(evaluator, record)
     edges, lines = [], []
     used = sorted({int(n) for triple in judgement.hits.triples for n in triple[:2]})
     for (s, o, p), rank in zip(judgement.hits.triples.tolist(), judgement.hits.first.tolist(), strict=True):
@@ -68,9 +68,9 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
     # Of many arrows the first few are drawn, half found and half missed if there are both; the list has them all.
     drawn = sorted(edges, key=lambda edge: [e for e in edges if e.kind == edge.kind].index(edge))[:DRAWN]
     true = graph(
-        size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, picture, "annotated graph"
+        size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, image, "annotated graph"
     )
-    said = _said(evaluator, predictions.get(record), record, picture, max(3, min(DRAWN, len(edges))))
+    said = _said(evaluator, predictions.get(record), record, image, max(3, min(DRAWN, len(edges))))
     metrics = "".join(
         f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
         for drawing, caption in ((true, "annotated"), (said, "predicted, first rows"))
@@ -79,9 +79,7 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
     return f'<div class="card">{head}<div class="pair">{metrics}</div><ul>{"".join(lines)}</ul></div>'
 
 
-def _said(
-    evaluator: Evaluator, predicted: PredictedImage | None, record: Record, picture: str | None, count: int
-) -> str:
+def _said(evaluator: Evaluator, predicted: PredictedImage | None, record: Record, image: str | None, count: int) -> str:
     """The first rows of a prediction as a graph."""
     if predicted is None:
         return ""
@@ -94,14 +92,14 @@ def _said(
         boxes = predicted_boxes(predicted, record)
     edges = [Edge(used.index(s), used.index(o), predicates[p], "said") for s, o, p in rows]
     nodes = _nodes(boxes[used], [classes[predicted.categories[n]] for n in used])
-    return graph((record.width, record.height), nodes, edges, picture, "predicted graph")
+    return graph((record.width, record.height), nodes, edges, image, "predicted graph")
 
 
 def _nodes(boxes: np.ndarray, labels: Sequence[str]) -> list[Node]:
     return [Node(label, (b[0] + b[2]) / 2, (b[1] + b[3]) / 2) for label, b in zip(labels, boxes.tolist(), strict=True)]
 
 
-def _picture(evaluator: Evaluator, record: Record) -> str | None:
+def _image(evaluator: Evaluator, record: Record) -> str | None:
     """The image, or its annotated map in colours where the image is not at hand; as a data URI."""
     try:
         image = read_image(evaluator.dataset.image_path(record))

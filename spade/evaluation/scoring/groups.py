@@ -63,7 +63,7 @@ def read_split(name: str, dataset: Dataset) -> Split:
         if predicates <= of_vg | frozenset(vg["base"]):
             return Split(name, None, of_vg & predicates)
         raise SpadeError(
-            f"--split-list pgsg: has lists for the predicates of PSG and VG150; {dataset.source} has others, so give a "
+            f"`split_list=pgsg`: has lists for the predicates of PSG and VG150; {dataset.source} has others, so give a "
             "file."
         )
     if name == "ovsgtr":
@@ -74,7 +74,7 @@ def read_split(name: str, dataset: Dataset) -> Split:
             and classes <= objects | frozenset(vg["base_objects"])
         ):
             raise SpadeError(
-                f"--split-list ovsgtr: is a list for VG150; {dataset.source} has other names, so give a file."
+                f"`split_list=ovsgtr`: is a list for VG150; {dataset.source} has other names, so give a file."
             )
         return Split(name, objects & classes, words & predicates)
     data = read_json(

@@ -157,7 +157,7 @@ def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.nd
 
 def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> Runs:
     if predicted.layers is None:
-        raise ImageError("has no masks; evaluate boxes with --protocol vg, or give pan_seg_file_names")
+        raise ImageError("has no masks; evaluate boxes with `protocol=vg`, or give pan_seg_file_names")
     return pixel_runs(
         true_ids, [segment.id for segment in record.segments], predicted.layers, (record.height, record.width)
     )

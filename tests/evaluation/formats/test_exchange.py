@@ -122,9 +122,9 @@ def test_the_schema_refuses_what_the_reader_refuses():
         ({"pan_seg_file_names": ["p.jsonl"]}, "image 1: pan_seg_file_names: .*cannot be decoded"),
         (
             {"pan_seg_file_names": ["small.png"]},
-            "image 1: pan_seg_file_names: .*small.png: this panoptic png is 2 x 2, its picture 8 x 4",
+            "image 1: pan_seg_file_names: .*small.png: this panoptic png is 2 x 2, its image 8 x 4",
         ),
-        ({"height": 5}, "image 1: height is 5, that of the picture 4"),
+        ({"height": 5}, "image 1: height is 5, that of the image 4"),
         (
             {"segments_info": [{"id": 1, "category_id": 2}]},
             r"image 1: segments_info\[0\].category_id 2 is out of range, there are 2 classes",

@@ -265,7 +265,7 @@ NAMES = {"segments_info": [{"id": 5, "category_id": 1}, {"id": 6, "category_id":
         ([{"relations": [], **NAMES, "pan_seg_file_name": "../1.png"}], "leaves its folder"),
         (
             [{"relations": [], **NAMES, "pan_seg_file_name": "small.png"}],
-            "panseg/small.png: this panoptic png is 2 x 2, its picture 8 x 4",
+            "panseg/small.png: this panoptic png is 2 x 2, its image 8 x 4",
         ),
     ],
 )

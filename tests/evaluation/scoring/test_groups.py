@@ -30,14 +30,14 @@ def test_official_lists():
     split = read_split("pgsg", dataset(predicates=tuple(PSG)))
     assert len(split.novel_predicates) == 16
     assert split.novel_objects is None
-    with pytest.raises(SpadeError, match="ovsgtr: is a list for VG150"):
+    with pytest.raises(SpadeError, match="ovsgtr`: is a list for VG150"):
         read_split("ovsgtr", dataset(predicates=tuple(PSG)))
     with pytest.raises(SpadeError, match="pgsg: has lists for the predicates of PSG and VG150"):
         read_split("pgsg", dataset())
 
 
 def test_visual_genome_lists():
-    import spade.evaluation.groups as groups
+    import spade.evaluation.scoring.groups as groups
 
     lists = groups._list("vg150_ovsgtr_splits")
     vg = dataset(things=tuple(lists["vg150_objects"][1:]), predicates=tuple(lists["vg150_predicates"][1:]))

@@ -131,7 +131,7 @@ def test_boxes_have_the_extra_pixel():
     boxes = np.array([[0, 0, 4, 4], [4, 0, 8, 4]], float)
     without = PredictedImage("1", given.categories, given.scores, given.rows, None, boxes)
     assert evaluate((record([(0, 1, 0)]), without), protocol="vg")["R@1"] == 1.0
-    with pytest.raises(ImageError, match="has no masks; evaluate boxes with --protocol vg"):
+    with pytest.raises(ImageError, match="has no masks; evaluate boxes with `protocol=vg`"):
         evaluate((record([(0, 1, 0)]), without))
 
 

@@ -10,18 +10,19 @@ import re
 import sys
 from collections.abc import Callable
 
-import psg_tables as psg
-import stage2_tables as stage2
-from stage1_tables import alignments, choices, inversion_speed, inversion_steps, students
-from tabling import ROOT, cell, origin, results, table
+from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
+from benchmarks.common.tables import ROOT, cell, origin, results, table
+from benchmarks.psg import tables as psg
+from benchmarks.relations import tables as stage2
+from benchmarks.relations import tables_open as stage2_open
 
 DOCUMENTS = (
     "README.md",
     "docs/tiny-model.md",
     "docs/evaluation.md",
     "docs/world.md",
-    "docs/stage-1.md",
-    "docs/stage-2.md",
+    "docs/results/stage-1.md",
+    "docs/results/stage-2.md",
     "docs/photographs.md",
 )
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -70,18 +71,17 @@ def training() -> str:
             f"map distance {f['loss_before']:.3f} to {f['loss_after']:.3f}; "
             f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
         ),
-        "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["watched_after"].items()),
+        "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["validation_after"].items()),
     }
     body = []
     for line in manifest["log"]:
         seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
         body.append(
-            [line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["figures"])]
+            [line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["metrics"])]
         )
-    total = (
-        f"One seed; {manifest['minutes']:.0f} minutes in all on a CPU. Figures of the kept weights, on watched scenes."
-    )
-    return table(["part", "minutes", "threads", "images seen", "figures"], body) + f"\n\n{total}"
+    minutes = f"{manifest['minutes']:.0f} minutes in all on a CPU"
+    total = f"One seed; {minutes}. Metrics of the kept weights, on validation scenes."
+    return table(["part", "minutes", "threads", "images seen", "metrics"], body) + f"\n\n{total}"
 
 
 def teacher() -> str:
@@ -211,21 +211,21 @@ TABLES: dict[str, Callable[[], str]] = {
     "students": students,
     "choices": choices,
     "stage2_closed": stage2.closed,
-    "stage2_open": stage2.open_names,
-    "stage2_open_recalls": stage2.open_recalls,
-    "stage2_open_means": stage2.open_mean_recalls,
+    "stage2_open": stage2_open.open_names,
+    "stage2_open_recalls": stage2_open.open_recalls,
+    "stage2_open_means": stage2_open.open_mean_recalls,
     "stage2_parts": stage2.parts,
     "stage2_led": stage2.led,
     "stage2_generators": stage2.generators,
     "stage2_graph": stage2.graph,
     "stage2_calibrations": stage2.calibrations,
-    "stage2_fusion": stage2.fusion,
-    "stage2_novel": stage2.novel,
-    "novel_names": stage2.hidden,
+    "stage2_fusion": stage2_open.fusion,
+    "stage2_novel": stage2_open.novel,
+    "novel_names": stage2_open.hidden,
     "stage2_additions": stage2.additions,
     "stage2_again": stage2.again,
-    "stage2_again_open": stage2.again_open,
-    "psg_annotations": psg.annotations,
+    "stage2_again_open": stage2_open.again_open,
+    "psg_annotations": psg.psg_annotations,
     "psg_parts": psg.annotation_parts,
     "psg_hidden": psg.hidden_labels,
     "psg_packaged": psg.packaged_relations,
@@ -251,7 +251,7 @@ def main() -> None:
             if "--check" not in sys.argv:
                 path.write_text(new, "utf-8")
     if "--check" in sys.argv and stale:
-        raise SystemExit(f"out of date: {', '.join(stale)}; run: python benchmarks/tables.py")
+        raise SystemExit(f"out of date: {', '.join(stale)}; run: python -m benchmarks.tables")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,14 @@ from spade.core.files import sha256_file, write_bytes, write_json
 from spade.core.weights import to_bytes
 from spade.core.workspace import Workspace
 from spade.models.checkpoint import BOX_WEIGHTS
-from spade.steps import evaluate, train_relations
+from spade.steps import evaluate, train_boxes
 from spade.steps.common import Run
-from spade.steps.config import EvalConfig, RelationsConfig
+from spade.steps.config import EvalConfig, TrainBoxesConfig
 from spade_cli.console import Console
 
 LICENCE = (
     "Weights: Apache-2.0, as the package. Trained on annotations of PSG (Yang et al., ECCV 2022), which go back to "
-    "COCO panoptic and "
-    "Visual Genome (annotations CC BY 4.0); no record of them is in the weights' files."
+    "COCO panoptic and Visual Genome (annotations CC BY 4.0); no record of them is in the weights' files."
 )
 
 
@@ -37,23 +36,22 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="annotation in PSG's format; its test_image_ids are not learned from")
     parser.add_argument("--without", type=Path, help="another such file: its images are left out, too")
     parser.add_argument("--output", type=Path, default=Path("psg-relations"), help="folder of the workspace")
-    parser.add_argument("--epochs", type=int, default=0)
+    parser.add_argument("--epochs", type=int, help="default: the step's own")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--target", type=Path, default=Path(__file__).parents[1] / "spade" / "assets" / "psg-relations")
     options = parser.parse_args()
     run = Run(Workspace(options.output / "workspace"), Console())
     data, left_out = _thinned(options.data, options.without, options.output / "psg.json")
-    trained = train_relations.run(
-        RelationsConfig(data=data, nodes="layout", epochs=options.epochs, seed=options.seed), run
-    )
+    settings = {} if options.epochs is None else {"epochs": options.epochs}
+    trained = train_boxes.run(TrainBoxesConfig(data=data, seed=options.seed, settings=settings), run)
     made = options.output / "packaged"
     shutil.rmtree(made, ignore_errors=True)
     weights = {name: value.half() for name, value in load_file(trained.path / BOX_WEIGHTS).items()}
     write_bytes(made / BOX_WEIGHTS, to_bytes(weights))
     shutil.copyfile(trained.path / "model.json", made / "model.json")
     judged = {
-        point: evaluate.run(EvalConfig(data=data, mode="predcls", model=made, balance=balance), run).result
-        for point, balance in (("recall", 0.0), ("packaged", None))
+        point: evaluate.run(EvalConfig(data=data, mode="predcls", model=made, settings=own), run).result.metrics
+        for point, own in (("recall", {"logit_adjustment": 0.0}), ("packaged", {}))
     }
     minutes = round(float(_manifest(trained.path)["seconds"]) / 60, 1)
     names = [f"{name}@{k}" for k in (20, 50, 100) for name in ("R", "mR", "PR")]
@@ -65,12 +63,12 @@ def main() -> None:
         ),
         "licence": LICENCE,
         "seed": options.seed,
-        "learned_from": trained.result["learned_from"],
-        "watched": trained.result["watched"],
-        "parameters": trained.result["parameters"],
-        "balance": trained.result["balance"],
+        "train_images": trained.result.train_images,
+        "validation_images": trained.result.validation_images,
+        "parameters": trained.result.parameters,
+        "logit_adjustment": trained.result.logit_adjustment,
         "minutes": minutes,
-        "figures": {point: {name: round(100 * result[name], 2) for name in names} for point, result in judged.items()},
+        "metrics": {point: {name: round(100 * result[name], 2) for name in names} for point, result in judged.items()},
         "files": {
             path.name: {"sha256": sha256_file(path), "bytes": path.stat().st_size} for path in sorted(made.iterdir())
         },

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
+from common import TRAIN_SEED, VALIDATION_SEED, arguments, pixels, scenes, train_part
 from diffusers import AutoencoderKL
 
 BATCH = 8
@@ -24,7 +24,7 @@ def main() -> None:
         norm_num_groups=8,
         sample_size=128,
     ).to(options.device)
-    validation = pixels(scenes(WATCH_SEED, range(48))).to(options.device)
+    validation = pixels(scenes(VALIDATION_SEED, range(48))).to(options.device)
 
     def losses(indices: list[int]) -> dict[str, torch.Tensor]:
         images = pixels(scenes(TRAIN_SEED, indices)).to(options.device)

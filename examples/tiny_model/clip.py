@@ -7,7 +7,7 @@ import math
 import numpy as np
 import open_clip
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
+from common import TRAIN_SEED, VALIDATION_SEED, arguments, pixels, scenes, train_part
 from safetensors.torch import save_file
 from torch.nn.functional import cross_entropy, normalize
 from transformers import CLIPTokenizer
@@ -76,7 +76,7 @@ def main() -> None:
         model.eval()
 
     settling = pixels(scenes(TRAIN_SEED, range(512))).to(options.device).split(BATCH)
-    blocks = [scenes(WATCH_SEED, range(i, i + 64)) for i in range(0, 256, 64)]
+    blocks = [scenes(VALIDATION_SEED, range(i, i + 64)) for i in range(0, 256, 64)]
     validation = [
         (pixels(block).to(options.device), [relation_text(sample.triples) for sample in block]) for block in blocks
     ]

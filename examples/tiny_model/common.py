@@ -19,7 +19,7 @@ from spade.training.loop import Row, fit
 from spade.world.annotation import WorldSample, make_sample
 from spade_cli.console import Console
 
-TRAIN_SEED, WATCH_SEED = 1_000, 2_000  # worlds for training and for watching; tests and examples use others
+TRAIN_SEED, VALIDATION_SEED = 1_000, 2_000  # worlds for training and for validation; tests and examples use others
 
 
 def arguments(description: str, epochs: int, samples: int, **own: str) -> argparse.Namespace:
@@ -77,7 +77,7 @@ def recorded(options: argparse.Namespace, part: str, epochs: int = 0) -> Iterato
         "seed": options.seed,
         "device": options.device,
         "threads": torch.get_num_threads(),
-        "figures": metrics,
+        "metrics": metrics,
     }
     with open(options.output / "log.jsonl", "a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

@@ -5,10 +5,9 @@ from __future__ import annotations
 from common import arguments, recorded
 
 from spade.core.workspace import Workspace
-from spade.diffusion.config import CalibrateConfig, InvertConfig
 from spade.steps import calibrate, invert, train_relations, world
 from spade.steps.common import Run
-from spade.steps.config import RelationsConfig
+from spade.steps.config import CalibrateConfig, InvertConfig, TrainRelationsConfig
 from spade_cli.console import Console
 
 WORLD_SEED, ADAPTER_EPOCHS = 3_000, 3
@@ -25,10 +24,14 @@ def main() -> None:
             data=data, backbone=str(options.output / "backbone"), clip=str(options.output / "clip"), **numbers
         )
         invert.run(config, run)
-        metrics |= calibrate.run(CalibrateConfig(epochs=ADAPTER_EPOCHS, init="scratch", **numbers), run).result
+        settings = {"epochs": ADAPTER_EPOCHS}
+        calibrated = calibrate.run(CalibrateConfig(init="scratch", settings=settings, **numbers), run)
+        metrics |= calibrated.result.to_json()
     print(metrics)
     with recorded(options, "heads") as metrics:
-        metrics |= train_relations.run(RelationsConfig(epochs=options.epochs, init="scratch", **numbers), run).result
+        settings = {"epochs": options.epochs}
+        trained = train_relations.run(TrainRelationsConfig(init="scratch", settings=settings, **numbers), run)
+        metrics |= trained.result.to_json()
     print(metrics)
 
 

@@ -37,7 +37,7 @@ def main() -> None:
     log = [json.loads(line) for line in (options.model / "log.jsonl").read_text("utf-8").splitlines()]
     for line in log:
         for place in ("data", "images_root", "backbone", "clip"):
-            line["figures"].pop(place, None)
+            line["metrics"].pop(place, None)
     files = {p.relative_to(target).as_posix(): p for p in sorted(target.rglob("*")) if p.is_file()}
     manifest = {
         "about": (

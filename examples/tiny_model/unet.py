@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import TRAIN_SEED, WATCH_SEED, arguments, pixels, scenes, train_part
+from common import TRAIN_SEED, VALIDATION_SEED, arguments, pixels, scenes, train_part
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from safetensors import SafetensorError, safe_open
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
@@ -111,11 +111,11 @@ def main() -> None:
         ids = tokenizer(texts, padding="max_length", truncation=True, max_length=CONTEXT, return_tensors="pt").input_ids
         return model.text(ids.to(device)).last_hidden_state
 
-    watched_scenes = scenes(WATCH_SEED, range(256))
-    validation = encode(watched_scenes)
-    watched_words = [relation_text(sample.triples) for sample in watched_scenes]
-    watched_noise = torch.randn(validation.shape, generator=torch.Generator().manual_seed(0)).to(device)
-    watched_t = torch.linspace(0, 999, 256).long().to(device)
+    validation_scenes = scenes(VALIDATION_SEED, range(256))
+    validation = encode(validation_scenes)
+    validation_words = [relation_text(sample.triples) for sample in validation_scenes]
+    validation_noise = torch.randn(validation.shape, generator=torch.Generator().manual_seed(0)).to(device)
+    validation_t = torch.linspace(0, 999, 256).long().to(device)
     words, latents = pool(
         encode, options.output / "state" / "latents.safetensors", str(vae.config.scaling_factor), options.seed
     )
@@ -140,9 +140,9 @@ def main() -> None:
         error = []
         for i in range(0, 256, 32):
             part = slice(i, i + 32)
-            noisy = scheduler.add_noise(validation[part], watched_noise[part], watched_t[part])
-            hidden = context(watched_words[part])
-            error.append((model.unet(noisy, watched_t[part], hidden).sample - watched_noise[part]).square().mean())
+            noisy = scheduler.add_noise(validation[part], validation_noise[part], validation_t[part])
+            hidden = context(validation_words[part])
+            error.append((model.unet(noisy, validation_t[part], hidden).sample - validation_noise[part]).square().mean())
         return {"minus_mse": -float(torch.stack(error).mean())}
 
     part, rate = ("unet-further", 7e-4) if options.further else ("unet", 1e-3)

@@ -85,9 +85,20 @@ def configure(parts: Mapping[str, T], preset: Mapping[str, Any], settings: Mappi
     found = {}
     for key, part in parts.items():
         wanted = {**preset, **settings}
-        values = {own.name: read(own, wanted[own.name], part) for own in _settable(part) if own.name in wanted}
+        values = {own.name: read(own, wanted[own.name]) for own in _settable(part) if own.name in wanted}
         found[key] = replace(part, **values)  # type: ignore[type-var]
     return found
+
+
+def check_settings(settings: Mapping[str, Any], *parts: Any) -> None:
+    """Raise SpadeError for a name that none of these dataclasses has, or a value outside its own range.
+
+    What depends on several settings is seen where ``configure`` makes the dataclasses.
+    """
+    known = {own.name: own for part in parts for own in _settable(part)}
+    for name, value in settings.items():
+        refuse_unknown(name, known)
+        _check(name, read(known[name], value), known[name].metadata)
 
 
 def refuse_unknown(name: str, known: Iterable[str]) -> None:
@@ -97,7 +108,7 @@ def refuse_unknown(name: str, known: Iterable[str]) -> None:
         raise SpadeError(f"{given(name)}: is no setting here; there are {', '.join(names)}.")
 
 
-def read(own: Any, value: Any, config: Any) -> Any:
+def read(own: Any, value: Any) -> Any:
     """A value as its field's type has it: numbers, true and false, lists with commas, none. Raises SpadeError
     otherwise.
     """

@@ -73,6 +73,6 @@ class CalibrationConfig:
         return float(self.rank if self.alpha is None else self.alpha)
 
 
-# SPADE as far as it is known: maps are read while sampling back (docs/paper-preset.md).
+# SPADE as far as it is known: maps are read while sampling back (docs/method.md).
 PAPER_INVERSION: dict[str, Any] = {"read": "resampling"}
 PAPER_CALIBRATION: dict[str, Any] = {"rank": 16, "alpha": 32.0, "targets": ("q", "k", "v")}

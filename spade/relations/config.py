@@ -82,7 +82,7 @@ def box_head(**changes: Any) -> RelationHeadConfig:
     return replace(base, **changes)
 
 
-# SPADE as far as it is known (docs/paper-preset.md).
+# SPADE as far as it is known (docs/method.md).
 PAPER: dict[str, Any] = {
     "neighbours": "hard",
     "nearness": "masks",

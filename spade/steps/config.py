@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from spade.core.errors import SpadeError, given
-from spade.core.settings import at_least_one, execution, names_of, one_of, refuse_unknown
+from spade.core.settings import at_least_one, check_settings, execution, one_of
 from spade.diffusion.config import CalibrationConfig, InversionConfig
 from spade.models.config import PredictorOptions
 from spade.relations.config import RelationHeadConfig, box_head
@@ -42,8 +42,7 @@ class _Method:
 
 def _check_method(preset: str, settings: Mapping[str, Any], *parts: type) -> None:
     one_of("preset", preset, *PRESETS)
-    for name in settings:
-        refuse_unknown(name, names_of(*parts))
+    check_settings(settings, *parts)
 
 
 @dataclass(frozen=True)
@@ -140,8 +139,7 @@ class TrainRelationsConfig(_Method):
                 if name in self.settings:
                     raise SpadeError(
                         f"{given(name, self.settings[name])}: changes nothing, since {given('masks_from')} takes a "
-                        "mask "
-                        "proposer as it is; leave it out."
+                        "mask proposer as it is; leave it out."
                     )
 
 

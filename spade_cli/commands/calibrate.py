@@ -31,10 +31,10 @@ def calibrate(
             )
         ),
     ] = None,
-    rank: Annotated[int | None, typer.Option(min=1, help="Rank of the LoRA (default: 8).")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help=EPOCHS)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help=BATCH)] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help=RATE)] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA (default: 8).")] = None,
+    epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
+    batch_size: Annotated[int | None, typer.Option(help=BATCH)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=RATE)] = None,
     init: Annotated[
         str | None,
         typer.Option(

@@ -33,7 +33,7 @@ def invert(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="DDIM steps from the image to noise (default: the backbone's).")
+        int | None, typer.Option(help="DDIM steps from the image to noise (default: the backbone's).")
     ] = None,
     read_at: Annotated[
         str | None,
@@ -41,10 +41,10 @@ def invert(
             help="Timesteps at which maps are read, with commas; the nearest step counts (default: the backbone's)."
         ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a batch (default: the backbone's).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a batch (default: the backbone's).")] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "train",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or image is an error.")] = False,
 ) -> StepResult:
     """Invert each training image under its relation prompt; keep where each label's words looked."""

@@ -50,7 +50,7 @@ def predict(
     min_score: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")
     ] = 0.1,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="An image that cannot be read is an error.")] = False,
 ) -> StepResult:
     """Images to scene graphs: json, panoptic png, and a figure of image, masks and graph."""

@@ -28,10 +28,10 @@ def train_boxes(
             help="OpenCLIP model whose text embeddings stand for names and predicates (default: learned vectors)."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs (default: 10).")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a batch (default: 32).")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help="Peak learning rate (default: 0.001).")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs (default: 10).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a batch (default: 32).")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: 0.001).")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record is an error.")] = False,
 ) -> StepResult:
     """Train relations of labels and boxes alone, for segments that are given or found by another model."""

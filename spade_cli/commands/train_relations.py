@@ -36,14 +36,14 @@ def train_relations(
         Path | None,
         typer.Option(help="Take the mask proposer of this model folder or workspace as it is; learn relations only."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help=EPOCHS)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help=BATCH)] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=0, help=RATE)] = None,
+    epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
+    batch_size: Annotated[int | None, typer.Option(help=BATCH)] = None,
+    learning_rate: Annotated[float | None, typer.Option(help=RATE)] = None,
     init: Annotated[
         str | None,
         typer.Option(help="embedded: start from the packaged heads (default where they fit); scratch: fresh ones."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or image is an error.")] = False,
 ) -> StepResult:
     """Train masks, labels and relations on the calibrated features."""

@@ -19,6 +19,7 @@ COMMANDS = (
     "calibrate",
     "maps",
     "train-relations",
+    "train-boxes",
     "predict",
     "eval",
     "export-graph",
@@ -191,12 +192,12 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     result = spade("quickstart", "--images", "20", "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    assert set(document["result"]["figures"]) == {"packaged", "this run"}
-    assert all(set(row) == {"PQ", "R@20", "R@50", "mR@20", "mR@50"} for row in document["result"]["figures"].values())
-    assert Image.open(document["result"]["image"]).size[0] > 1000
+    assert set(document["result"]["metrics"]) == {"packaged", "this run"}
+    assert all(set(row) == {"PQ", "R@20", "R@50", "mR@20", "mR@50"} for row in document["result"]["metrics"].values())
+    assert Image.open(document["result"]["figure"]).size[0] > 1000
     again = json.loads(spade("quickstart", "--images", "20", "--json").stdout)
     assert again["cached"]
-    assert again["result"]["figures"] == document["result"]["figures"]
+    assert again["result"]["metrics"] == document["result"]["metrics"]
     table = spade("quickstart", "--images", "20").stdout
     assert "held-out scenes" in table
     assert "packaged" in table

@@ -148,7 +148,7 @@ def test_fingerprint_sees_annotations_and_sizes_but_not_the_place(world, tmp_pat
     assert second.fingerprint(list(second.records)) not in (changed, first.fingerprint(list(first.records)))
 
 
-def test_the_watched_part_is_fixed_and_keeps_images_annotated_twice_together(tmp_path):
+def test_the_validation_part_is_fixed_and_keeps_images_annotated_twice_together(tmp_path):
     dataset = load_psg(write(tmp_path, document([record(i) for i in range(40)])))
     learned, validation = validation_split(list(dataset.records))
     assert len(validation) == 4

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from spade.diffusion import lora
@@ -34,6 +35,7 @@ def test_plain_diffusers_predicts_what_the_student_predicts(pipeline, clip):
     lora.remove(backbone.unet)
 
 
+@pytest.mark.slow
 def test_the_script_says_what_it_loaded(pipeline):
     adapter = pipeline["calibrate"].path / "adapter"
     done = subprocess.run(

@@ -34,6 +34,6 @@ def test_a_model_is_trained_and_packaged(world, tmp_path):
     kept = json.loads((tmp_path / "work" / "psg.json").read_text())["data"]
     assert len(kept) == len(document["data"]) - 2
     test = sum(r["image_id"] in document["test_image_ids"] for r in kept)
-    assert manifest["learned_from"] + manifest["watched"] <= len(kept) - test
+    assert manifest["train_images"] + manifest["validation_images"] <= len(kept) - test
     assert "image_id" not in (target / "model.json").read_text(), "no record is packaged"
     assert spade.load_relation_predictor(target).vocabulary.predicates == tuple(document["predicate_classes"])

@@ -60,6 +60,7 @@ def _train(output: Path, *more: str) -> None:
     subprocess.run(command, cwd=SCRIPTS, check=True, capture_output=True, env=os.environ | {"PYTHONPATH": path})
 
 
+@pytest.mark.slow
 def test_a_training_that_was_ended_goes_on(tmp_path):
     """One epoch, then the second, gives the weights of two at once; the log tells of both runs."""
     _train(tmp_path / "whole")

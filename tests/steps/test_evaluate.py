@@ -18,14 +18,14 @@ from tests.steps.helpers import copied
 
 
 def own(pipeline):
-    return Path(pipeline["eval"].result.predictions)
+    return Path(pipeline["eval"].result.metrics["predictions"])
 
 
-def test_evaluation_writes_rows_that_give_the_same_figures(pipeline, world):
-    result = pipeline["eval"].result
+def test_evaluation_writes_rows_that_give_the_same_metrics(pipeline, world):
+    result = pipeline["eval"].result.metrics
     again = evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), pipeline["run"])
     for name in ("R@20", "mR@20", "PQ", "images", "skipped", "per_predicate", "ci95", "groups"):
-        assert again.result[name] == result[name]
+        assert again.result.metrics[name] == result[name]
     assert result["R@20"] > 0, "four scenes only; what the packaged model has learned is asked in tests/test_model.py"
     assert result["PQ"] > 0.3
     json.dumps(result, allow_nan=False)
@@ -35,13 +35,13 @@ def test_a_model_predicts_once_for_all_protocols(pipeline, world):
     run = pipeline["run"]
     before = {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")}
     results = {
-        name: evaluate.run(EvalConfig(data=world, protocol=name), run).result
+        name: evaluate.run(EvalConfig(data=world, protocol=name), run).result.metrics
         for name in ("sgbench", "single-mpo", "vg")
     }
     assert {path: path.stat().st_mtime_ns for path in own(pipeline).parent.rglob("*")} == before
     assert {r["predictions"] for r in results.values()} == {str(own(pipeline))}
     assert results["vg"]["PQ"] is None, "boxes have no panoptic quality"
-    assert results["sgbench"]["PQ"] == pipeline["eval"].result.PQ
+    assert results["sgbench"]["PQ"] == pipeline["eval"].result.metrics["PQ"]
 
 
 def test_threads_change_no_digit(pipeline, world, tmp_path):
@@ -49,7 +49,7 @@ def test_threads_change_no_digit(pipeline, world, tmp_path):
     for workers in (1, 3):
         run = Run(Workspace(tmp_path / str(workers)))
         done = evaluate.run(EvalConfig(data=world, predictions=own(pipeline), workers=workers), run)
-        reports.append({k: v for k, v in done.result.items() if k != "report"})
+        reports.append({k: v for k, v in done.result.metrics.items() if k != "report"})
         assert done.key == evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), run).key, (
             "threads are not in the key"
         )
@@ -59,7 +59,7 @@ def test_threads_change_no_digit(pipeline, world, tmp_path):
 def test_what_an_evaluation_writes(pipeline, world):
     path = pipeline["eval"].path
     report = json.loads((path / "report.json").read_text())
-    assert report == dict(pipeline["eval"].result)
+    assert report == dict(pipeline["eval"].result.metrics)
     rows = [json.loads(line) for line in (path / "per_image.jsonl").read_text().splitlines()]
     assert [row["image_id"] for row in rows] == ["4", "9", "14", "19"]
     counted = [row["R@20"] for row in rows if row["counted"]]
@@ -67,7 +67,7 @@ def test_what_an_evaluation_writes(pipeline, world):
     assert "data:image/jpeg" in (path / "report.html").read_text()
 
 
-def test_figures_stand_at_the_top_level_of_the_json(pipeline):
+def test_metrics_stand_at_the_top_level_of_the_json(pipeline):
     text = pipeline["eval"].to_json()
     assert {"step", "key", "path", "cached", "seconds", "result"} <= text.keys()
     for name in (
@@ -106,7 +106,7 @@ def test_a_bad_image_stops_all_unless_lenient(pipeline, world, tmp_path):
     ):
         evaluate.run(config, Run(Workspace(tmp_path / "w")))
     assert not (tmp_path / "w").exists()
-    result = evaluate.run(replace(config, lenient=True), Run(Workspace(tmp_path / "w"))).result
+    result = evaluate.run(replace(config, lenient=True), Run(Workspace(tmp_path / "w"))).result.metrics
     assert len(result["problems"]) == 1
     assert (result["images"], result["skipped"]) == (3, 1)
     with pytest.raises(SpadeError, match="image 4"):
@@ -121,10 +121,10 @@ def test_lists_are_in_the_key_and_in_the_result(pipeline, world, tmp_path):
     second = evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run)
     third = evaluate.run(replace(config, split_list=None), run)
     assert len({first.key, second.key, third.key}) == 3
-    assert first.result.groups["novel_predicates"]["predicates"] > 0
-    assert first.result.split_list == "pgsg"
-    assert third.result.groups["novel_predicates"] is None
-    assert second.result.denominators["zR"] is not None
+    assert first.result.metrics["groups"]["novel_predicates"]["predicates"] > 0
+    assert first.result.metrics["split_list"] == "pgsg"
+    assert third.result.metrics["groups"]["novel_predicates"] is None
+    assert second.result.metrics["denominators"]["zR"] is not None
     (tmp_path / "z.json").write_text('{"triplets": []}')
     assert not evaluate.run(replace(config, zero_shot=tmp_path / "z.json"), run).cached
 
@@ -137,9 +137,9 @@ def test_comparison(pipeline, world, tmp_path):
     (worse / "predictions.jsonl").write_text("\n".join([lines[0], *emptied]))
     config = EvalConfig(data=world, compare=(own(pipeline), worse), protocol="sgbench")
     done = evaluate.run(config, Run(Workspace(tmp_path / "w")))
-    a, b = done.result.systems
+    a, b = done.result.metrics["systems"]
     assert a["R@20"] > b["R@20"]
-    row = done.result.differences[0]
+    row = done.result.metrics["differences"][0]
     assert row["R@20"]["difference"] == b["R@20"] - a["R@20"]
     low, high = row["R@20"]["ci95"]
     assert low <= row["R@20"]["difference"] <= high <= 0
@@ -151,7 +151,7 @@ def test_comparison(pipeline, world, tmp_path):
 
 def test_a_model_told_the_segments(pipeline, world):
     """Predicate classification: annotated masks and labels in, so every segment is found."""
-    result = evaluate.run(EvalConfig(data=world, mode="predcls"), pipeline["run"]).result
+    result = evaluate.run(EvalConfig(data=world, mode="predcls"), pipeline["run"]).result.metrics
     assert result["InstR"] == 1.0
     assert result["PQ"] is None
     assert 0 < result["R@20"] <= result["R@100"]
@@ -211,20 +211,20 @@ def test_predict_on_a_data_set_writes_the_exchange_format(pipeline, world, tmp_p
         PredictConfig(images=(str(world),), model=pipeline["train-relations"].path, output=tmp_path / "out"), run
     )
     assert len(done.result.graphs) == 4
-    result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result.predictions)), run).result
+    result = evaluate.run(EvalConfig(data=world, predictions=Path(done.result.predictions)), run).result.metrics
     for name in ("R@20", "mR@20", "ngR@50", "PQ"):
-        assert result[name] == pipeline["eval"].result[name]
-    copied_there = evaluate.run(EvalConfig(data=world, predictions=tmp_path / "out" / "predictions.jsonl"), run).result
-    assert copied_there["R@20"] == result["R@20"], "`output` holds all that the file needs"
+        assert result[name] == pipeline["eval"].result.metrics[name]
+    copied_there = evaluate.run(EvalConfig(data=world, predictions=tmp_path / "out" / "predictions.jsonl"), run)
+    assert copied_there.result.metrics["R@20"] == result["R@20"], "`output` holds all that the file needs"
     (tmp_path / "v.txt").write_text("person\ndog\n")
     other = predict.run(PredictConfig(images=(str(world),), vocab=tmp_path / "v.txt", limit=1), run)
-    assert "predictions" not in other.result, "with labels of one's own the data set's classes are not scored"
+    assert other.result.predictions is None, "with labels of one's own the data set's classes are not scored"
 
 
 def test_other_pngs_are_another_evaluation(pipeline, world, tmp_path):
-    shutil.copytree(Path(pipeline["eval"].result.predictions).parent, tmp_path / "p")
+    shutil.copytree(own(pipeline).parent, tmp_path / "p")
     run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p")
-    first = evaluate.run(config, run).result.PQ
+    first = evaluate.run(config, run).result.metrics["PQ"]
     for png in (tmp_path / "p" / "panoptic").iterdir():
         Image.new("RGB", (128, 128)).save(png)
     again = evaluate.run(config, run)
@@ -237,7 +237,7 @@ def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
     (data / "panoptic" / "000004.png").write_bytes(b"rubbish")
     Image.new("RGB", (64, 64)).save(data / "panoptic" / "000009.png")
     Image.new("RGB", (64, 64)).save(data / "images" / "000014.png")
-    result = evaluate.run(EvalConfig(data=data), Run(Workspace(tmp_path / "w"))).result
+    result = evaluate.run(EvalConfig(data=data), Run(Workspace(tmp_path / "w"))).result.metrics
     assert result["images"] == 1
     text = " ".join(result["skipped_images"])
     assert "panoptic/000004.png: this panoptic png cannot be decoded" in text

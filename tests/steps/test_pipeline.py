@@ -27,7 +27,7 @@ def test_second_runs_are_cached(pipeline, world):
     for result in again:
         assert result.cached
         assert result.key == pipeline[result.step].key
-        assert dict(result.result) == dict(pipeline[result.step].result)
+        assert result.result == pipeline[result.step].result
 
 
 def test_a_trained_workspace_loads_and_equals_the_step(pipeline, world):

@@ -98,7 +98,7 @@ def test_settings_are_kept_with_the_model(pipeline, world, tmp_path):
         "selector": "cosine",
     }
     own |= {"geometry": False, "look": False, "layers": 1, "width": 32, "fourier_bands": 0, "pairs": 3}
-    more = {"logit_adjustment": 0.5, "accumulate": 2, "fine": False, "name_attention": False}
+    more = {"logit_adjustment": 0.5, "accumulate": 2, "batch_size": 4, "fine": False, "name_attention": False}
     result = train_relations.run(relating(epochs=1, init="scratch", mode="predcls", limit=8, **own, **more), run)
     facts = json.loads((result.path / "model.json").read_text())["heads"]["relations"]
     assert {name: tuple(facts[name]) if name == "context" else facts[name] for name in own} == own

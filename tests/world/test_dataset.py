@@ -145,5 +145,5 @@ def test_captions_speak_of_what_is_there():
     named = {noun for label in sample.labels for noun in nouns(label)}
     for seed in range(30):
         text = web_caption(sample.triples, sample.labels, np.random.default_rng(seed))
-        words = text.removeprefix("an image of ").removeprefix("a photo of ").replace(", ", " and ")
+        words = text.removeprefix("a picture of ").removeprefix("a photo of ").replace(", ", " and ")
         assert set(words.split(" and ")) <= told | named, text

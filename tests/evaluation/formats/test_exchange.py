@@ -93,7 +93,7 @@ def test_what_is_written_is_read_and_keeps_to_the_schema(data):
     segments = tuple(Segment(i, data.classes[c], c, True, 0.5, (0, 0, 4, 4), 16) for i, c in ((5, 0), (6, 1)))
     graph = SceneGraph("x", 8, 4, segments, (), data.classes, data.predicates, ids)
     prediction = Prediction(graph, np.array([[1, 0]]), np.array([[0.25, 0.5]], np.float32), np.array([0.25]))
-    row = exchange_row(data.records[0], prediction, "m.png")
+    row = exchange_row(data.records[0].image_id, prediction, "m.png")
     header = exchange_header(data.classes, data.predicates, {"name": "m"})
     for part in (header, row):
         jsonschema.validate(part, SCHEMA)

@@ -32,7 +32,7 @@ def test_official_lists():
     assert split.novel_objects is None
     with pytest.raises(SpadeError, match="ovsgtr`: is a list for VG150"):
         read_split("ovsgtr", dataset(predicates=tuple(PSG)))
-    with pytest.raises(SpadeError, match="pgsg: has lists for the predicates of PSG and VG150"):
+    with pytest.raises(SpadeError, match="`split_list=pgsg`: has lists for the predicates of PSG and VG150"):
         read_split("pgsg", dataset())
 
 

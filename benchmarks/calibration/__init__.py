@@ -1,0 +1,1 @@
+"""Inversion and calibration: speed, and where maps point."""

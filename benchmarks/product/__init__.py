@@ -1,0 +1,1 @@
+"""What a user meets: start-up, quickstart, evaluation, the packaged model."""

@@ -1,0 +1,1 @@
+"""Relations of labels and boxes on real PSG annotations."""

@@ -1,0 +1,1 @@
+"""Masks and relations on the embedded world: the full model, its baselines, its parts."""

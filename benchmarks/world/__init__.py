@@ -1,0 +1,1 @@
+"""Is the embedded world worth learning in?"""

@@ -47,7 +47,7 @@ class SpadeGroup(TyperGroup):
             # torch's; importing it here would cost every --help a second.
             if type(error).__name__ != "OutOfMemoryError":
                 raise
-            remedy = "lower --batch-size, free the GPU, or use --device cpu."
+            remedy = "free the GPU, lower --batch-size where there is one, or use --device cpu."
             print(f"spade: the GPU has too little memory left; {remedy}", file=sys.stderr)
             raise typer.Exit(2) from None
 

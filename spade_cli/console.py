@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from spade.core.errors import SpadeWarning
 
 T = TypeVar("T")
 
@@ -50,6 +54,22 @@ class Console:
                 yield item
                 speed = bar.tasks[0].speed
                 bar.update(task, advance=1, rate=f"{speed:.1f}/s" if speed else "")
+
+
+@contextmanager
+def notes(console: Console) -> Iterator[None]:
+    """Show the library's warnings as lines of the console; those of other libraries as ever."""
+    with warnings.catch_warnings():
+        shown = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, SpadeWarning):
+                console.say(f"note: {message}")
+            else:
+                shown(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def printable(text: str) -> str:

@@ -20,7 +20,7 @@ from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.steps.common import Run, StepResult
 from spade_cli.command import SpadeCommand
-from spade_cli.console import Console, printable
+from spade_cli.console import Console, notes, printable
 from spade_cli.tables import evaluation
 
 GENERAL, COMPUTE, CACHE, METHOD = "General options", "Where it computes", "Results that are there", "Method"
@@ -181,7 +181,8 @@ def add(
         if config is not None:
             values["settings"] = _assignments(values["settings"] or [], config)
         common = Common(**values)
-        result = function(common, *args, **kwargs)
+        with notes(common.console):
+            result = function(common, *args, **kwargs)
         if result is not None:
             show(result, common)
 

@@ -119,7 +119,7 @@ def tiny_speed(backbone: Backbone, count: int) -> dict[str, Any]:
         "seconds_ours": round(statistics.median(ours), 2),
         "seconds_straightforward": round(statistics.median(theirs), 2),
         "seconds_stopping_at_the_last_read": round(statistics.median(stopped), 2),
-        "images": count,
+        "pictures": count,
     }
 
 

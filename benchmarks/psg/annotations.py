@@ -72,7 +72,7 @@ def main() -> None:
                         setting, {metric: spread([run[place][1][metric] for run in runs[name]]) for metric in first}
                     )
     if not options.quick and not wanted and "packaged" not in done:
-        results.add({"model": "packaged"}, {"milliseconds an image": packaged_milliseconds()})
+        results.add({"model": "packaged"}, {"milliseconds a picture": packaged_milliseconds()})
     results.show(options)
 
 

@@ -63,7 +63,7 @@ def packaged_relations() -> str:
     ]
     cost = next(row["metrics"] for row in results("psg_annotations")["rows"] if row["setting"]["model"] == "packaged")
     size = sum(own["bytes"] for own in manifest["files"].values()) / 1e6
-    each = cell(cost["milliseconds an image"])
+    each = cell(cost["milliseconds a picture"])
     note = (
         f"Percent, of the same records. {manifest['parameters'] / 1e6:.2f} million parameters, {size:.1f} MB. "
         f"On one core: {manifest['minutes']:.0f} minutes of training (beside another job), {each} ms an image."

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from benchmarks.calibration.students import Variant
+from benchmarks.calibration.looks import Variant
 from benchmarks.common.results import Results
 from benchmarks.relations.encoders import calibrated_folder
 from benchmarks.relations.generators import names_of, new_job, train_generator

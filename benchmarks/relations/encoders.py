@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from benchmarks.calibration.students import RATES, Size, Variant, calibrated, invert_world
+from benchmarks.calibration.looks import Variant
+from benchmarks.calibration.students import RATES, Size, calibrated, invert_world
 from benchmarks.common.results import RESULTS
 from benchmarks.relations.scenes import Place
 from spade.core.workspace import Workspace

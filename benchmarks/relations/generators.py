@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.calibration.students import Variant
+from benchmarks.calibration.looks import Variant
 from benchmarks.relations.encoders import PixelStudent, PlainProposer, raw_student, student
 from benchmarks.relations.rows import full
 from benchmarks.relations.scenes import Place
@@ -153,6 +153,7 @@ def once(place: Place, what: Any, heads: RelationHead, train: Callable[[], None]
 def frozen_job(place: Place, encoder: str, setting: str) -> RelationTraining:
     """One a process: its caches are what makes many relation heads cheap."""
     job = new_job(place, encoder, setting, frozen=True)
+    job.precompute()  # now, while its relation head asks for all that the head of any row needs
     if setting != "closed":
         job.fit_unseen_scorers()
     return job

@@ -19,7 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from benchmarks.calibration.students import Variant, invert_world
+from benchmarks.calibration.looks import Variant
+from benchmarks.calibration.students import invert_world
 from benchmarks.common.results import Results, spread
 from benchmarks.relations.baselines import BASELINES, answered, trained
 from benchmarks.relations.encoders import Contradicted, calibrated_folder
@@ -140,7 +141,6 @@ def _trained(place: Place, row: Ablation, seed: int) -> RelationHead:
     what += [str(seed), str(place.epochs), str(place.scenes)]
 
     def train() -> None:
-        job.precompute()
         torch.manual_seed(seed)
         job.heads.relations, job.model.fusion = heads, 1.0
         job.weights = {"mask": method.masks.mask_weight, **method.losses.weights}

@@ -1,8 +1,8 @@
 """How names that training did not have should be scored: predicates that are hidden from training, on validation
 scenes of the world.
 
-Held-out scenes are not looked at. The mask generator is that of ``python -m benchmarks.relations.run``, the relation
-part is trained anew.
+Held-out scenes are not looked at. The mask generator is that of ``python -m benchmarks.relations.run``, made where
+it is not there; the relation part is trained anew.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from benchmarks.calibration.looks import Variant
 from benchmarks.common.results import Results, spread
-from benchmarks.relations.generators import generator_print, learn, new_job, once
+from benchmarks.relations.encoders import calibrated_folder
+from benchmarks.relations.generators import generator_print, learn, names_of, new_job, once, train_generator
 from benchmarks.relations.rows import full
 from benchmarks.relations.scenes import Place, asked_for
 from spade.data.samples import annotated_numbers
@@ -37,13 +39,16 @@ def main() -> None:
     """For three choices of five hidden predicates: recall of known and of hidden ones."""
     options = asked_for(__doc__ or "")
     place = Place(options.work, options.students)
+    if options.quick:
+        place = Place(options.work / "quick", options.work / "quick" / "students", 24, 1, 1, 1)
     results = Results("novel_names", options, SPLITS, place.measured())
     if not results.data["rows"]:
         with ProcessPoolExecutor(options.processes, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             splits = SPLITS[:1] if options.quick else SPLITS
-            runs = list(
-                pool.map(_split, [place] * len(splits), splits, [1 if options.quick else place.epochs] * len(splits))
-            )
+            place.make_worlds()
+            list(pool.map(calibrated_folder, [place], [Variant()]))
+            list(pool.map(train_generator, [(place, "calibrated", names_of("ovr"))]))
+            runs = list(pool.map(_split, [place] * len(splits), splits, [place.epochs] * len(splits)))
         for number, (setting, first) in enumerate(runs[0]):
             results.add(setting, {name: spread([run[number][1][name] for run in runs]) for name in first})
     results.show(options)

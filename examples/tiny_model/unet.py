@@ -142,7 +142,9 @@ def main() -> None:
             part = slice(i, i + 32)
             noisy = scheduler.add_noise(validation[part], validation_noise[part], validation_t[part])
             hidden = context(validation_words[part])
-            error.append((model.unet(noisy, validation_t[part], hidden).sample - validation_noise[part]).square().mean())
+            error.append(
+                (model.unet(noisy, validation_t[part], hidden).sample - validation_noise[part]).square().mean()
+            )
         return {"minus_mse": -float(torch.stack(error).mean())}
 
     part, rate = ("unet-further", 7e-4) if options.further else ("unet", 1e-3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spade.core.errors import SpadeError, given
+from spade.core.errors import SpadeError, SpadeWarning, given
 
 if TYPE_CHECKING:
     import torch
@@ -66,10 +67,17 @@ def open_device(name: str) -> torch.device:
 
 
 def open_dtype(name: str, device: torch.device) -> torch.dtype:
-    """The number format of this name, or of "auto"."""
+    """The number format of this name, or of "auto". Warns where this CPU has no instructions for it."""
     import torch
 
-    dtype: torch.dtype = getattr(torch, dtype_name(name, str(device)))
+    name = dtype_name(name, str(device))
+    if name == "bfloat16" and device.type == "cpu" and cpu_lacks_bfloat16():
+        warnings.warn(
+            "this CPU has no instructions for bfloat16, which can take over 50 times as long as float32.",
+            SpadeWarning,
+            stacklevel=2,
+        )
+    dtype: torch.dtype = getattr(torch, name)
     return dtype
 
 

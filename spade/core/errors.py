@@ -1,4 +1,4 @@
-"""The one exception that a user is meant to read."""
+"""The one exception, and the one warning, that a user is meant to read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ class SpadeError(Exception):
     """
 
     exit_code = 2
+
+
+class SpadeWarning(UserWarning):
+    """What is done as asked, though the user may not want it so: one sentence."""
 
 
 def given(name: str, value: Any = None) -> str:

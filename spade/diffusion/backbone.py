@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from spade.core.errors import SpadeError
+from spade.core.quiet import hushed
 from spade.diffusion.backbone_files import resolve_backbone
 from spade.diffusion.cpu_attention import make_fast
 from spade.structures.vocabulary import Label
@@ -25,20 +26,21 @@ class Backbone:
 
     def __init__(self, name: str, folder: Path, device: torch.device, dtype: torch.dtype) -> None:
         from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+        from diffusers.utils import logging as diffusers_logging
         from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers.utils import logging as transformers_logging
 
-        _hush()
         self.name, self.folder, self.device, self.dtype = name, folder, device, dtype
         try:
-            self.vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, use_safetensors=True).to(device)
-            self.unet: Any = UNet2DConditionModel.from_pretrained(
-                folder / "unet", torch_dtype=dtype, use_safetensors=True
-            ).to(device)
-            self.text_encoder: Any = CLIPTextModel.from_pretrained(
-                folder / "text_encoder", dtype=dtype, use_safetensors=True
-            ).to(device)
-            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-            self.schedule: Any = DDIMScheduler.load_config(folder / "scheduler")
+            with hushed(diffusers_logging, transformers_logging):
+                vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, use_safetensors=True)
+                unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, use_safetensors=True)
+                text = CLIPTextModel.from_pretrained(folder / "text_encoder", dtype=dtype, use_safetensors=True)
+                self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+                self.schedule: Any = DDIMScheduler.load_config(folder / "scheduler")
+            self.vae = vae.to(device)
+            self.unet: Any = unet.to(device)
+            self.text_encoder: Any = text.to(device)
         except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise SpadeError(
                 f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it "
@@ -60,7 +62,7 @@ class Backbone:
 
     def token_count(self, text: str) -> int:
         """Tokens of a text with its begin and end token."""
-        return len(self.tokenizer(text).input_ids)
+        return len(self.tokenizer(text, verbose=False).input_ids)  # a text that is too long is split, not a mistake
 
     @torch.no_grad()
     def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, list[list[tuple[int, int]]]]:
@@ -95,16 +97,6 @@ class Backbone:
     def begin_token(self) -> Tensor:
         """The begin token's hidden state, (1, D): the same before every text, and where idle attention goes."""
         return self.encode_text([""])[0][0, :1]
-
-
-def _hush() -> None:
-    """Keep the libraries' loading bars and remarks off stderr; their errors still raise."""
-    from diffusers.utils import logging as diffusers_logging
-    from transformers.utils import logging as transformers_logging
-
-    for library in (diffusers_logging, transformers_logging):
-        library.set_verbosity_error()
-        library.disable_progress_bar()
 
 
 def _runs(values: list[Tensor], counts: list[int]) -> list[list[Tensor]]:

@@ -1,24 +1,29 @@
-"""The only builder of heads, for commands, examples and benchmarks alike. It has no defaults of its own."""
+"""The only builder of heads, for commands, examples and benchmarks alike. It has no defaults of its own.
+
+What loads the diffusion model is imported where it is used: relations of labels and boxes need none of it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from spade.core.errors import SpadeError, given
 from spade.core.weights import load_weights
-from spade.diffusion.features import COARSE, feature_channels, feature_strides
-from spade.diffusion.student import Student
 from spade.models.checkpoint import HEADS, BoxModelFile, ModelFile
 from spade.models.config import HeadsConfig
-from spade.models.heads import Heads
 from spade.open_vocabulary.clip import OpenClip
 from spade.relations.boxes import BoxRelationModel, LearnedEmbeddings, TextEmbeddings
 from spade.relations.config import RelationHeadConfig
 from spade.relations.head import RelationHead
 from spade.segmentation.config import MaskProposerConfig
-from spade.segmentation.mask_proposer import MaskProposer
 from spade.structures.label_index import LabelIndex
 from spade.structures.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from spade.diffusion.student import Student
+    from spade.models.heads import Heads
+    from spade.segmentation.mask_proposer import MaskProposer
 
 LABEL_DIM = 64  # of learned vectors for names, where no OpenCLIP model gives them
 
@@ -29,6 +34,8 @@ def build_heads(config: HeadsConfig, student: Student, classes: int, proposer: M
     Fills in what depends on features and OpenCLIP model. Raises SpadeError where a given proposer's queries are of
     another width than the relation head.
     """
+    from spade.models.heads import Heads
+
     built = HeadsConfig(
         proposer=_on_features(replace(config, proposer=replace(config.proposer, classes=classes)), student),
         relations=replace(config.relations, clip_dim=student.clip.dim),
@@ -39,6 +46,8 @@ def build_heads(config: HeadsConfig, student: Student, classes: int, proposer: M
 
 
 def _on_features(config: HeadsConfig, student: Student) -> MaskProposerConfig:
+    from spade.diffusion.features import COARSE, feature_channels, feature_strides
+
     levels = 0 if config.proposer.fine else -COARSE
     return replace(
         config.proposer,
@@ -66,6 +75,8 @@ def heads_of(model: ModelFile, classes: int | None = None, relations: RelationHe
     """The trained heads of a model folder; for another number of names, or with other dropout or pairs, if asked
     for.
     """
+    from spade.models.heads import Heads
+
     proposer = model.heads.proposer if classes is None else replace(model.heads.proposer, classes=classes)
     heads = Heads(replace(model.heads, proposer=proposer, relations=relations or model.heads.relations))
     load_weights(heads, model.folder / HEADS, "train them anew with: spade train-relations")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from spade.core.device import open_device, open_dtype
 from spade.core.errors import SpadeError, given
-from spade.diffusion.backbone import load_backbone
 from spade.diffusion.backbone_files import embedded_model
-from spade.diffusion.student import load_student
 from spade.models.build import box_model_of, heads_of
 from spade.models.checkpoint import (
     FORMAT,
@@ -22,11 +21,13 @@ from spade.models.checkpoint import (
     read_image_model,
 )
 from spade.models.config import PredictorOptions
-from spade.models.predictor import SceneGraphPredictor
 from spade.models.relation_predictor import RelationPredictor
 from spade.open_vocabulary.clip import load_clip
 from spade.relations.losses import prior_of
 from spade.structures.label_index import LabelIndex
+
+if TYPE_CHECKING:
+    from spade.models.predictor import SceneGraphPredictor
 
 
 def load(
@@ -48,6 +49,11 @@ def load(
 
 def open_model(model: ModelFile, device: str, dtype: str, options: PredictorOptions) -> SceneGraphPredictor:
     """The predictor of a model file that was read; options that are None are the model's own."""
+    # Relations of given segments need none of what is behind these.
+    from spade.diffusion.backbone import load_backbone
+    from spade.diffusion.student import load_student
+    from spade.models.predictor import SceneGraphPredictor
+
     place = open_device(device)
     backbone = load_backbone(model.backbone, place, open_dtype(dtype, place))
     student = load_student(backbone, load_clip(model.clip, place), model.folder / "adapter")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate, linear, normalize
 
 from spade.core.errors import SpadeError
+from spade.core.quiet import no_root_handler
 from spade.open_vocabulary.clip_files import resolve_clip
 from spade.structures.vocabulary import Label
 
@@ -29,15 +29,17 @@ class OpenClip:
         source: str,
         model: Any,
         tokenizer: Any,
-        size: tuple[int, int],
-        mean: Sequence[float],
-        std: Sequence[float],
+        preprocessing: Mapping[str, Any],
         device: torch.device,
     ) -> None:
+        """preprocessing: how the model wants whole images, as open_clip's PreprocessCfg."""
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
         self.source, self.model, self.tokenizer, self.device = source, model, tokenizer, device
-        self.size = size
-        self._mean = torch.tensor(mean).view(3, 1, 1)
-        self._std = torch.tensor(std).view(3, 1, 1)
+        size = preprocessing["size"]
+        self.size = (int(size[0]), int(size[1])) if isinstance(size, (tuple, list)) else (int(size), int(size))
+        self._whole = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
+        self._mean, self._std = (torch.tensor(preprocessing[name]).view(3, 1, 1) for name in ("mean", "std"))
 
     @property
     def dim(self) -> int:
@@ -74,8 +76,8 @@ class OpenClip:
 
     @torch.no_grad()
     def embed_images(self, images: Sequence[Image.Image]) -> Tensor:
-        """(B, D) unit embeddings of images, each squeezed to the model's size, float32."""
-        pixels = torch.stack([self._pixels(image) for image in images])
+        """(B, D) unit embeddings of images, each cropped or squeezed as the model's own preprocessing does, float32."""
+        pixels = torch.stack([self._whole(image) for image in images])
         embedding: Tensor = self.model.encode_image(pixels.to(self.device), normalize=True)
         return embedding.float()
 
@@ -143,6 +145,7 @@ class OpenClip:
         return (self.model.logit_scale.exp().float() * self.pooled(cells, masks) @ texts.T).softmax(-1)
 
     def _pixels(self, image: Image.Image) -> Tensor:
+        """(3, H, W) of the whole image, squeezed to the model's size: cells are to cover all of it."""
         height, width = self.size
         resized = image.resize((width, height), Image.Resampling.BICUBIC)
         array = torch.from_numpy(np.asarray(resized, np.float32) / 255).permute(2, 0, 1)
@@ -154,19 +157,17 @@ def load_clip(source: str, device: torch.device) -> OpenClip:
     together.
     """
     folder = resolve_clip(source)
-    # open_clip logs to the root logger, which would otherwise install a handler of its own.
-    logging.getLogger().addHandler(logging.NullHandler())
     import open_clip
 
     try:
-        model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, device=device)
-        tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
-        settings = open_clip.get_model_preprocess_cfg(model)
+        with no_root_handler():
+            model = open_clip.create_model(f"local-dir:{folder}", require_pretrained=True, device=device)
+            tokenizer = open_clip.get_tokenizer(f"local-dir:{folder}")
+            preprocessing = open_clip.get_model_preprocess_cfg(model)
     except (RuntimeError, ValueError, OSError, KeyError, TypeError, SafetensorError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise SpadeError(
             f"{folder}: this OpenCLIP model cannot be loaded ({reason}); fetch it again or choose another `clip`."
         ) from None
     model.float().eval().requires_grad_(False)
-    size = settings["size"] if isinstance(settings["size"], (tuple, list)) else (settings["size"], settings["size"])
-    return OpenClip(source, model, tokenizer, (int(size[0]), int(size[1])), settings["mean"], settings["std"], device)
+    return OpenClip(source, model, tokenizer, preprocessing, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,28 @@ import numpy as np
 from spade.core.errors import SpadeError
 from spade.core.files import inside, read_json
 from spade.data.psg_reader import load_psg
-from spade.structures.panoptic_png import read_panoptic
+from spade.segmentation.run_lengths import CodedMask, paint
+from spade.structures.panoptic_png import read_panoptic, spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import read_scene_graph, text_of
 from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label
 
 MOST = 1000  # segments of an image; every ordered pair of them is looked at
-KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO-panoptic file"
+KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO file of panoptic pngs or masks"
+
+
+@dataclass(frozen=True)
+class _Coded:
+    """An image's segments as COCO's annotations have them: category numbers, and masks."""
+
+    categories: list[int]
+    masks: list[CodedMask]
 
 
 class GivenSegments:
-    """The images of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO-panoptic
-    json with pngs.
+    """The images of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO json, of
+    panoptic pngs or with a mask an annotation (run lengths or polygons).
 
     Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of
     these.
@@ -62,6 +71,8 @@ class GivenSegments:
                 f"{self.path}: has no segments of {image.name}{why}; its images are {told}{more}; name a file that "
                 "has them."
             )
+        if isinstance(found, _Coded):
+            return self._decoded(image.name, size, found)
         if not isinstance(found, SceneGraph):
             return self._painted(image.name, size, *found)
         if (found.width, found.height) != size:
@@ -72,7 +83,9 @@ class GivenSegments:
     def png_of(self, image: Path) -> Path | None:
         """The panoptic png that holds this image's masks; nothing for an image without segments here."""
         found = self._graphs.get(image.name)
-        return self._png_of_graph if isinstance(found, SceneGraph) else None if found is None else found[0]
+        if isinstance(found, SceneGraph):
+            return self._png_of_graph
+        return None if found is None or isinstance(found, _Coded) else found[0]
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
@@ -85,7 +98,7 @@ class GivenSegments:
                 self._add(record.file_name, dataset.panoptic_path(record), rows)
 
     def _read_coco(self) -> None:
-        document = read_json(self.path, "COCO-panoptic file", f"name {KINDS}.")
+        document = read_json(self.path, "COCO file", f"name {KINDS}.")
         try:
             categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
             if len(categories) < len(document["categories"]):
@@ -100,13 +113,24 @@ class GivenSegments:
                 for c in document["categories"]
             )
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
+            coded: dict[str, _Coded] = {}
             for annotation in document["annotations"]:
+                if "segments_info" not in annotation:
+                    own = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
+                    own.categories.append(categories[int(annotation["category_id"])])
+                    score = float(annotation.get("score", 1.0))
+                    if not 0 <= score <= 1:
+                        raise ValueError(f"a score of {score}, which is no probability")
+                    own.masks.append(CodedMask(annotation["segmentation"], score))
+                    continue
                 png = str(annotation["file_name"])
                 rows = [(int(s["id"]), categories[int(s["category_id"])]) for s in annotation["segments_info"]]
                 self._add(names[annotation["image_id"]], self._png(png), rows)
+            for file_name, masks in coded.items():
+                self._keep(Path(file_name).name, masks)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{type(error).__name__}: {str(error)[:80]}"
-            raise SpadeError(f"{self.path}: is no COCO-panoptic file ({reason}); name {KINDS}.") from None
+            raise SpadeError(f"{self.path}: is no COCO file of segments ({reason}); name {KINDS}.") from None
 
     def _png(self, name: str) -> Path:
         """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
@@ -118,34 +142,54 @@ class GivenSegments:
 
     def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
         name = Path(file_name).name
-        if name in self._graphs:
-            raise SpadeError(f"{self.path}: two of its images are called {name}; give the images names of their own.")
         ids = [identity for identity, _ in rows]
         if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
             raise SpadeError(
                 f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215."
             )
-        self._graphs[name] = (png, rows)
+        self._keep(name, (png, rows))
+
+    def _keep(self, name: str, found: Any) -> None:
+        if name in self._graphs:
+            raise SpadeError(f"{self.path}: two of its images are called {name}; give the images names of their own.")
+        self._graphs[name] = found
 
     def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
-        ids = read_panoptic(png, size)
-        own = [(identity, category, self._labels[category]) for identity, category in rows]
-        segments = (
-            Segment(i, label.name, c, label.is_thing, 1.0, (0, 0, 0, 0), 0, label.supercategory) for i, c, label in own
-        )
-        return self._masks(
-            SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids)
-        )
+        own = [self._segment(identity, category) for identity, category in rows]
+        return self._masks(self._graph(name, size, own, read_panoptic(png, size)))
+
+    def _decoded(self, name: str, size: tuple[int, int], coded: _Coded) -> SceneGraph:
+        self._refuse_many(name, len(coded.masks))
+        try:
+            numbers = paint(coded.masks, size)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise SpadeError(f"{self.path}: {name}: {error}; mend the file, or leave that annotation out.") from None
+        ids = np.array([0, *(spread_id(n) for n in range(len(coded.masks)))], np.uint32)
+        own = [
+            self._segment(identity, category, mask.score)
+            for identity, category, mask in zip(ids[1:].tolist(), coded.categories, coded.masks, strict=True)
+        ]
+        return self._masks(self._graph(name, size, own, ids[numbers]))
+
+    def _segment(self, identity: int, category: int, score: float = 1.0) -> Segment:
+        label = self._labels[category]
+        return Segment(identity, label.name, category, label.is_thing, score, (0, 0, 0, 0), 0, label.supercategory)
+
+    def _graph(self, name: str, size: tuple[int, int], segments: Sequence[Segment], ids: np.ndarray) -> SceneGraph:
+        return SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids)
+
+    def _refuse_many(self, name: str, count: int) -> None:
+        if count > MOST:
+            raise SpadeError(
+                f"{self.path}: {name} has {count} segments; at most {MOST} of an image can be related, so leave the "
+                "smallest out."
+            )
 
     def _masks(self, graph: SceneGraph) -> SceneGraph:
         """The graph with boxes and areas as its map has them; a segment without a pixel is none, nor is a pixel of no
         segment.
         """
-        if len(graph.segments) > MOST:
-            told = f"{graph.file_name} has {len(graph.segments)} segments"
-            raise SpadeError(
-                f"{self.path}: {told}; at most {MOST} of an image can be related, so leave the smallest out."
-            )
+        self._refuse_many(graph.file_name, len(graph.segments))
         numbers = numbered(graph.panoptic, [segment.id for segment in graph.segments])
         boxes, areas = boxes_and_areas(numbers, len(graph.segments))
         segments = [
@@ -154,7 +198,7 @@ class GivenSegments:
             if area
         ]
         if graph.segments and not segments:
-            png, first = self.png_of(Path(graph.file_name)), graph.segments[0].id
+            png, first = self.png_of(Path(graph.file_name)) or self.path, graph.segments[0].id
             raise SpadeError(
                 f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the image its own "
                 "png."

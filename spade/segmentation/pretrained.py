@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from spade.core.errors import SpadeError
+from spade.core.quiet import hushed
 from spade.segmentation.panoptic import PanopticRules, panoptic_map
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.structures.panoptic_png import spread_id
@@ -84,31 +84,33 @@ def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
 def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None]:
     """The model, its image processor and, for a model that is told its task in words, that task's tokens."""
     from transformers import AutoImageProcessor, AutoModelForUniversalSegmentation, AutoTokenizer
-    from transformers.utils import logging as told
+    from transformers.utils import logging as transformers_logging
 
-    level = told.get_verbosity()
-    told.set_verbosity(logging.ERROR)
-    told.disable_progress_bar()
     try:
-        model, loading = AutoModelForUniversalSegmentation.from_pretrained(
-            folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
-        )
-        task, extra = None, {}
-        if getattr(
-            model.config, "task_seq_len", None
-        ):  # OneFormer; its processor would fetch class names that the model has itself
-            tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            length = int(model.config.task_seq_len)
-            task = tokens(
-                [f"the task is {_TASK}"], padding="max_length", max_length=length, truncation=True, return_tensors="pt"
-            )["input_ids"]
-            extra = {"class_info_file": None}
-        processor = AutoImageProcessor.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **extra)
+        with hushed(transformers_logging):
+            model, loading = AutoModelForUniversalSegmentation.from_pretrained(
+                folder, use_safetensors=True, local_files_only=True, trust_remote_code=False, output_loading_info=True
+            )
+            task, extra = None, {}
+            if getattr(
+                model.config, "task_seq_len", None
+            ):  # OneFormer; its processor would fetch class names that the model has itself
+                tokens = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+                length = int(model.config.task_seq_len)
+                task = tokens(
+                    [f"the task is {_TASK}"],
+                    padding="max_length",
+                    max_length=length,
+                    truncation=True,
+                    return_tensors="pt",
+                )["input_ids"]
+                extra = {"class_info_file": None}
+            processor = AutoImageProcessor.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False, **extra
+            )
     except Exception as error:  # what a foreign config.json makes transformers raise is of any kind
         reason = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another `segmenter`.") from None
-    finally:
-        told.set_verbosity(level)
     if not hasattr(processor, "post_process_panoptic_segmentation"):
         raise SpadeError(
             f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose "

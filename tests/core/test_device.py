@@ -1,3 +1,4 @@
+import warnings
 from types import SimpleNamespace
 
 import pytest
@@ -5,7 +6,7 @@ import torch
 
 from spade.core import device as module
 from spade.core.device import device_name, dtype_name, open_device
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 
 
 def test_devices():
@@ -85,3 +86,13 @@ def test_number_formats_by_name():
     assert dtype_name("float16", "cpu") == "float16"
     with pytest.raises(SpadeError, match="`dtype=int7`: unknown number format"):
         dtype_name("int7", "cpu")
+
+
+@pytest.mark.parametrize(("flags", "slow"), [("fpu sse2 avx2", True), ("avx2 avx512bw avx512_bf16", False)])
+def test_bfloat16_on_a_cpu_without_it_is_done_with_a_warning(monkeypatch, flags, slow):
+    monkeypatch.setattr(module.Path, "read_text", lambda *_: f"flags : {flags}")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert module.open_dtype("bfloat16", torch.device("cpu")) is torch.bfloat16
+        assert module.open_dtype("auto", torch.device("cpu")) is torch.float32
+    assert [w.category for w in told] == [SpadeWarning] * slow

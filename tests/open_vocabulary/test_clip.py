@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -84,7 +85,7 @@ def test_cells_of_a_vision_transformer():
     vision = {"image_size": 32, "layers": 2, "width": 64, "head_width": 16, "patch_size": 8}
     text = {"context_length": 8, "vocab_size": 50, "width": 32, "heads": 2, "layers": 1}
     model = open_clip.model.CLIP(24, vision, text).eval()
-    clip = OpenClip("x", model, None, (32, 32), (0.0,) * 3, (1.0,) * 3, torch.device("cpu"))
+    clip = OpenClip("x", model, None, {"size": 32, "mean": (0.0,) * 3, "std": (1.0,) * 3}, torch.device("cpu"))
     assert clip.embed_cells(Image.new("RGB", (40, 40), "red")).shape == (24, 4, 4)
     model.visual.transformer.resblocks[-1].attn = torch.nn.Identity()
     with pytest.raises(SpadeError, match="gives no embeddings of regions; use `fusion=1`"):
@@ -111,3 +112,20 @@ def test_fusion_by_hand():
     assert torch.allclose(fuse(diffusion, seen, 0.34), 0.8 * mixed / mixed.sum(), atol=1e-6)
     assert torch.allclose(fuse(diffusion, seen, 1.0), diffusion)
     assert torch.allclose(fuse(diffusion, seen, 0.0), 0.8 * seen)
+
+
+def test_whole_images_are_prepared_as_the_model_wants_them(clip):
+    """OpenCLIP's own transform; most models crop, the tiny one squeezes. Cells cover the whole image for all."""
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+
+    wide = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 200, 3), dtype=np.uint8))
+    settings = dict(open_clip.get_model_preprocess_cfg(clip.model))
+    assert settings["resize_mode"] == "squash"
+    assert torch.equal(clip._whole(wide), clip._pixels(wide)), "the tiny model answers as it did"
+    cropping = OpenClip("x", clip.model, None, settings | {"resize_mode": "shortest"}, torch.device("cpu"))
+    pixels = image_transform_v2(PreprocessCfg(**(settings | {"resize_mode": "shortest"})), is_train=False)(wide)
+    expected = torch.nn.functional.normalize(clip.model.encode_image(pixels[None]), dim=-1)
+    assert torch.allclose(cropping.embed_images([wide]), expected, atol=1e-6)
+    assert not torch.allclose(clip.embed_images([wide]), expected, atol=1e-2)
+    assert torch.equal(cropping.embed_cells(wide), clip.embed_cells(wide))

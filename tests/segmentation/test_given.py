@@ -241,7 +241,7 @@ def test_refusals(tmp_path):
         {"annotations": [{"image_id": 7, "file_name": "a.png", "segments_info": []}]},
         {"images": 3},
     ):
-        with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
+        with pytest.raises(SpadeError, match="is no COCO file of segments"):
             GivenSegments(coco(tmp_path, **changes))
     for segments in ([{"id": 3, "category_id": 18}] * 2, [{"id": 0, "category_id": 18}]):
         twice = {"annotations": [{"image_id": 5, "file_name": "a.png", "segments_info": segments}]}
@@ -249,7 +249,7 @@ def test_refusals(tmp_path):
             GivenSegments(coco(tmp_path, **twice))
     far = {"annotations": [{"image_id": 5, "file_name": "a.png", "segments_info": [{"id": 3, "category_id": 10**400}]}]}
     (tmp_path / "panoptic_val.json").write_text(json.dumps(json.loads(coco(tmp_path).read_text()) | far))
-    with pytest.raises(SpadeError, match="is no COCO-panoptic file"):
+    with pytest.raises(SpadeError, match="is no COCO file of segments"):
         GivenSegments(tmp_path / "panoptic_val.json")
     out = {"annotations": [{"image_id": 5, "file_name": "../a.png", "segments_info": []}]}
     with pytest.raises(SpadeError, match="leaves its folder"):

@@ -20,6 +20,7 @@ import tifffile
 
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, inside, sha256_file
+from spade.core.quiet import LoggerLevel
 from spade.data.psg import Dataset, Record
 from spade.evaluation.formats.predictions import (
     UNREADABLE,
@@ -36,10 +37,8 @@ from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
 from spade.evaluation.scoring.rows import Rows
 from spade.structures.panoptic_png import read_planes
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what is wrong with a file is said once, by us
-
-
 NO_MASKS = Layers((), np.zeros(0, np.int64), np.zeros(0, np.int64))
+_TIFF = LoggerLevel("tifffile", logging.CRITICAL)  # what is wrong with a file is said once, by us
 LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
 
 
@@ -198,7 +197,7 @@ class Sgbench(Imported):
     def _masks(self, files: Files, name: str, count: int, record: Record) -> Layers:
         expected = (count, record.height, record.width)
         try:
-            with tifffile.TiffFile(io.BytesIO(files.read(name))) as tiff:
+            with _TIFF, tifffile.TiffFile(io.BytesIO(files.read(name))) as tiff:
                 shape = tuple(tiff.series[0].shape)
                 if shape != expected and not (count == 1 and shape == expected[1:]):
                     what = f"{count} masks of {record.height} rows and {record.width} columns"

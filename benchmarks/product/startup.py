@@ -41,7 +41,7 @@ def main() -> None:
     """Each command in turn, several rounds."""
     options = arguments(__doc__ or "")
     results = Results("startup", options, ())
-    rounds = 2 if options.quick else 11
+    rounds = 2 if options.quick else 7
     if not results.data["rows"]:
         times: dict[str, list[float]] = {name: [] for name in COMMANDS}
         with tempfile.TemporaryDirectory() as place:

@@ -147,9 +147,9 @@ def listed(*parts: Any) -> list[Listed]:
     for part in parts:
         for own in _settable(part):
             value, choices = getattr(part, own.name), own.metadata["choices"]
-            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
             meaning = own.metadata["meaning"] + (f" ({_either(choices)})" if choices else "")
-            rows.append(Listed(own.name, text.lower() if isinstance(value, bool) else text, meaning))
+            rows.append(Listed(own.name, text, meaning))
     return rows
 
 

@@ -128,4 +128,5 @@ class Dataset:
         paths = [self.image_path(r) for r in records] if images else []
         paths += [self.panoptic_path(r) for r in records] if panoptic else []
         sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
-        return canonical_hash({"annotations": sha256_file(self.source), "images": sizes})
+        # "pictures" is in the fingerprints of every workspace.
+        return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})

@@ -1,4 +1,4 @@
-"""PSG annotation files (psg.json, the challenge files, .json.gz) to records.
+"""A data set in PSG's form: its records, class lists and splits.
 
 Quirks of the real files that are handled here: boxes are xyxy with exclusive x2 and y2; predicates are 0-based;
 exact duplicates, several predicates on one pair and self-relations occur; crowds are marked; some COCO images

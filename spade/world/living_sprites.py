@@ -1,4 +1,4 @@
-"""Images of people and animals."""
+"""Sprites of people and animals."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def add(
     config: name of the class in spade.steps.config whose settings ``--set`` reaches.
     """
     added = _GENERAL | {option: _MORE[option] for option in groups}
-    own = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
+    declared = [p for name, p in inspect.signature(function, eval_str=True).parameters.items() if name != "common"]
     extra = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
         for name, (kind, value) in added.items()
@@ -186,8 +186,8 @@ def add(
         if result is not None:
             show(result, common)
 
-    command.__signature__ = inspect.Signature([*own, *extra])  # type: ignore[attr-defined]
-    command.__annotations__ = {p.name: p.annotation for p in [*own, *extra]}
+    command.__signature__ = inspect.Signature([*declared, *extra])  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in [*declared, *extra]}
     command.settings = lambda: _settings_of(config)  # type: ignore[attr-defined]
     app.command(
         name,

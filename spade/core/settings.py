@@ -31,9 +31,9 @@ def execution(default: Any) -> Any:
 
 def check(config: Any) -> None:
     """Raise SpadeError naming the first setting whose value is not allowed."""
-    for own in fields(config):
-        if "meaning" in own.metadata:
-            _check(own.name, getattr(config, own.name), own.metadata)
+    for field_ in fields(config):
+        if "meaning" in field_.metadata:
+            _check(field_.name, getattr(config, field_.name), field_.metadata)
 
 
 def _check(name: str, value: Any, facts: Mapping[str, Any]) -> None:
@@ -79,15 +79,15 @@ def configure(parts: Mapping[str, T], preset: Mapping[str, Any], settings: Mappi
     Names of fields are unique among the parts. Raises SpadeError for a name that none of them has, and for a value that
     its dataclass refuses.
     """
-    known = {own.name for part in parts.values() for own in _settable(part)}
+    known = {field_.name for part in parts.values() for field_ in _settable(part)}
     for name in settings:
         refuse_unknown(name, known)
-    found = {}
+    parts_set = {}
     for key, part in parts.items():
         wanted = {**preset, **settings}
-        values = {own.name: read(own, wanted[own.name]) for own in _settable(part) if own.name in wanted}
-        found[key] = replace(part, **values)  # type: ignore[type-var]
-    return found
+        values = {field_.name: read(field_, wanted[field_.name]) for field_ in _settable(part) if field_.name in wanted}
+        parts_set[key] = replace(part, **values)  # type: ignore[type-var]
+    return parts_set
 
 
 def check_settings(settings: Mapping[str, Any], *parts: Any) -> None:
@@ -95,7 +95,7 @@ def check_settings(settings: Mapping[str, Any], *parts: Any) -> None:
 
     What depends on several settings is seen where ``configure`` makes the dataclasses.
     """
-    known = {own.name: own for part in parts for own in _settable(part)}
+    known = {field_.name: field_ for part in parts for field_ in _settable(part)}
     for name, value in settings.items():
         refuse_unknown(name, known)
         _check(name, read(known[name], value), known[name].metadata)
@@ -145,18 +145,18 @@ def listed(*parts: Any) -> list[Listed]:
     """All settings of these dataclasses, with the values that they have."""
     rows = []
     for part in parts:
-        for own in _settable(part):
-            value, choices = getattr(part, own.name), own.metadata["choices"]
+        for field_ in _settable(part):
+            value, choices = getattr(part, field_.name), field_.metadata["choices"]
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value).lower()
-            meaning = own.metadata["meaning"] + (f" ({_either(choices)})" if choices else "")
-            rows.append(Listed(own.name, text, meaning))
+            meaning = field_.metadata["meaning"] + (f" ({_either(choices)})" if choices else "")
+            rows.append(Listed(field_.name, text, meaning))
     return rows
 
 
 def _settable(part: Any) -> list[Any]:
-    return [own for own in fields(part) if "meaning" in own.metadata]
+    return [field_ for field_ in fields(part) if "meaning" in field_.metadata]
 
 
 def names_of(*parts: Any) -> frozenset[str]:
     """Names of the settings that these dataclasses have."""
-    return frozenset(own.name for part in parts for own in _settable(part))
+    return frozenset(field_.name for part in parts for field_ in _settable(part))

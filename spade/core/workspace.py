@@ -60,10 +60,10 @@ class Workspace:
 
     def artifacts(self, step: str) -> list[Artifact]:
         """Complete artifacts of a step, oldest first."""
-        found = []
+        artifacts = []
         for manifest in sorted((self.root / step).glob("*/manifest.json")):
-            found.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
-        return sorted(found, key=_finished)
+            artifacts.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
+        return sorted(artifacts, key=_finished)
 
     def newest(
         self,
@@ -76,10 +76,10 @@ class Workspace:
         Raises SpadeError where ``key`` names none or several.
         """
         names = (steps,) if isinstance(steps, str) else tuple(steps)
-        found = sorted((own for step in names for own in self.artifacts(step)), key=_finished)
+        there = sorted((artifact for step in names for artifact in self.artifacts(step)), key=_finished)
         if key is None:
-            return next((artifact for artifact in reversed(found) if fits(artifact)), None)
-        named = [artifact for artifact in found if artifact.key.startswith(key)]
+            return next((artifact for artifact in reversed(there) if fits(artifact)), None)
+        named = [artifact for artifact in there if artifact.key.startswith(key)]
         if len(named) != 1:
             what = "no" if not named else "more than one"
             raise SpadeError(
@@ -91,13 +91,13 @@ class Workspace:
 
     def need(self, step: str, needed_by: str, key: str | None = None) -> Artifact:
         """``newest`` for a command that cannot do without. Raises SpadeError with the command that makes one."""
-        found = self.newest(step, key)
-        if found is None:
+        newest = self.newest(step, key)
+        if newest is None:
             command = COMMAND[step]
             raise SpadeError(
                 f"{self.root}: {needed_by} needs the result of {command}, which is not there; run first: {command}"
             )
-        return found
+        return newest
 
     def status(self) -> list[dict[str, Any]]:
         """One row for each artifact, complete or partial."""

@@ -83,18 +83,20 @@ class Dataset:
             return self
         classes = [i for i, name in enumerate(self.classes) if name not in self.novel_objects]
         predicates = [i for i, name in enumerate(self.predicates) if name not in self.novel_predicates]
-        new_class, new_predicate = ({old: new for new, old in enumerate(kept)} for kept in (classes, predicates))
+        new_class, new_predicate = ({old: new for new, old in enumerate(names)} for names in (classes, predicates))
 
         def without(record: Record) -> Record:
             place = {
                 old: new for new, old in enumerate(i for i, s in enumerate(record.segments) if s.category in new_class)
             }
-            told = [(s, o, p) for s, o, p in record.relations if s in place and o in place and p in new_predicate]
+            relations = [(s, o, p) for s, o, p in record.relations if s in place and o in place and p in new_predicate]
             segments = tuple(
                 replace(record.segments[i], category=new_class[record.segments[i].category]) for i in place
             )
             return replace(
-                record, segments=segments, relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in told)
+                record,
+                segments=segments,
+                relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in relations),
             )
 
         return replace(

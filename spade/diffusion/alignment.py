@@ -44,15 +44,15 @@ def label_targets(names: Sequence[str], segments: Sequence[int], maps: Tensor) -
     names and segments (-1 for predicates) of M mentions, maps (M, h, w).
     """
     scaled = normalise(maps.float())
-    found = []
+    targets = []
     keys = [
         (name, segment >= 0) for name, segment in zip(names, segments, strict=True)
     ]  # an object and a predicate may share a name
     for label, is_object in dict.fromkeys(keys):
         mine = [i for i, key in enumerate(keys) if key == (label, is_object)]
         named = tuple(sorted({segments[i] for i in mine if segments[i] >= 0}))
-        found.append(Target(label, scaled[mine].mean(0), named))
-    return found
+        targets.append(Target(label, scaled[mine].mean(0), named))
+    return targets
 
 
 def map_loss(student: Tensor, targets: Sequence[Sequence[tuple[int, Tensor]]]) -> Tensor:
@@ -80,10 +80,14 @@ def hinge_loss(student: Tensor, wrong: Sequence[Sequence[tuple[int, Tensor, Tens
     (after SPADE++'s counterfactual calibration, whose fixed margin exceeds any distance of raw maps).
     """
     terms = []
-    for maps, told in zip(student, wrong, strict=True):
-        for position, true, false in told:
-            own = normalise(maps[position].float())
-            right, away, apart = ((own - true).abs().sum(), (own - false).abs().sum(), (true - false).abs().sum())
+    for maps, triples in zip(student, wrong, strict=True):
+        for position, true, false in triples:
+            student_map = normalise(maps[position].float())
+            right, away, apart = (
+                (student_map - true).abs().sum(),
+                (student_map - false).abs().sum(),
+                (true - false).abs().sum(),
+            )
             terms.append((right + share * apart - away).clamp(min=0))
     return torch.stack(terms).mean() if terms else student.sum() * 0
 
@@ -98,10 +102,10 @@ def match_maps(student: Tensor, targets: Tensor) -> list[int]:
     scaled = normalise(student.float()).flatten(1)
     cost = torch.cdist(targets.float().flatten(1), scaled, p=1)
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
-    found = [-1] * len(targets)
+    matched = [-1] * len(targets)
     for row, column in zip(rows, columns, strict=True):
-        found[row] = int(column)
-    return found
+        matched[row] = int(column)
+    return matched
 
 
 def pointing_hit(attention: Tensor, mask: Tensor) -> tuple[bool, float, float]:

@@ -59,25 +59,25 @@ def counterfactuals(
     between equal labels, of a symmetric predicate, nor where the image has the swapped relation, too. The wrong
     relation stands among its run's others where the text encoder holds them all, else alone.
     """
-    said = {triple for run in runs for triple in run}
+    stated = {triple for run in runs for triple in run}
     places: dict[tuple[int, int], tuple[int, int]] = {}
     for number, run in enumerate(runs):
         for i, (s, o, _) in enumerate(run):
             places.setdefault((s, o), (number, i))  # a pair's first relation
-    found = []
+    prompts = []
     for pair in sorted(places, key=lambda pair: (-_distance(boxes[pair[0]], boxes[pair[1]]), pair))[:count]:
         number, i = places[pair]
         subject, target, predicate = runs[number][i]
-        other = nearest(predicate, {p for s, o, p in said if (s, o) == pair})
+        other = nearest(predicate, {p for s, o, p in stated if (s, o) == pair})
         if other is not None:
-            found.append(_made("predicate", runs, number, i, (subject, target, other), labels, fits))
+            prompts.append(_made("predicate", runs, number, i, (subject, target, other), labels, fits))
         if (
             labels[subject] != labels[target]
             and predicate not in SYMMETRIC
-            and (target, subject, predicate) not in said
+            and (target, subject, predicate) not in stated
         ):
-            found.append(_made("roles", runs, number, i, (target, subject, predicate), labels, fits))
-    return found
+            prompts.append(_made("roles", runs, number, i, (target, subject, predicate), labels, fits))
+    return prompts
 
 
 def _made(

@@ -34,12 +34,12 @@ class CpuAttention(Processor):
     def __init__(self) -> None:
         self._fused = AttnProcessor2_0()
 
-    def __call__(self, attn: Any, hidden_states: Tensor, *rest: Any, **told: Any) -> Tensor:
+    def __call__(self, attn: Any, hidden_states: Tensor, *rest: Any, **options: Any) -> Tensor:
         """(B, N, D) -> (B, N, D)."""
         processor = (
-            self._fused if torch.is_grad_enabled() or told.get("attention_mask") is not None else super().__call__
+            self._fused if torch.is_grad_enabled() or options.get("attention_mask") is not None else super().__call__
         )
-        out: Tensor = processor(attn, hidden_states, *rest, **told)
+        out: Tensor = processor(attn, hidden_states, *rest, **options)
         return out
 
     def mix(self, attn: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:

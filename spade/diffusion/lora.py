@@ -38,13 +38,13 @@ def attach(
 
 def trainable(unet: Any) -> dict[str, torch.nn.Parameter]:
     """The LoRA's parameters by name, cast to float32 and set to be trained."""
-    found = {}
+    parameters = {}
     for name, parameter in unet.named_parameters():
         if f".{NAME}." in name:
             parameter.data = parameter.data.float()
             parameter.requires_grad_(True)
-            found[name] = parameter
-    return found
+            parameters[name] = parameter
+    return parameters
 
 
 def save(unet: Any, folder: Path) -> None:

@@ -154,11 +154,11 @@ class Student:
     def extract(self, encoded_image: EncodedImage, labels: LabelContext) -> ImageFeatures:
         """One UNet pass on the clean latent: all features of one image, and where it looks for each name."""
         context = self.context(labels, encoded_image.embedding)
-        told = self.kind.labels
-        with reading(self.backbone.unet, self.kind.strides if told else ()) as store:
+        with_labels = self.kind.labels
+        with reading(self.backbone.unet, self.kind.strides if with_labels else ()) as store:
             coarse = decoder_features(self.backbone, encoded_image.latents, context, self.kind.timestep)
         maps = None
-        if told:
+        if with_labels:
             height, width = encoded_image.latents.shape[-2:]
             maps = combine(store, self.backbone.unet, (height, width))[:, 1 : 1 + len(labels.tokens)].float()
         return ImageFeatures(tuple(ordered(encoded_image.fine | coarse)), maps)

@@ -31,7 +31,7 @@ def read_span_maps(
     inverted. An image is encoded once and a text once, however many prompts share them; the UNet gets at most twice as
     many rows as there are images. Mentions that the text encoder cuts off, or has no token for, are left out.
     """
-    rows = [(i, prompt) for i, own in enumerate(prompts) for prompt in own]
+    rows = [(i, prompt) for i, image_rows in enumerate(prompts) for prompt in image_rows]
     place = {text: i for i, text in enumerate(dict.fromkeys(prompt.text for _, prompt in rows))}
     context, offsets = backbone.encode_text(list(place))
     latents = backbone.encode_image(pixels)
@@ -41,9 +41,11 @@ def read_span_maps(
     parts: list[Tensor] = []
     reached: tuple[int, ...] = ()
     for part in torch.arange(len(rows)).split(2 * len(pixels)):
-        own, texts = image_of[part.to(latents.device)], context[text_of[part].to(context.device)]
-        found, reached = read_maps(backbone.unet, backbone.schedule, latents[own], texts, added[own], plan)
-        parts.append(found)
+        image_rows, texts = image_of[part.to(latents.device)], context[text_of[part].to(context.device)]
+        maps_of_part, reached = read_maps(
+            backbone.unet, backbone.schedule, latents[image_rows], texts, added[image_rows], plan
+        )
+        parts.append(maps_of_part)
     images = [TeacherMaps("") for _ in prompts]
     for (i, prompt), maps, text in zip(rows, torch.cat(parts), text_of.tolist(), strict=True):
         number = len(images[i].tokens)
@@ -96,15 +98,15 @@ class Teacher:
         noise = None
         if self.plan.latents != "inverted":
             noise = torch.stack([self._noise(loaded.record, pixels.shape) for _, loaded, _, _ in usable])
-        found, reached = read_span_maps(self.backbone, pixels, prompts, self.plan, noise)
-        for (image, _, true, wrong), own in zip(usable, found, strict=True):
-            if not all(bool(torch.isfinite(span.map).all()) for span in own.spans):
+        teacher_maps, reached = read_span_maps(self.backbone, pixels, prompts, self.plan, noise)
+        for (image, _, true, wrong), maps_of_image in zip(usable, teacher_maps, strict=True):
+            if not all(bool(torch.isfinite(span.map).all()) for span in maps_of_image.spans):
                 dtype = str(self.backbone.dtype).removeprefix("torch.")
                 image.problem = (
                     f"image {image.image_id}: its maps are no numbers in {dtype}; use {given('dtype', 'float32')}"
                 )
                 continue
-            self._fill(image, own, len(true), wrong)
+            self._fill(image, maps_of_image, len(true), wrong)
         return images, reached
 
     def _prompts(self, record: Record) -> tuple[list[Prompt], list[Counterfactual]]:
@@ -130,14 +132,14 @@ class Teacher:
     def _fill(self, image: TeacherMaps, found: TeacherMaps, true: int, wrong: Sequence[Counterfactual]) -> None:
         """Take over an image's maps; its first ``true`` prompts are so, the others are made wrong."""
         place: dict[tuple[int, Span], int] = {}
-        for own in found.spans:
-            if own.prompt < true:
-                place[own.prompt, own.span] = len(image.spans)
-                image.spans.append(own)
+        for span_map in found.spans:
+            if span_map.prompt < true:
+                place[span_map.prompt, span_map.span] = len(image.spans)
+                image.spans.append(span_map)
                 continue
-            made = wrong[own.prompt - true]
-            against = next((right for right, false in made.spans if false == own.span), None)
+            made = wrong[span_map.prompt - true]
+            against = next((right for right, false in made.spans if false == span_map.span), None)
             if against is not None and (made.run, against) in place:
-                image.wrong.append(WrongMap(made.kind, place[made.run, against], own.map))
+                image.wrong.append(WrongMap(made.kind, place[made.run, against], span_map.map))
         if self.config.keep == "tokens":
             image.tokens += found.tokens[:true]

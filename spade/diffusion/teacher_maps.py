@@ -82,17 +82,17 @@ def pack(images: Sequence[TeacherMaps], timesteps: tuple[int, ...]) -> bytes:
     rows = []
     for i, image in enumerate(images):
         spans = []
-        for own in image.spans:
-            row: Row = {"role": own.span.role, "name": own.span.name, "segment": own.span.segment}
-            spans.append(row | ({"prompt": own.prompt, "tokens": list(own.tokens)} if image.tokens else {}))
+        for span_map in image.spans:
+            row: Row = {"role": span_map.span.role, "name": span_map.span.name, "segment": span_map.span.segment}
+            spans.append(row | ({"prompt": span_map.prompt, "tokens": list(span_map.tokens)} if image.tokens else {}))
         row = {"image_id": image.image_id, "problem": image.problem, "spans": spans}
         if image.spans:
-            tensors[f"maps.{i}"] = torch.stack([own.map for own in image.spans]).half()
+            tensors[f"maps.{i}"] = torch.stack([span_map.map for span_map in image.spans]).half()
         for number, maps in enumerate(image.tokens):
             tensors[f"tokens.{i}.{number}"] = maps.half()
         if image.wrong:
-            tensors[f"wrong.{i}"] = torch.stack([own.map for own in image.wrong]).half()
-            row["wrong"] = [{"kind": own.kind, "of": own.of} for own in image.wrong]
+            tensors[f"wrong.{i}"] = torch.stack([span_map.map for span_map in image.wrong]).half()
+            row["wrong"] = [{"kind": span_map.kind, "of": span_map.of} for span_map in image.wrong]
         rows.append(row)
     return to_bytes(tensors, {"images": json.dumps(rows), "timesteps": json.dumps(timesteps)})
 
@@ -153,12 +153,12 @@ def read_teacher_maps(
                     Span(0, 0, facts["role"], facts["name"], facts["segment"]),
                     facts.get("prompt", -1),
                     tuple(facts.get("tokens", ())),
-                    own,
+                    map_,
                 )
-                for facts, own in zip(row["spans"], maps, strict=True)
+                for facts, map_ in zip(row["spans"], maps, strict=True)
             ]
             facts = row["wrong_spans"] if len(false) else []
-            made_wrong = [WrongMap(f["kind"], f["of"], own) for f, own in zip(facts, false, strict=True)]
+            made_wrong = [WrongMap(f["kind"], f["of"], map_) for f, map_ in zip(facts, false, strict=True)]
             yield TeacherMaps(row["image_id"], None, spans, all_tokens, made_wrong)
 
 

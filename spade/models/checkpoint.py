@@ -93,9 +93,9 @@ class ModelFile:
 
     def fingerprint(self) -> str:
         """Hash of all that predictions depend on: own weights, backbone, OpenCLIP model."""
-        own = [self.folder / "model.json", self.folder / HEADS, *sorted((self.folder / "adapter").glob("*"))]
+        files = [self.folder / "model.json", self.folder / HEADS, *sorted((self.folder / "adapter").glob("*"))]
         parts = [fingerprint(resolve_backbone(self.backbone)), fingerprint(resolve_clip(self.clip))]
-        return canonical_hash([*_hashes(own, self.inputs), *parts])
+        return canonical_hash([*_hashes(files, self.inputs), *parts])
 
 
 @dataclass(frozen=True)
@@ -157,21 +157,21 @@ def _box_model(folder: Path, facts: Mapping[str, Any], vocabulary: Vocabulary) -
 
 def read_image_model(folder: Path) -> ModelFile:
     """The same of a model that sees images. Raises SpadeError for one of labels and boxes."""
-    found = read_model(folder)
-    if not isinstance(found, ModelFile):
+    model = read_model(folder)
+    if not isinstance(model, ModelFile):
         raise SpadeError(
             f"{folder}: is a model of labels and boxes, which needs segments; "
             f"use it with {given('segments')} or {given('segmenter')}."
         )
-    return found
+    return model
 
 
 def read_box_model(folder: Path) -> BoxModelFile:
     """The same of a model of labels and boxes. Raises SpadeError for one that sees images."""
-    found = read_model(folder)
-    if not isinstance(found, BoxModelFile):
+    model = read_model(folder)
+    if not isinstance(model, BoxModelFile):
         raise SpadeError(f"{folder}: is a model that sees images, not one of labels and boxes; name another.")
-    return found
+    return model
 
 
 def _inputs(facts: Mapping[str, Any]) -> str:

@@ -36,15 +36,17 @@ class EncodedVocabulary:
     def of(cls, asked: Vocabulary, trained: Vocabulary, student: Student) -> EncodedVocabulary:
         """The names that are asked for, by a student and heads that were trained on others."""
         clip, device = student.clip, student.backbone.device
-        names, own = ([label.prompts for label in v.objects] for v in (asked, trained))
-        said, own_said = ([(name,) for name in v.predicates] for v in (asked, trained))
-        learned = trained_names(names, own), trained_names(said, own_said)
+        names, trained_objects = ([label.prompts for label in v.objects] for v in (asked, trained))
+        stated, trained_predicates = ([(name,) for name in v.predicates] for v in (asked, trained))
+        learned = trained_names(names, trained_objects), trained_names(stated, trained_predicates)
         # Whether training had other names is only asked where the two kinds share.
         alone = bool(learned[0].all() and learned[1].all())
-        objects = [] if alone else list(compress(trained.objects, (~trained_names(own, names)).tolist()))
-        predicates = [] if alone else list(compress(trained.predicates, (~trained_names(own_said, said)).tolist()))
+        objects = [] if alone else list(compress(trained.objects, (~trained_names(trained_objects, names)).tolist()))
+        predicates = (
+            [] if alone else list(compress(trained.predicates, (~trained_names(trained_predicates, stated)).tolist()))
+        )
         texts = clip.embed_labels([*asked.objects, *objects]).tensor_split([len(names)])
-        phrases = clip.embed_predicates([*asked.predicates, *predicates]).tensor_split([len(said)])
+        phrases = clip.embed_predicates([*asked.predicates, *predicates]).tensor_split([len(stated)])
         return cls(
             asked,
             student.label_context(asked),

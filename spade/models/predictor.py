@@ -99,9 +99,9 @@ class SceneGraphPredictor:
             probabilities = self._name_regions(
                 classes, proposals.queries[-1][0], masks.float().sigmoid(), cells, attention, encoded
             )
-            numbers, found = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
+            numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
             return SegmentedImage(
-                _name(image), numbers, found, encoded, proposals, encoded.to_predicates(attention), cells
+                _name(image), numbers, segments, encoded, proposals, encoded.to_predicates(attention), cells
             )
 
     @torch.no_grad()
@@ -161,10 +161,12 @@ class SceneGraphPredictor:
         numbers = numbered(segments.panoptic, [segment.id for segment in segments.segments])
         with self._turn:
             encoded = self.encode_segments(image, numbers, [known[s.label] for s in segments.segments], listed)
-            found = self.relate(encoded)
-        relations = best_relations(segments.segments, found.pairs, found.scores, listed.predicates, top, min_score)
+            prediction = self.relate(encoded)
+        relations = best_relations(
+            segments.segments, prediction.pairs, prediction.scores, listed.predicates, top, min_score
+        )
         graph = replace(segments, relations=relations, predicates=listed.predicates, model=self.facts)
-        return replace(found, graph=graph)
+        return replace(prediction, graph=graph)
 
     @torch.no_grad()
     def relate(self, segmented: SegmentedImage, top: int = 20, min_score: float = 0.0) -> Prediction:
@@ -267,14 +269,14 @@ class SceneGraphPredictor:
 
     def _relations(self, segmented: SegmentedImage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
-        encoded, proposals, found = segmented.vocabulary, segmented.proposals, segmented.segments
-        if len(found) < 2:
+        encoded, proposals, segments = segmented.vocabulary, segmented.proposals, segmented.segments
+        if len(segments) < 2:
             count = len(encoded.vocabulary.predicates)
             return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, count), np.float32)
-        masks = cell_masks(segmented.numbers, len(found), proposals.pixels)
-        label = encoded.objects[[segment.category for segment in found]]
-        query, config = proposals.queries[-1][0][[s.query for s in found]], self.heads.relations.config
-        boxes = relative_boxes(segmented.numbers, len(found)).to(masks.device)
+        masks = cell_masks(segmented.numbers, len(segments), proposals.pixels)
+        label = encoded.objects[[segment.category for segment in segments]]
+        query, config = proposals.queries[-1][0][[s.query for s in segments]], self.heads.relations.config
+        boxes = relative_boxes(segmented.numbers, len(segments)).to(masks.device)
         nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config)
         texts = torch.cat([encoded.predicates, encoded.other_seen_predicates])
         (result,) = self.heads.relations.relate([nodes], proposals.memory, texts, positions=proposals.positions)

@@ -95,9 +95,9 @@ class RelationPredictor:
         if self.clip is not None:
             return {}
         found: dict[str, dict[str, None]] = {}
-        for label, own in zip(labels, named, strict=True):
-            if own.matched_via is not None:
-                found.setdefault(label.name, {})[own.matched_via] = None
+        for label, match in zip(labels, named, strict=True):
+            if match.matched_via is not None:
+                found.setdefault(label.name, {})[match.matched_via] = None
         return {name: OR.join(taken) for name, taken in found.items()}
 
     @torch.no_grad()
@@ -112,14 +112,14 @@ class RelationPredictor:
     ) -> Scores:
         """Of ONE image of ``size`` (width, height): boxes (N, 4) xyxy and areas (N,) in pixels."""
         columns, prior = self.columns(predicates)
-        category = [own.category for own in named]
+        category = [match.category for match in named]
         if isinstance(self.model.words, TextEmbeddings):
             assert self.clip is not None
             names = list(dict.fromkeys(labels))
             self.model.words.objects = self._texts(names)
             self.model.words.predicates = self._predicate_texts(tuple(predicates))
             category = [names.index(label) for label in labels]
-        rows = [(number, own.group, own.is_thing) for number, own in zip(category, named, strict=True)]
+        rows = [(number, match.group, match.is_thing) for number, match in zip(category, named, strict=True)]
         segments = BoxSegments.of(rows, boxes, area, size)
         (result,) = self.model.relate([segments.to(self.device)])
         logits = result.predicate_logits[:, columns].cpu() - self.logit_adjustment * prior.log()

@@ -58,11 +58,13 @@ def scene_graph_of(
     segmented: SegmentedImage, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, Any], top: int, min_score: float
 ) -> SceneGraph:
     """The graph of an image's segments with their best relations: pairs (R, 2), scores (R, P)."""
-    found, numbers, vocabulary = segmented.segments, segmented.numbers, segmented.vocabulary.vocabulary
-    identities = np.array([0, *(spread_id(n) for n in range(len(found)))], np.uint32)
-    boxes, areas = boxes_and_areas(numbers, len(found))
+    proposals, numbers, vocabulary = segmented.segments, segmented.numbers, segmented.vocabulary.vocabulary
+    identities = np.array([0, *(spread_id(n) for n in range(len(proposals)))], np.uint32)
+    boxes, areas = boxes_and_areas(numbers, len(proposals))
     segments = []
-    for identity, item, box, area in zip(identities[1:].tolist(), found, boxes.tolist(), areas.tolist(), strict=True):
+    for identity, item, box, area in zip(
+        identities[1:].tolist(), proposals, boxes.tolist(), areas.tolist(), strict=True
+    ):
         label = vocabulary.objects[item.category]
         segments.append(
             Segment(

@@ -147,9 +147,9 @@ def mix_seen_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tens
         return total * others
     mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
     share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
-    own = seen * is_seen
-    own = own / own.sum(-1, keepdim=True).clamp(min=1e-12)
-    return total * ((1 - share) * own + share * others)
+    shares = seen * is_seen
+    shares = shares / shares.sum(-1, keepdim=True).clamp(min=1e-12)
+    return total * ((1 - share) * shares + share * others)
 
 
 def trained_names(wanted: Sequence[Sequence[str]], known: Sequence[Sequence[str]]) -> Tensor:

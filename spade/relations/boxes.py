@@ -149,8 +149,8 @@ class BoxRelationModel(nn.Module):
         """Segments with their labels' vectors."""
         vectors = self.words.labels(layouts).split([len(one.boxes) for one in layouts])
         return [
-            Nodes(None, None, own, one.boxes, one.area, aspect=one.aspect)
-            for own, one in zip(vectors, layouts, strict=True)
+            Nodes(None, None, vector, one.boxes, one.area, aspect=one.aspect)
+            for vector, one in zip(vectors, layouts, strict=True)
         ]
 
     def relate(self, layouts: Sequence[BoxSegments]) -> list[RelationScores]:

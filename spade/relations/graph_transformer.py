@@ -76,11 +76,11 @@ class RelationGraphLayer(nn.Module):
             nodes = nodes + self.dropout(self.near(calm, links, edges))
         if self.far is not None:
             nodes = nodes + self.dropout(self.far(calm, (1 - graph) * real, edges))
-        told = nodes
+        messages = nodes
         if self.convolution is not None:
             degree = links.sum(-1).clamp(min=1).rsqrt()
-            told = degree[..., None] * links * degree[:, None, :] @ self.convolution(nodes)
-        out: Tensor = self.norm(nodes + self.dropout(self.mlp(told)))
+            messages = degree[..., None] * links * degree[:, None, :] @ self.convolution(nodes)
+        out: Tensor = self.norm(nodes + self.dropout(self.mlp(messages)))
         return out
 
 

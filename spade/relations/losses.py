@@ -66,7 +66,9 @@ def relation_losses(
     decoded.
     positions: the memory's positional encoding (1, T, D).
     """
-    sampled = sample_pairs([own.cpu() for own in triples], [len(nodes) for nodes in images], most).to(predicates.device)
+    sampled = sample_pairs([rows.cpu() for rows in triples], [len(nodes) for nodes in images], most).to(
+        predicates.device
+    )
     scored = heads.relate(images, memory, predicates, sampled.pairs.split(sampled.counts), positions)
     return _weighted(scored, sampled, weights, imbalance)
 

@@ -14,16 +14,16 @@ from spade.relations.nodes import Nodes
 
 def padded_gaps(images: Sequence[Nodes], most: int) -> Tensor:
     """Gaps between masks of several images, padded: (B, N, N)."""
-    own = [nodes.gaps for nodes in images if nodes.gaps is not None]
-    assert len(own) == len(images), "nodes for these heads are made with gaps"
-    return torch.stack([pad(gaps, (0, most - len(gaps), 0, most - len(gaps)), value=1.0) for gaps in own])
+    mask_gaps = [nodes.gaps for nodes in images if nodes.gaps is not None]
+    assert len(mask_gaps) == len(images), "nodes for these heads are made with gaps"
+    return torch.stack([pad(gaps, (0, most - len(gaps), 0, most - len(gaps)), value=1.0) for gaps in mask_gaps])
 
 
 def joint_indices(pairs: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     """Pairs (R_i, 2) of several images in one numbering of all their segments, ``counts`` of each: (R, 2)."""
     every = torch.cat(list(pairs))
     starts = torch.tensor(list(accumulate(counts, initial=0))[:-1], device=every.device)
-    number = torch.tensor([len(own) for own in pairs], device=every.device)
+    number = torch.tensor([len(rows) for rows in pairs], device=every.device)
     return every + starts.repeat_interleave(number, output_size=len(every))[:, None]
 
 

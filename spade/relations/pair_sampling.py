@@ -80,7 +80,7 @@ def _one_predicate_a_pair(triples: Sequence[Tensor], number: Tensor, cells: int)
     several, or -1.
     """
     rows = torch.cat(list(triples))
-    of = torch.arange(len(triples)).repeat_interleave(torch.tensor([len(own) for own in triples]))
+    of = torch.arange(len(triples)).repeat_interleave(torch.tensor([len(annotated) for annotated in triples]))
     at = (number**2).cumsum(0)[of] - (number**2)[of] + rows[:, 0] * number[of] + rows[:, 1]
     order = torch.randperm(len(rows))
     cell, first = np.unique(at[order].numpy(), return_index=True)

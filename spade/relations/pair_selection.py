@@ -63,5 +63,5 @@ def mean_selected_recall(
     pair.
     """
     shares = [selected_recall(pairs, triples, count) for pairs, triples in images]
-    told = [share for share in shares if share is not None]
-    return sum(told) / len(told) if told else None
+    known = [share for share in shares if share is not None]
+    return sum(known) / len(known) if known else None

@@ -60,32 +60,32 @@ class GivenSegments:
         another size.
         """
         image = Path(image)
-        found = self._graphs.get(image.name)
-        if found is None:
-            told = ", ".join(list(self._graphs)[:3]) or "none"
+        entry = self._graphs.get(image.name)
+        if entry is None:
+            names = ", ".join(list(self._graphs)[:3]) or "none"
             why = (
                 f" ({len(self._problems)} of its records cannot be used; {self._problems[0]})" if self._problems else ""
             )
             more = " ..." * (len(self._graphs) > 3)
             raise SpadeError(
-                f"{self.path}: has no segments of {image.name}{why}; its images are {told}{more}; name a file that "
+                f"{self.path}: has no segments of {image.name}{why}; its images are {names}{more}; name a file that "
                 "has them."
             )
-        if isinstance(found, _Coded):
-            return self._decoded(image.name, size, found)
-        if not isinstance(found, SceneGraph):
-            return self._painted(image.name, size, *found)
-        if (found.width, found.height) != size:
-            told = f"{image.name} is {size[0]} x {size[1]}, its segments are {found.width} x {found.height}"
-            raise SpadeError(f"{self.path}: {told}; give the image for which they were made.")
-        return self._masks(replace(found, relations=(), file_name=image.name))
+        if isinstance(entry, _Coded):
+            return self._decoded(image.name, size, entry)
+        if not isinstance(entry, SceneGraph):
+            return self._painted(image.name, size, *entry)
+        if (entry.width, entry.height) != size:
+            sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {entry.width} x {entry.height}"
+            raise SpadeError(f"{self.path}: {sizes}; give the image for which they were made.")
+        return self._masks(replace(entry, relations=(), file_name=image.name))
 
     def png_of(self, image: Path) -> Path | None:
         """The panoptic png that holds this image's masks; nothing for an image without segments here."""
-        found = self._graphs.get(image.name)
-        if isinstance(found, SceneGraph):
+        entry = self._graphs.get(image.name)
+        if isinstance(entry, SceneGraph):
             return self._png_of_graph
-        return None if found is None or isinstance(found, _Coded) else found[0]
+        return None if entry is None or isinstance(entry, _Coded) else entry[0]
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
@@ -116,12 +116,12 @@ class GivenSegments:
             coded: dict[str, _Coded] = {}
             for annotation in document["annotations"]:
                 if "segments_info" not in annotation:
-                    own = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
-                    own.categories.append(categories[int(annotation["category_id"])])
+                    coded_masks = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
+                    coded_masks.categories.append(categories[int(annotation["category_id"])])
                     score = float(annotation.get("score", 1.0))
                     if not 0 <= score <= 1:
                         raise ValueError(f"a score of {score}, which is no probability")
-                    own.masks.append(CodedMask(annotation["segmentation"], score))
+                    coded_masks.masks.append(CodedMask(annotation["segmentation"], score))
                     continue
                 png = str(annotation["file_name"])
                 rows = [(int(s["id"]), categories[int(s["category_id"])]) for s in annotation["segments_info"]]
@@ -155,8 +155,8 @@ class GivenSegments:
         self._graphs[name] = found
 
     def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
-        own = [self._segment(identity, category) for identity, category in rows]
-        return self._masks(self._graph(name, size, own, read_panoptic(png, size)))
+        segments = [self._segment(identity, category) for identity, category in rows]
+        return self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
 
     def _decoded(self, name: str, size: tuple[int, int], coded: _Coded) -> SceneGraph:
         self._refuse_many(name, len(coded.masks))
@@ -165,11 +165,11 @@ class GivenSegments:
         except (ValueError, TypeError, OverflowError) as error:
             raise SpadeError(f"{self.path}: {name}: {error}; mend the file, or leave that annotation out.") from None
         ids = np.array([0, *(spread_id(n) for n in range(len(coded.masks)))], np.uint32)
-        own = [
+        segments = [
             self._segment(identity, category, mask.score)
             for identity, category, mask in zip(ids[1:].tolist(), coded.categories, coded.masks, strict=True)
         ]
-        return self._masks(self._graph(name, size, own, ids[numbers]))
+        return self._masks(self._graph(name, size, segments, ids[numbers]))
 
     def _segment(self, identity: int, category: int, score: float = 1.0) -> Segment:
         label = self._labels[category]

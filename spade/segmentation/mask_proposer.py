@@ -42,7 +42,7 @@ class MaskProposer(nn.Module):
         proposals = self.mask_generator(features[-len(self.config.strides) :])
         classes = [self.classifier(queries, objects) for queries in proposals.queries]
         if self.trust is not None and attention is not None:
-            own = attention[:, : len(objects)]
-            scores = [self.trust * attention_score(masks.detach(), own) for masks in proposals.masks]
+            to_objects = attention[:, : len(objects)]
+            scores = [self.trust * attention_score(masks.detach(), to_objects) for masks in proposals.masks]
             classes = [logits + pad(score, (0, 1)) for logits, score in zip(classes, scores, strict=True)]
         return proposals, classes

@@ -41,9 +41,9 @@ def match_queries(masks: Tensor, classes: Tensor, mask_labels: Tensor, class_lab
     """
     cost = 1 - mask_dice(masks, mask_labels) - classes.float().softmax(-1)[:, class_labels]
     rows, columns = linear_sum_assignment(cost.cpu().numpy())
-    found = np.full(len(class_labels), -1, np.int64)
-    found[columns] = rows
-    return torch.from_numpy(found).to(masks.device)
+    chosen_query = np.full(len(class_labels), -1, np.int64)
+    chosen_query[columns] = rows
+    return torch.from_numpy(chosen_query).to(masks.device)
 
 
 def shrink_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:

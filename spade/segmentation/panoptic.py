@@ -51,13 +51,13 @@ def panoptic_map(
     if not len(keep):
         return np.zeros((height, width), np.int64), []
     large = interpolate(masks[None, keep].float(), size=inner, mode="bilinear", align_corners=False)[0]
-    panoptic, found = merge_masks(large, probabilities[keep], is_thing, rules)
+    panoptic, segments = merge_masks(large, probabilities[keep], is_thing, rules)
     numbers = panoptic.cpu().numpy()
     if inner != (height, width):
         numbers = np.asarray(
             Image.fromarray(numbers.astype(np.int32)).resize((width, height), Image.Resampling.NEAREST)
         ).astype(np.int64)
-    return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in found]
+    return numbers, [PanopticSegment(s.category, s.score, int(keep[s.query])) for s in segments]
 
 
 def candidates(probabilities: Tensor, rules: PanopticRules) -> Tensor:
@@ -88,10 +88,10 @@ def merge_masks(
     owner = (scores[:, None, None] * masks).argmax(0)
     stuff_place: dict[int, int] = {}
     for index in torch.argsort(scores, descending=True, stable=True).tolist():
-        own = masks[index] >= 0.5
-        visible = own & (owner == index)
+        mask = masks[index] >= 0.5
+        visible = mask & (owner == index)
         area = int(visible.sum())
-        if area < max(1.0, rules.min_area * height * width) or area < rules.min_overlap * int(own.sum()):
+        if area < max(1.0, rules.min_area * height * width) or area < rules.min_overlap * int(mask.sum()):
             continue
         category = int(categories[index])
         if not bool(is_thing[category]) and category in stuff_place:

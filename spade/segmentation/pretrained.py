@@ -46,17 +46,19 @@ class PretrainedSegmenter:
         (spade.segmentation.panoptic).
         """
         inputs = self._inputs(image)
-        found = self._model(**inputs)
-        probabilities = found.class_queries_logits[0].float().softmax(-1)
-        masks = _without_padding(found.masks_queries_logits[0].float(), inputs)
+        outputs = self._model(**inputs)
+        probabilities = outputs.class_queries_logits[0].float().softmax(-1)
+        masks = _without_padding(outputs.masks_queries_logits[0].float(), inputs)
         numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, RULES)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
         boxes, areas = boxes_and_areas(numbers, len(chosen))
         segments = []
         rows = zip(identities[1:].tolist(), chosen, boxes.tolist(), areas.tolist(), strict=True)
-        for identity, own, box, area in rows:
-            label = self.labels[own.category]
-            segments.append(Segment(identity, label.name, own.category, label.is_thing, own.score, tuple(box), area))
+        for identity, proposal, box, area in rows:
+            label = self.labels[proposal.category]
+            segments.append(
+                Segment(identity, label.name, proposal.category, label.is_thing, proposal.score, tuple(box), area)
+            )
         names = tuple(label.name for label in self.labels)
         return SceneGraph(name, image.width, image.height, tuple(segments), (), names, (), identities[numbers])
 
@@ -65,8 +67,8 @@ class PretrainedSegmenter:
             made = self._processor(images=image, return_tensors="pt")
         else:
             made = dict(self._processor(image, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
-        kept = ("pixel_values", "pixel_mask", "task_inputs")
-        return {name: value.to(self.device) for name, value in made.items() if name in kept}
+        names = ("pixel_values", "pixel_mask", "task_inputs")
+        return {name: value.to(self.device) for name, value in made.items() if name in names}
 
 
 def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -132,6 +134,6 @@ def _labels(folder: Path, config: Any, known: Sequence[Label]) -> tuple[Label, .
         raise SpadeError(
             f"{folder / 'config.json'}: id2label does not number its names from 0; choose another `segmenter`."
         )
-    said = {label.name.casefold(): label.is_thing for label in known}
+    is_thing_of = {label.name.casefold(): label.is_thing for label in known}
     labels = [named_label(names[number]) for number in range(len(names))]
-    return tuple(replace(label, is_thing=said.get(label.name.casefold(), label.is_thing)) for label in labels)
+    return tuple(replace(label, is_thing=is_thing_of.get(label.name.casefold(), label.is_thing)) for label in labels)

@@ -27,7 +27,7 @@ def paint(masks: Sequence[CodedMask], size: tuple[int, int]) -> np.ndarray:
     """
     from pycocotools import mask as coco
 
-    codes = [_checked(own.segmentation, size) for own in masks]
+    codes = [_checked(mask.segmentation, size) for mask in masks]
     areas = [int(coco.area(code)) for code in codes]
     numbers = np.zeros((size[1], size[0]), np.int32)
     for place in sorted(range(len(masks)), key=lambda i: (masks[i].score, -areas[i])):
@@ -41,19 +41,19 @@ def _checked(segmentation: Any, size: tuple[int, int]) -> dict[str, Any]:
 
     width, height = size
     if isinstance(segmentation, list):
-        polygons = [np.asarray(own, float) for own in segmentation]
-        if not polygons or any(own.ndim != 1 or len(own) < 6 or len(own) % 2 for own in polygons):
+        polygons = [np.asarray(polygon, float) for polygon in segmentation]
+        if not polygons or any(polygon.ndim != 1 or len(polygon) < 6 or len(polygon) % 2 for polygon in polygons):
             raise ValueError("a polygon is a list of three or more points x, y")
-        if not all(np.isfinite(own).all() for own in polygons):
+        if not all(np.isfinite(polygon).all() for polygon in polygons):
             raise ValueError("a polygon has a corner that is no number")
-        kept = [own.reshape(-1, 2).clip((0, 0), size).ravel().tolist() for own in polygons]
-        merged: dict[str, Any] = coco.merge(coco.frPyObjects(kept, height, width))
+        corners = [polygon.reshape(-1, 2).clip((0, 0), size).ravel().tolist() for polygon in polygons]
+        merged: dict[str, Any] = coco.merge(coco.frPyObjects(corners, height, width))
         return merged
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise ValueError("a mask is run lengths with size and counts, or a list of polygons")
     if list(segmentation["size"]) != [height, width]:
-        told = " x ".join(map(str, reversed(list(segmentation["size"])[:2])))
-        raise ValueError(f"a mask is {told}, the image {width} x {height}")
+        mask_size = " x ".join(map(str, reversed(list(segmentation["size"])[:2])))
+        raise ValueError(f"a mask is {mask_size}, the image {width} x {height}")
     counts = segmentation["counts"]
     runs = _runs(counts) if isinstance(counts, str) else [int(run) for run in counts]
     if min(runs, default=-1) < 0 or sum(runs) != width * height:

@@ -50,14 +50,14 @@ def _refuse_foreign_backbone(path: Path, facts: dict[str, Any]) -> None:
     """Raise SpadeError for a backbone that transformers or timm would look up on a hub, whatever it was told of local
     files.
     """
-    own = facts.get("backbone_config")
-    if facts.get("backbone") is not None and not own:
+    backbone = facts.get("backbone_config")
+    if facts.get("backbone") is not None and not backbone:
         name = str(facts["backbone"])[:60]
         raise SpadeError(
             f"{path}: names its backbone ({name}) without a backbone_config, which would be looked up on a hub; "
             "choose another `segmenter`."
         )
-    if isinstance(own, dict) and str(own.get("model_type", "")).startswith("timm"):
+    if isinstance(backbone, dict) and str(backbone.get("model_type", "")).startswith("timm"):
         raise SpadeError(
             f"{path}: its backbone is of timm, which could look it up on a hub; choose another `segmenter`."
         )

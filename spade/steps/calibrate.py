@@ -108,10 +108,12 @@ def _calibrate(
         run.report.say(f"starting from the packaged adapter ({given('init', 'scratch')} for a fresh one)")
     writer.begin()
     try:
-        job = Calibration(student, dataset, records, targets, calibration.counterfactual)
-        batches = partial(job.images.batches, schedule.batch_size, config.seed)
-        parameters = reached(parameters, job, batches(0)[0], config.seed)
-        before, best = fit_artifact(writer, run, batches, parameters, schedule, job.losses, job.validate, "minus_loss")
+        training = Calibration(student, dataset, records, targets, calibration.counterfactual)
+        batches = partial(training.images.batches, schedule.batch_size, config.seed)
+        parameters = reached(parameters, training, batches(0)[0], config.seed)
+        before, best = fit_artifact(
+            writer, run, batches, parameters, schedule, training.losses, training.validate, "minus_loss"
+        )
         student.save(writer.file("adapter"))
         result = CalibrateResult(
             data=source.data,
@@ -121,14 +123,14 @@ def _calibrate(
             init=str(config.init),
             train=calibration.train,
             alignment=calibration.alignment,
-            train_images=len(job.images.train),
-            validation_images=len(job.images.validation),
+            train_images=len(training.images.train),
+            validation_images=len(training.images.validation),
             parameters=sum(p.numel() for p in parameters.values()),
             best_epoch=int(best["epoch"]),
             loss_before=-before["minus_loss"],
             loss_after=-best["minus_loss"],
-            pointing_before=before.get(job.pointing),
-            pointing_after=best.get(job.pointing),
+            pointing_before=before.get(training.pointing),
+            pointing_after=best.get(training.pointing),
             oracle=calibration.alignment != "vocabulary",
             chance=before.get("chance"),
         )
@@ -165,18 +167,18 @@ def calibration_targets(
 
     by_index, hinge = calibration.alignment == "index", calibration.counterfactual > 0
     maps = read_teacher_maps(teacher, by_index, hinge, only)
-    found = {own.image_id: CalibrationTargets.of(own) for own in maps}
-    if by_index and not all(len(own.tokens) for own in found.values()):
+    targets = {image_maps.image_id: CalibrationTargets.of(image_maps) for image_maps in maps}
+    if by_index and not all(len(image_maps.tokens) for image_maps in targets.values()):
         raise SpadeError(
             f"{teacher.path}: holds maps of labels only; for {given('alignment', 'index')} run spade invert with "
             f"{given('keep', 'tokens')}."
         )
-    if hinge and not any(own.wrong for own in found.values()):
+    if hinge and not any(image_maps.wrong for image_maps in targets.values()):
         raise SpadeError(
             f"{teacher.path}: holds no maps of wrong prompts; for {given('counterfactual')} run spade invert with "
             f"{given('counterfactual', 3)}."
         )
-    return found
+    return targets
 
 
 def _refuse_other_than_packaged(calibration: CalibrationConfig, grids: tuple[int, ...]) -> None:

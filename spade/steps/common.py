@@ -43,15 +43,15 @@ class StepResult(Generic[R_co]):
     def to_json(self) -> dict[str, Any]:
         """The one object that ``--json`` prints; an evaluation's metrics stand at its top level, too."""
         data = self.result.to_json()
-        own = {**vars(self), "path": str(self.path), "result": data}
-        return {**data, **own} if isinstance(self.result, EvalResult) else own
+        document = {**vars(self), "path": str(self.path), "result": data}
+        return {**data, **document} if isinstance(self.result, EvalResult) else document
 
 
 def cached_result(kind: type[R_co], writer: ArtifactWriter, strict: bool = False) -> StepResult[R_co]:
     """The result of an artifact that was found complete; with ``strict`` what it skipped is an error still."""
     artifact = writer.artifact
     lists = [artifact.manifest["result"].get(name) for name in ("skipped", "skipped_pictures", "skipped_images")]
-    skipped = [problem for found in lists if isinstance(found, list) for problem in found]
+    skipped = [problem for problems in lists if isinstance(problems, list) for problem in problems]
     if strict and skipped:
         raise SpadeError(f"{skipped[0]} ({given('strict')}; {len(skipped)} skipped in all)")
     return StepResult(writer.step, writer.key, writer.path, True, 0.0, kind.of(artifact))

@@ -86,10 +86,10 @@ def run(config: InvertConfig, run: Run) -> StepResult[InvertResult]:
 
 def _key(config: InvertConfig, inversion: InversionConfig) -> dict[str, object]:
     """What the maps depend on; the seed only where noise is drawn."""
-    own = keyed(config) | {"inversion": keyed(inversion)}
+    keyed_config = keyed(config) | {"inversion": keyed(inversion)}
     if inversion.latents == "inverted":
-        del own["seed"]
-    return own
+        del keyed_config["seed"]
+    return keyed_config
 
 
 def _present(dataset: Dataset, records: Sequence[Record]) -> tuple[list[Record], list[str]]:

@@ -44,13 +44,13 @@ class Lists:
 
     def fingerprints(self, config: EvalConfig) -> dict[str, str]:
         """What they hold."""
-        found = {}
+        lists = {}
         if config.zero_shot is not None:
-            found["zero-shot"] = sha256_file(config.zero_shot)
+            lists["zero-shot"] = sha256_file(config.zero_shot)
         if config.split_list is not None:
             path = Path(config.split_list)
-            found["split-list"] = sha256_file(path) if path.is_file() else config.split_list
-        return found
+            lists["split-list"] = sha256_file(path) if path.is_file() else config.split_list
+        return lists
 
 
 def data_print(config: EvalConfig, dataset: Dataset, records: list[Record]) -> str:

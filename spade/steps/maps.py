@@ -76,9 +76,9 @@ def _draw(
 
     def label_maps(student: Student) -> list[dict[str, Tensor]]:
         """Label key -> map, for each chosen image."""
-        job = Calibration(student, dataset, chosen, targets)
-        place = {record.image_id: i for i, record in enumerate(job.images.records)}
-        return [job.label_maps(place[record.image_id]) for record in chosen]
+        calibration = Calibration(student, dataset, chosen, targets)
+        place = {record.image_id: i for i, record in enumerate(calibration.images.records)}
+        return [calibration.label_maps(place[record.image_id]) for record in chosen]
 
     # On the plain UNet, so before anything is loaded onto it.
     before = label_maps(Student(backbone, clip, None, Kind(kind["timestep"], tuple(kind["strides"]))))

@@ -46,15 +46,15 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     store = None
     if dataset is not None or len(items) <= MOST_KEPT:
         segments = "found" if config.segments is None and config.segmenter is None else "given"
-        own = predictions_writer(run, config.device, config.dtype, source.options, segments, prints)
-        store = PredictionStore(own, source.vocabulary.names, source.vocabulary.predicates)
-    job = _Predict(config, source, items, records, store, run)
-    writer = job.writer(prints)
+        vectors = predictions_writer(run, config.device, config.dtype, source.options, segments, prints)
+        store = PredictionStore(vectors, source.vocabulary.names, source.vocabulary.predicates)
+    prediction = _Predict(config, source, items, records, store, run)
+    writer = prediction.writer(prints)
     if writer.cached:
         done = cached_result(PredictResult, writer, config.strict)
     else:
         try:
-            done = finished_result(PredictResult, writer.finish(job.result(writer, dataset).to_json()))
+            done = finished_result(PredictResult, writer.finish(prediction.result(writer, dataset).to_json()))
         finally:
             writer.release()
             if store is not None:
@@ -139,8 +139,8 @@ class _Predict:
         graph = writer.file(f"{item.name}.json")
         done = not self.run.force and graph.is_file() and (self.store is None or self.store.has(item.name))
         try:
-            kept = None if done or self.store is None or self.run.force else self.store.get(item.name)
-            prediction = self._answer(item, image) if kept is None and not done else kept
+            cached = None if done or self.store is None or self.run.force else self.store.get(item.name)
+            prediction = self._answer(item, image) if cached is None and not done else cached
         except SpadeError as error:
             self.problems.append(str(error))
             return None
@@ -153,7 +153,7 @@ class _Predict:
             self._note(read_json(graph, "scene graph", "run it again with `force`.")["model"])
             return None
         self._note(prediction.graph.model)
-        return lambda: self._write(writer, item, image, prediction, kept is None)
+        return lambda: self._write(writer, item, image, prediction, cached is None)
 
     def _answer(self, item: ImageItem, image: Image.Image) -> Prediction:
         if self._predict is None:
@@ -182,8 +182,8 @@ class _Predict:
     def _note(self, model: dict[str, Any]) -> None:
         """Add what an image's labels stand for, each answer once."""
         for label, meaning in model.get("labels", {}).items():
-            own = self.labels.setdefault(label, [])
-            own += [answer for answer in meaning.split(OR) if answer not in own]
+            meanings = self.labels.setdefault(label, [])
+            meanings += [answer for answer in meaning.split(OR) if answer not in meanings]
 
 
 def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Sequence[str], dataset: Dataset) -> Path:

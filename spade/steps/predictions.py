@@ -45,7 +45,9 @@ class ImageItem:
 def images_print(items: Sequence[ImageItem]) -> str:
     """Hash of what images hold, of their names and ids; an absent one counts as null."""
     content = [sha256_file(item.path) if item.path.is_file() else None for item in items]
-    return canonical_hash([[item.image_id, item.path.name, own] for item, own in zip(items, content, strict=True)])
+    return canonical_hash(
+        [[item.image_id, item.path.name, digest] for item, digest in zip(items, content, strict=True)]
+    )
 
 
 def predictions_writer(

@@ -29,10 +29,10 @@ class Result:
         """The inverse of ``to_json``. Raises ValueError naming a field that is missing."""
         old = {new: name for name, new in cls.formerly.items()}
         values = {}
-        for own in fields(cls):
-            name = own.name if own.name in data else old.get(own.name, own.name)
+        for field_ in fields(cls):
+            name = field_.name if field_.name in data else old.get(field_.name, field_.name)
             if name in data:
-                values[own.name] = data[name]
+                values[field_.name] = data[name]
         try:
             return cls(**values)
         except TypeError as error:

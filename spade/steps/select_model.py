@@ -81,9 +81,9 @@ def select_source(
     # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one
     # name.
     users = () if config.vocab is None else read_vocabulary(config.vocab, ()).objects
-    told, box_model = replace(wanted, objects=users), found
-    start = lambda: _box_model(config, box_model, options, told, segments())  # noqa: E731
-    return PredictionSource(folder, wanted, options, _prints(found, told) | prints, start)
+    meanings, box_model = replace(wanted, objects=users), found
+    start = lambda: _box_model(config, box_model, options, meanings, segments())  # noqa: E731
+    return PredictionSource(folder, wanted, options, _prints(found, meanings) | prints, start)
 
 
 def predictor_options(settings: Mapping[str, Any]) -> PredictorOptions:

@@ -57,7 +57,7 @@ def run(config: TrainBoxesConfig, run: Run) -> StepResult[TrainBoxesResult]:
     prints = {"data": dataset.fingerprint(records, images=False)}
     if config.clip is not None:
         prints["clip"] = fingerprint(resolve_clip(config.clip))
-    key = keyed(config) | {own.name: keyed(getattr(method, own.name)) for own in fields(method)}
+    key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
     writer = run.workspace.writer(STEP, VERSION, key, {}, prints, run.force)
     if writer.cached:
         return cached_result(TrainBoxesResult, writer, config.strict)
@@ -112,25 +112,33 @@ def _train(
     index = LabelIndex.of(dataset.vocabulary.objects)
     clip = None if config.clip is None else load_clip(config.clip, device)
     model = build_box_model(method.relations, dataset.vocabulary, index, clip, method.boxes.label_dropout).to(device)
-    job = BoxTraining(model, index, dataset, records, method.losses)
+    training = BoxTraining(model, index, dataset, records, method.losses)
     writer.begin()
     try:
-        batches = partial(job.batches, method.schedule.batch_size, config.seed)
+        batches = partial(training.batches, method.schedule.batch_size, config.seed)
         parameters = dict(model.named_parameters())
         _, best = fit_artifact(
-            writer, run, batches, parameters, method.schedule, job.losses, job.validate, "score", random_start=True
+            writer,
+            run,
+            batches,
+            parameters,
+            method.schedule,
+            training.losses,
+            training.validate,
+            "score",
+            random_start=True,
         )
-        points = job.curve()
+        points = training.curve()
         chosen = best_adjustment(points)
         name = None if config.clip is None else absolute_if_local(config.clip)
-        save_box_model(writer.path, job.model, dataset.vocabulary, index, job.counts.tolist(), name, chosen)
+        save_box_model(writer.path, training.model, dataset.vocabulary, index, training.counts.tolist(), name, chosen)
         write_json_lines(writer.file("adjustment.jsonl"), points)
         write_bytes(writer.file("adjustment.png"), adjustment_png(points, chosen))
         result = TrainBoxesResult(
             data=str(dataset.source.resolve()),
             images_root=str(dataset.root.resolve()),
-            train_images=len(job.train),
-            validation_images=len(job.validation),
+            train_images=len(training.train),
+            validation_images=len(training.validation),
             parameters=sum(p.numel() for p in parameters.values()),
             logit_adjustment=chosen,
             validation_after=next(row for row in points if row["logit_adjustment"] == chosen),

@@ -78,7 +78,7 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     prints = {"data": dataset.fingerprint(records, panoptic=True)}
     prints |= {} if packaged is None else {"start": sha256_file(packaged.folder / HEADS)}
     prints |= {} if frozen is None else {"masks": sha256_file(frozen.folder / HEADS)}
-    key = keyed(config) | {own.name: keyed(getattr(method, own.name)) for own in fields(method)}
+    key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
     writer = run.workspace.writer(STEP, VERSION, key, {"calibrate": calibration.key}, prints, run.force)
     if writer.cached:
         return cached_result(TrainRelationsResult, writer, config.strict)
@@ -111,12 +111,12 @@ def resolve(
         "schedule": relations_schedule(defaults, packaged is not None, config.seed),
     }
     # Two settings have one name in training and at test time; here training's are meant.
-    names = {own.name: names_of(base[own.name]) for own in fields(Method)} | {"options": frozenset({"fusion"})}
-    found = {
-        part: configure({part: base[part]}, _only(preset, own), _only(config.settings, own))[part]
-        for part, own in names.items()
+    names = {part.name: names_of(base[part.name]) for part in fields(Method)} | {"options": frozenset({"fusion"})}
+    parts = {
+        part: configure({part: base[part]}, _only(preset, known), _only(config.settings, known))[part]
+        for part, known in names.items()
     }
-    method = Method(**found)
+    method = Method(**parts)
     method.relations.refuse_idle(config.settings)
     if packaged is not None:
         _refuse_other_heads(method, packaged)
@@ -132,9 +132,9 @@ def _refuse_other_heads(method: Method, packaged: ModelFile) -> None:
     starts.
     """
     free = ("dropout", "pairs")
-    for own, theirs in ((method.relations, packaged.heads.relations), (method.proposer, packaged.heads.proposer)):
-        for field in fields(own):  # type: ignore[arg-type]
-            value = getattr(own, field.name)
+    for ours, theirs in ((method.relations, packaged.heads.relations), (method.proposer, packaged.heads.proposer)):
+        for field in fields(ours):  # type: ignore[arg-type]
+            value = getattr(ours, field.name)
             if field.name not in free and value != getattr(theirs, field.name):
                 raise SpadeError(
                     f"{given(field.name, value)}: the packaged heads, from which training starts here, are others; add "
@@ -185,7 +185,7 @@ def _train(
     writer.begin()
     try:
         fusion = 1.0 if method.options.fusion is None else method.options.fusion
-        job = RelationTraining(
+        training = RelationTraining(
             student,
             heads,
             dataset,
@@ -197,23 +197,23 @@ def _train(
             fusion,
             frozen is not None,
         )
-        parameters = job.parameters()
-        batches = partial(job.images.batches, method.schedule.batch_size, config.seed)
+        parameters = training.parameters()
+        batches = partial(training.images.batches, method.schedule.batch_size, config.seed)
         # The packaged heads as they are would pass for trained on names that only this list has.
         unready = packaged is None or _names(packaged.vocabulary) != _names(dataset.vocabulary)
         before, best = fit_artifact(
-            writer, run, batches, parameters, method.schedule, job.losses, job.validate, "score", unready
+            writer, run, batches, parameters, method.schedule, training.losses, training.validate, "score", unready
         )
-        job.fit_unseen_scorers()
-        save_model(writer.path, job.model, source.backbone, source.clip)
+        training.fit_unseen_scorers()
+        save_model(writer.path, training.model, source.backbone, source.clip)
         shown = [name for name in before if name not in ("score", "epoch")]
         result = TrainRelationsResult(
             data=str(dataset.source.resolve()),
             images_root=str(dataset.root.resolve()),
             init=str(config.init),
             mode=config.mode,
-            train_images=len(job.images.train),
-            validation_images=len(job.images.validation),
+            train_images=len(training.images.train),
+            validation_images=len(training.images.validation),
             skipped=problems,
             parameters=sum(p.numel() for p in parameters.values()),
             validation_before={name: before[name] for name in shown},

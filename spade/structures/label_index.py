@@ -54,8 +54,8 @@ class LabelIndex:
 
     def group(self, label: Label) -> int:
         """The number of a label's supercategory, -1 where it is not known."""
-        own = _group_of(label)
-        return -1 if own is None else self._group.get(own.casefold(), -1)
+        group = _group_of(label)
+        return -1 if group is None else self._group.get(group.casefold(), -1)
 
 
 def _group_of(label: Label) -> str | None:

@@ -52,8 +52,8 @@ def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | N
                     "ids."
                 )
             if size is not None and image.size != size:
-                told = f"is {image.width} x {image.height}, its image {size[0]} x {size[1]}"
-                raise SpadeError(f"{path}: this panoptic png {told}; give the image its own png.")
+                sizes = f"is {image.width} x {image.height}, its image {size[0]} x {size[1]}"
+                raise SpadeError(f"{path}: this panoptic png {sizes}; give the image its own png.")
             red, green, blue = (np.asarray(plane) for plane in image.split()[:3])
             return red, green, blue
     except FileNotFoundError:

@@ -31,15 +31,15 @@ def boxes_and_areas(numbers: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     starts[:, :1] = True
     starts[:, 1:] = numbers[:, 1:] != numbers[:, :-1]
     place = np.flatnonzero(starts)
-    own = numbers.ravel()[place]
+    places = numbers.ravel()[place]
     ends = np.append(place[1:], height * width)
     rows, left = np.divmod(place, width) if width else (place, place)
     right = left + ends - place
     boxes = np.zeros((count + 1, 4), np.int64)
     boxes[:, :2] = max(height, width)
     for column, values, fold in ((0, left, np.minimum), (1, rows, np.minimum), (2, right, np.maximum)):
-        fold.at(boxes[:, column], own, values)
-    np.maximum.at(boxes[:, 3], own, rows + 1)
+        fold.at(boxes[:, column], places, values)
+    np.maximum.at(boxes[:, 3], places, rows + 1)
     boxes = boxes[1:]
     boxes[areas == 0] = 0
     return boxes, areas
@@ -78,4 +78,4 @@ def _cells(whole: int, cells: int) -> np.ndarray:
         for pixel in range(low, high):
             found[pixel].append(cell)
     most = max(map(len, found), default=1)
-    return np.array([own + [-1] * (most - len(own)) for own in found], np.int64).reshape(whole, most)
+    return np.array([row + [-1] * (most - len(row)) for row in found], np.int64).reshape(whole, most)

@@ -32,13 +32,13 @@ Answer = tuple[np.ndarray, Tensor, Tensor]  # of one record: pairs (R, 2), P(pai
 
 def box_segments_of(records: Sequence[Record], index: LabelIndex, dataset: Dataset) -> list[BoxSegments]:
     """Records as labels and boxes."""
-    found = [index.find(label) for label in dataset.vocabulary.objects]
-    told = [(own.category, own.group, own.is_thing) for own in found]
+    matches = [index.find(label) for label in dataset.vocabulary.objects]
+    label_rows = [(match.category, match.group, match.is_thing) for match in matches]
     segments = []
     for record in records:
         boxes = torch.tensor([segment.bbox for segment in record.segments], dtype=torch.float32).view(-1, 4)
         area = torch.tensor([segment.area for segment in record.segments], dtype=torch.float32)
-        named = [told[segment.category] for segment in record.segments]
+        named = [label_rows[segment.category] for segment in record.segments]
         segments.append(BoxSegments.of(named, boxes, area, (record.width, record.height)))
     return segments
 
@@ -100,8 +100,13 @@ class BoxTraining:
     def _answers(self) -> list[Answer]:
         self.model.eval()
         starts = range(0, len(self.validation), TOGETHER)
-        found = (result for start in starts for result in self.model.relate(self._validation[start : start + TOGETHER]))
-        return [(own.pairs.cpu().numpy(), own.pair_logits.sigmoid().cpu(), own.predicate_logits.cpu()) for own in found]
+        results = (
+            result for start in starts for result in self.model.relate(self._validation[start : start + TOGETHER])
+        )
+        return [
+            (scores.pairs.cpu().numpy(), scores.pair_logits.sigmoid().cpu(), scores.predicate_logits.cpu())
+            for scores in results
+        ]
 
     def _metrics(self, answers: Sequence[Answer], adjustments: Sequence[float]) -> list[Row]:
         prior = prior_of(self.counts).log()
@@ -127,16 +132,16 @@ def varied(segments: Sequence[BoxSegments], triples: Sequence[Tensor]) -> tuple[
     starts, image = counts.cumsum(0) - counts, torch.arange(len(counts)).repeat_interleave(counts)
     joined = BoxSegments.joined(segments).mirrored(torch.rand(len(counts))[image] < 0.5).jittered(JITTER)
     of, rows = (
-        torch.arange(len(triples)).repeat_interleave(torch.tensor([len(own) for own in triples])),
+        torch.arange(len(triples)).repeat_interleave(torch.tensor([len(rows_of_image) for rows_of_image in triples])),
         torch.cat(list(triples)),
     )
     ends = rows[:, :2] + starts[of, None]
-    kept = torch.rand(len(image)) >= MISSED
-    kept[ends.flatten()] = True
-    left = torch.zeros_like(counts).index_add(0, image, kept.long())
-    place = (kept.cumsum(0) - 1)[ends] - (left.cumsum(0) - left)[of, None]
-    own = torch.cat([place, rows[:, 2:]], dim=1)
-    return joined.only(kept).split(left.tolist()), list(own.split([len(one) for one in triples]))
+    is_kept = torch.rand(len(image)) >= MISSED
+    is_kept[ends.flatten()] = True
+    left = torch.zeros_like(counts).index_add(0, image, is_kept.long())
+    place = (is_kept.cumsum(0) - 1)[ends] - (left.cumsum(0) - left)[of, None]
+    rows_of_image = torch.cat([place, rows[:, 2:]], dim=1)
+    return joined.only(is_kept).split(left.tolist()), list(rows_of_image.split([len(one) for one in triples]))
 
 
 def predicted(record: Record, pairs: np.ndarray, scores: np.ndarray) -> PredictedImage:

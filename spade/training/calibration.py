@@ -45,13 +45,15 @@ class CalibrationTargets:
     @classmethod
     def of(cls, teacher: TeacherMaps) -> CalibrationTargets:
         """Of one image."""
-        spans, maps = teacher.spans, torch.stack([own.map for own in teacher.spans])
-        targets = label_targets([own.span.name for own in spans], [own.span.segment for own in spans], maps)
-        keys = [label_key(own.span.name, own.span.segment >= 0) for own in spans]
+        spans, maps = teacher.spans, torch.stack([span_map.map for span_map in teacher.spans])
+        targets = label_targets(
+            [span_map.span.name for span_map in spans], [span_map.span.segment for span_map in spans], maps
+        )
+        keys = [label_key(span_map.span.name, span_map.span.segment >= 0) for span_map in spans]
         positions: dict[str, tuple[int, ...]] = {}
-        for key, own in zip(keys, spans, strict=True):
-            if own.prompt == 0:
-                positions[key] = positions.get(key, ()) + own.tokens
+        for key, span_map in zip(keys, spans, strict=True):
+            if span_map.prompt == 0:
+                positions[key] = positions.get(key, ()) + span_map.tokens
         wrong = [(keys[w.of], normalise(maps[w.of]), normalise(w.map)) for w in teacher.wrong]
         tokens = normalise(teacher.tokens[0]) if teacher.tokens else maps[:0]
         return cls(tuple(targets), tokens, positions, tuple(wrong))
@@ -87,16 +89,16 @@ class Alignment:
             where = {i: 1 + n for n, i in enumerate(chosen)}
             return {target.key: [where[self.place[target.key]]] for target in wanted.targets}
         if self.kind == "index":
-            return {key: [i for i in own if i < len(maps)] for key, own in wanted.positions.items()}
-        found = match_maps(maps[1:], torch.stack([target.map for target in wanted.targets]).to(maps.device))
-        return {target.key: [1 + i] for target, i in zip(wanted.targets, found, strict=True) if i >= 0}
+            return {key: [i for i in positions if i < len(maps)] for key, positions in wanted.positions.items()}
+        matched = match_maps(maps[1:], torch.stack([target.map for target in wanted.targets]).to(maps.device))
+        return {target.key: [1 + i] for target, i in zip(wanted.targets, matched, strict=True) if i >= 0}
 
     def aims(self, maps: Tensor, wanted: CalibrationTargets, chosen: Sequence[int]) -> Aim:
         """What each position of the student is to look like."""
         if self.kind == "index":  # all words of the caption, between its begin and end tokens
             return [(i, wanted.tokens[i]) for i in range(1, min(len(wanted.tokens) - 1, len(maps)))]
-        own = self.positions(maps.detach(), wanted, chosen)
-        return [(own[target.key][0], target.map) for target in wanted.targets if target.key in own]
+        positions = self.positions(maps.detach(), wanted, chosen)
+        return [(positions[target.key][0], target.map) for target in wanted.targets if target.key in positions]
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ class Calibration:
         keys = [*vocabulary.names, *(label_key(name, False) for name in vocabulary.predicates)]
         self.alignment = Alignment(student.kind.alignment, keys)
         self.pointing = "pointing" if student.kind.labels else "pointing_oracle"  # its name in the curves
-        self._encoded = FeatureCache().view(self._encode, lambda own: own.encoded_image.bytes)
+        self._encoded = FeatureCache().view(self._encode, lambda encoded: encoded.encoded_image.bytes)
 
     def targets_of(self, index: int) -> CalibrationTargets:
         """The targets of an image."""
@@ -141,15 +143,22 @@ class Calibration:
         maps = self.student.maps([self._encoded[i].encoded_image for i in batch], self._context(chosen))
         terms = {
             "l1": map_loss(
-                maps, [self.alignment.aims(own, wanted, chosen) for own, wanted in zip(maps, targets, strict=True)]
+                maps,
+                [
+                    self.alignment.aims(image_maps, wanted, chosen)
+                    for image_maps, wanted in zip(maps, targets, strict=True)
+                ],
             )
         }
         if self.hinge:
             wrong = []
-            for own, wanted in zip(maps, targets, strict=True):
-                where = self.alignment.positions(own.detach(), wanted, chosen)
+            for image_maps, wanted in zip(maps, targets, strict=True):
+                where = self.alignment.positions(image_maps.detach(), wanted, chosen)
                 wrong.append(
-                    [(where[key][0], true.to(own.device), false.to(own.device)) for key, true, false in wanted.wrong]
+                    [
+                        (where[key][0], true.to(image_maps.device), false.to(image_maps.device))
+                        for key, true, false in wanted.wrong
+                    ]
                 )
             terms["hinge"] = self.hinge * hinge_loss(maps, wrong)
         return terms
@@ -189,7 +198,7 @@ class Calibration:
 
     def _label_maps(self, maps: Tensor, wanted: CalibrationTargets) -> dict[str, Tensor]:
         where = self.alignment.positions(maps, wanted, self.alignment.everything)
-        return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
+        return {key: normalise(maps[positions]).mean(0) for key, positions in where.items() if positions}
 
     def _context(self, chosen: Sequence[int]) -> LabelContext:
         return self.labels.part(chosen) if self.student.kind.labels else self.labels

@@ -29,7 +29,7 @@ def stage2_losses(
     predicates: Tensor,
     weights: Mapping[str, float],
     imbalance: Imbalance = NO_IMBALANCE,
-    found: Sequence[bool] | None = None,
+    on_found_masks: Sequence[bool] | None = None,
 ) -> dict[str, Tensor]:
     """Weighted loss terms of a batch: L_mask + L_rel + 0.6 L_rqc (SPADE), and the pair term that ranks pairs.
 
@@ -43,10 +43,17 @@ def stage2_losses(
     )
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}
-    found = [False] * len(truths) if found is None else found
-    images, kept = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, found)
+    on_found_masks = [False] * len(truths) if on_found_masks is None else on_found_masks
+    images, triples = annotated_nodes(proposals, classes[-1], truths, objects, heads.relations.config, on_found_masks)
     return {"mask": weights["mask"] * mask} | relation_losses(
-        heads.relations, images, kept, proposals.memory, predicates, weights, imbalance, positions=proposals.positions
+        heads.relations,
+        images,
+        triples,
+        proposals.memory,
+        predicates,
+        weights,
+        imbalance,
+        positions=proposals.positions,
     )
 
 
@@ -65,7 +72,7 @@ def annotated_nodes(
     Segments for which no query is left are dropped.
     """
     grid = (proposals.pixels.shape[-2], proposals.pixels.shape[-1])
-    images, kept = [], []
+    images, triples = [], []
     for i, truth in enumerate(truths):
         masks = shrink_masks(truth.masks, grid)
         matched = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
@@ -76,8 +83,8 @@ def annotated_nodes(
             whole = found_where_fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
         boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
         images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config))
-        kept.append(renumbered(truth.triples, held, len(truth.classes)))
-    return images, kept
+        triples.append(renumbered(truth.triples, held, len(truth.classes)))
+    return images, triples
 
 
 def found_where_fitting(logits: Tensor, masks: Tensor) -> Tensor:
@@ -86,11 +93,11 @@ def found_where_fitting(logits: Tensor, masks: Tensor) -> Tensor:
     """
     if not len(masks):
         return masks
-    own = (
+    thresholded = (
         interpolate(logits[None].float(), size=masks.shape[-2:], mode="bilinear", align_corners=False)[0] > 0
     ).float()
-    joint, either = (own * masks).sum((1, 2)), torch.maximum(own, masks).sum((1, 2))
-    return torch.where((joint > 0.5 * either)[:, None, None], own, masks)
+    joint, either = (thresholded * masks).sum((1, 2)), torch.maximum(thresholded, masks).sum((1, 2))
+    return torch.where((joint > 0.5 * either)[:, None, None], thresholded, masks)
 
 
 def renumbered(triples: Tensor, held: Tensor, count: int) -> Tensor:

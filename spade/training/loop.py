@@ -41,9 +41,9 @@ class _State:
         decayed = [p for p in self.parameters.values() if p.ndim > 1]
         plain = [p for p in self.parameters.values() if p.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        kept = [g for g in groups if g["params"]]
+        nonempty = [g for g in groups if g["params"]]
         # Fused: with the many small tensors of these heads the plain loop is an eighth of a step.
-        self.optimiser = torch.optim.AdamW(kept, lr=options.learning_rate, betas=(0.9, 0.99), fused=True)
+        self.optimiser = torch.optim.AdamW(nonempty, lr=options.learning_rate, betas=(0.9, 0.99), fused=True)
         self.step = 0
         self.sums: Row = {}
         self.curves: list[Row] = []
@@ -92,11 +92,11 @@ class _State:
             self.best[name] = tensors[f"best.{name}"].to(p.device)
             if self.average is not None:
                 self.average[name] = tensors[f"average.{name}"].to(p.device)
-            kept = {
+            moved = {
                 key: tensors[f"{key}.{name}"] for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}.{name}" in tensors
             }
-            if kept:
-                self.optimiser.state[p] = {k: v.to(p.device) for k, v in kept.items()}
+            if moved:
+                self.optimiser.state[p] = {k: v.to(p.device) for k, v in moved.items()}
         return True
 
 

@@ -101,9 +101,9 @@ class RelationTraining:
         self.imbalance = Imbalance.of(self.counts, losses.logit_adjustment, losses.reweighting)
         self.criterion = mask_loss(heads.proposer.decoder_config).to(student.backbone.device)
         cache = FeatureCache()
-        self._samples = cache.view(self._sample, lambda own: own.bytes)
-        self._proposals = cache.view(self._propose, lambda own: own.bytes)
-        self._validation = cache.view(self._segment_validation, lambda own: own.bytes)
+        self._samples = cache.view(self._sample, lambda entry: entry.bytes)
+        self._proposals = cache.view(self._propose, lambda entry: entry.bytes)
+        self._validation = cache.view(self._segment_validation, lambda entry: entry.bytes)
 
     def parameters(self) -> dict[str, torch.nn.Parameter]:
         """What is learned."""
@@ -133,16 +133,19 @@ class RelationTraining:
         frozen.
         """
         relations = self.heads.relations
-        found = (torch.rand(len(batch)) < self.found_masks).tolist()
+        on_found_masks = (torch.rand(len(batch)) < self.found_masks).tolist()
         if self.frozen:
             relations.train()
-            own = [self._proposals[i] for i in batch]
-            nodes = [proposals.nodes[chosen] for proposals, chosen in zip(own, found, strict=True)]
-            memory, positions = torch.cat([proposals.memory for proposals in own]), own[0].positions
+            batch_proposals = [self._proposals[i] for i in batch]
+            nodes = [proposals.nodes[chosen] for proposals, chosen in zip(batch_proposals, on_found_masks, strict=True)]
+            memory, positions = (
+                torch.cat([proposals.memory for proposals in batch_proposals]),
+                batch_proposals[0].positions,
+            )
             return relation_losses(
                 relations,
                 nodes,
-                [proposals.triples for proposals in own],
+                [proposals.triples for proposals in batch_proposals],
                 memory,
                 self.predicates,
                 self.weights,
@@ -164,7 +167,7 @@ class RelationTraining:
             self.predicates,
             self.weights,
             self.imbalance,
-            found,
+            on_found_masks,
         )
 
     def validate(self) -> Row:
@@ -178,9 +181,9 @@ class RelationTraining:
         for index in self.images.validation:
             record = self.images.records[index]
             segmented = self._validation[index] if self.frozen else self._segment_validation(index)
-            found = self.model.relate(segmented)
-            evaluator.add(record, annotated_ids(dataset, record), from_prediction(record.image_id, found))
-            selected.append((found.pairs, record.relations))
+            prediction = self.model.relate(segmented)
+            evaluator.add(record, annotated_ids(dataset, record), from_prediction(record.image_id, prediction))
+            selected.append((prediction.pairs, record.relations))
         metrics = evaluator.metrics()
         names = (f"R@{at}", f"mR@{at}", f"PR@{at}", "PQ")
         row = {name: float(metrics[name] or 0.0) for name in names}

@@ -23,27 +23,27 @@ def start_student(
     """A student to be trained and its parameters: the packaged one, or a fresh one that looks on ``grids``."""
     if embedded:
         student = load_student(backbone, clip, embedded_model() / "adapter")
-        own = lora.trainable(backbone.unet)
+        trained = lora.trainable(backbone.unet)
     else:
         kind = Kind(config.timestep, grids, config.train, config.alignment)
         student = new_student(backbone, clip, kind, config.tokens or 0)
-        own = {}
+        trained = {}
         if config.train == "lora":
-            own = lora.attach(backbone.unet, config.rank, config.scale, config.targets)
+            trained = lora.attach(backbone.unet, config.rank, config.scale, config.targets)
         elif config.train == "full":
             named = backbone.unet.float().named_parameters()
-            own = {f"unet.{name}": parameter.requires_grad_(True) for name, parameter in named}
+            trained = {f"unet.{name}": parameter.requires_grad_(True) for name, parameter in named}
     assert student.adapter is not None
-    return student, own | dict(student.adapter.requires_grad_(True).named_parameters())
+    return student, trained | dict(student.adapter.requires_grad_(True).named_parameters())
 
 
 def reached(
-    parameters: Mapping[str, torch.nn.Parameter], job: Calibration, batch: Sequence[int], seed: int
+    parameters: Mapping[str, torch.nn.Parameter], calibration: Calibration, batch: Sequence[int], seed: int
 ) -> Parameters:
     """Those that the loss depends on: whatever comes after the last layer that is read learns nothing."""
     torch.manual_seed(seed)
-    torch.stack([term.float() for term in job.losses(batch).values()]).sum().backward()
-    found = {name: parameter for name, parameter in parameters.items() if parameter.grad is not None}
+    torch.stack([term.float() for term in calibration.losses(batch).values()]).sum().backward()
+    reached_parameters = {name: parameter for name, parameter in parameters.items() if parameter.grad is not None}
     for parameter in parameters.values():
         parameter.grad = None
-    return found
+    return reached_parameters

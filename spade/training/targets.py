@@ -80,5 +80,5 @@ def void_regions(void: np.ndarray) -> Tensor:
     wide = binary_opening(void, iterations=max(1, round(min(void.shape) / 128)))
     numbers, count = label(wide)
     sizes = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
-    kept = 1 + np.flatnonzero(sizes >= VOID_AREA * void.size)
-    return torch.from_numpy(numbers[None] == kept[:, None, None])
+    large = 1 + np.flatnonzero(sizes >= VOID_AREA * void.size)
+    return torch.from_numpy(numbers[None] == large[:, None, None])

@@ -86,10 +86,10 @@ def _sample(scene: Scene) -> WorldSample:
     ]
     rated.sort(key=lambda pair: -pair[0])
     telling = sum(salience >= TELLING for salience, _ in rated)
-    told = [triple for _, triple in rated[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]]
-    kept = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in told)
-    context = tuple(needs_context(scene, triple) for triple in told)
-    return WorldSample(scene, drawing.image, ids, tuple(segments), kept, context, tuple(place))
+    triples = [triple for _, triple in rated[: max(MIN_RELATIONS, min(MAX_RELATIONS, telling))]]
+    annotated = tuple((place[s], place[o], PREDICATES.index(p)) for s, p, o in triples)
+    context = tuple(needs_context(scene, triple) for triple in triples)
+    return WorldSample(scene, drawing.image, ids, tuple(segments), annotated, context, tuple(place))
 
 
 # What people speak of first; position and ground come last.

@@ -33,22 +33,22 @@ def novel_names(setting: str) -> tuple[frozenset[str], frozenset[str]]:
 def trained(sample: WorldSample, setting: str) -> WorldSample:
     """A sample as training annotations of this setting have it: novel things void, novel predicates not said."""
     objects, predicates = novel_names(setting)
-    kept = [i for i, label in enumerate(sample.labels) if label not in objects]
-    place = {old: new for new, old in enumerate(kept)}
-    told = [
+    shown = [i for i, label in enumerate(sample.labels) if label not in objects]
+    place = {old: new for new, old in enumerate(shown)}
+    relations = [
         ((place[s], place[o], p), context)
         for (s, o, p), context in zip(sample.relations, sample.needs_context, strict=True)
         if s in place and o in place and PREDICATES[p] not in predicates
     ]
-    segments = tuple(sample.segments[i] for i in kept)
+    segments = tuple(sample.segments[i] for i in shown)
     ids = np.where(np.isin(sample.ids, [identity for identity, *_ in segments]), sample.ids, 0).astype(np.uint32)
     return replace(
         sample,
         ids=ids,
         segments=segments,
-        relations=tuple(triple for triple, _ in told),
-        needs_context=tuple(context for _, context in told),
-        node_numbers=tuple(sample.node_numbers[i] for i in kept),
+        relations=tuple(triple for triple, _ in relations),
+        needs_context=tuple(context for _, context in relations),
+        node_numbers=tuple(sample.node_numbers[i] for i in shown),
     )
 
 

@@ -37,13 +37,13 @@ def _pair(s: Stage) -> list[Thing]:
     other = s.make(label, s.pick("standing", "walking", "sitting"), x=other_x, facing=back, depth=s.jitter())
     if label == "person" and back == -s.facing and s.chance(0.35):
         other = replace(other, act="talking")
-    found = [one, other]
+    things = [one, other]
     if one.act == other.act == "" and s.chance(0.85):
         middle = (one.x + other.x) / 2
-        found.append(
+        things.append(
             s.make("sports ball", "resting", x=middle if s.chance(0.85) else s.beside(-0.3), depth=one.depth, facing=1)
         )
-    return found
+    return things
 
 
 def _row(s: Stage) -> list[Thing]:
@@ -110,14 +110,14 @@ def _feed(s: Stage) -> list[Thing]:
 def _umbrella(s: Stage) -> list[Thing]:
     holder = s.make("person", s.pick("standing", "walking"), holds=s.base)
     umbrella = replace(s.held_thing("umbrella"), scale=1.15)
-    found = [umbrella, holder]
+    things = [umbrella, holder]
     if s.chance(0.8):
-        found.append(
+        things.append(
             s.make(
                 "person", holder.pose, x=s.beside(0.2), scale=0.8 * holder.scale, facing=s.facing, depth=s.depth - 0.01
             )
         )
-    return found
+    return things
 
 
 def _carry(s: Stage) -> list[Thing]:
@@ -157,17 +157,17 @@ def _seat(s: Stage, label: str) -> list[Thing]:
 
 def _table(s: Stage) -> list[Thing]:
     table = s.make("dining table", "resting")
-    found = [table]
+    things = [table]
     for label in ("cup", "banana"):
         if s.chance(0.55):
             side = float(s.rng.uniform(-0.3, 0.3)) * SIZE["dining table"][1]
-            found.append(s.upon(table, s.base, label, "resting", x=s.beside(side)))
+            things.append(s.upon(table, s.base, label, "resting", x=s.beside(side)))
     if s.chance(0.8):
         chair = s.make("chair", "resting", x=s.beside(-0.48))
-        found.append(chair)
+        things.append(chair)
         if s.chance(0.7):
-            found.append(s.upon(chair, s.base + len(found) - 1, "person", "sitting", scale=chair.scale))
-    return found
+            things.append(s.upon(chair, s.base + len(things) - 1, "person", "sitting", scale=chair.scale))
+    return things
 
 
 def _car(s: Stage) -> list[Thing]:
@@ -175,16 +175,18 @@ def _car(s: Stage) -> list[Thing]:
     if road is not None and s.chance(0.8):
         s.depth = float(s.rng.uniform(s.scene.bands[road - 1].near_edge + 0.08, s.scene.bands[road].near_edge - 0.02))
     car = s.make("car", "standing")
-    found = [car]
+    things = [car]
     if s.chance(0.6):
         seat = SIZE["car"][0] * car.depth * car.scale * 0.52
-        found.append(
+        things.append(
             s.make("person", "sitting", x=s.beside(0.05), inside=s.base, altitude=seat, scale=0.58 * car.scale)
         )
     if road is not None and s.chance(0.75) and s.scene.bands[road].near_edge >= s.depth:  # somebody on the road, too
         ahead = float(s.rng.uniform(0.55, 0.85)) * (1 if s.chance(0.8) else -1)
-        found.append(s.make("person", s.pick("walking", "running", "walking"), x=s.beside(ahead), facing=s.pick_side()))
-    return found
+        things.append(
+            s.make("person", s.pick("walking", "running", "walking"), x=s.beside(ahead), facing=s.pick_side())
+        )
+    return things
 
 
 def _boat(s: Stage) -> list[Thing]:

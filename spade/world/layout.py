@@ -171,12 +171,12 @@ def without(scene: Scene, removed: int) -> Scene:
             return None
         return number - (number > removed)
 
-    kept = [
+    things = [
         replace(thing, on=moved(thing.on), holds=moved(thing.holds), inside=moved(thing.inside))
         for i, thing in enumerate(scene.things)
         if i != removed
     ]
-    return replace(scene, things=tuple(kept))
+    return replace(scene, things=tuple(things))
 
 
 def without_stuff(scene: Scene, label: str) -> Scene:

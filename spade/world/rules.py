@@ -270,9 +270,9 @@ def predicate_of(scene: Scene, subject: Node, target: Node) -> str | None:
 def relations(scene: Scene) -> list[tuple[int, str, int]]:
     """All relations of a scene as (subject, predicate, object), numbers as in ``nodes_of``."""
     nodes = nodes_of(scene)
-    found = []
+    triples = []
     for i, subject in enumerate(nodes):
         for j, target in enumerate(nodes):
             if i != j and (name := predicate_of(scene, subject, target)) is not None:
-                found.append((i, name, j))
-    return found
+                triples.append((i, name, j))
+    return triples

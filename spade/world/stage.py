@@ -44,25 +44,25 @@ class Stage:
 
     def make(self, label: str, pose: str, **facts: object) -> Thing:
         """A thing at the stage's place, unless ``facts`` say otherwise."""
-        own: dict[str, object] = {
+        usual: dict[str, object] = {
             "x": self.x,
             "depth": self.depth,
             "facing": self.facing,
             "tint": float(self.rng.random()),
         }
-        own["scale"] = float(self.rng.uniform(0.82, 1.12))
-        return Thing(label=label, pose=pose, **{**own, **facts})  # type: ignore[arg-type]
+        usual["scale"] = float(self.rng.uniform(0.82, 1.12))
+        return Thing(label=label, pose=pose, **{**usual, **facts})  # type: ignore[arg-type]
 
     def upon(self, carrier: Thing, number: int, label: str, pose: str, **facts: object) -> Thing:
         """A thing on the seat or the top of another."""
         height = SIZE[carrier.label][0] * carrier.depth * carrier.scale
-        own: dict[str, object] = {
+        usual: dict[str, object] = {
             "x": carrier.x,
             "depth": carrier.depth,
             "on": number,
             "altitude": SEAT[carrier.label] * height,
         }
-        return self.make(label, pose, **{**own, **facts})
+        return self.make(label, pose, **{**usual, **facts})
 
     def pick_side(self) -> int:
         """Left or right."""

@@ -119,8 +119,8 @@ class Exchange:
 
     def _check(self, head: Mapping[str, Any]) -> None:
         if head["format"] != FORMAT or head.get("version") != VERSION:
-            said = f"{head['format']!r} version {head.get('version')!r}"
-            raise SpadeError(f"{self.path}: its header says {said}; this spade reads {FORMAT!r} version {VERSION}.")
+            version = f"{head['format']!r} version {head.get('version')!r}"
+            raise SpadeError(f"{self.path}: its header says {version}; this spade reads {FORMAT!r} version {VERSION}.")
         same_names(self.path, "object_classes", head.get("object_classes"), self.dataset.classes, self.dataset)
         same_names(self.path, "predicate_classes", head.get("predicate_classes"), self.dataset.predicates, self.dataset)
 

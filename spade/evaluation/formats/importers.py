@@ -128,10 +128,10 @@ class Imported(ABC):
         if image is None:
             return None
         with told_of(self.path, record):
-            found = self.read(image, record)
+            predicted = self.read(image, record)
             if self.predcls:
-                as_annotated(record, found.categories)
-            return found
+                as_annotated(record, predicted.categories)
+            return predicted
 
     @abstractmethod
     def read(self, image: Any, record: Record) -> PredictedImage:
@@ -179,17 +179,17 @@ class Sgbench(Imported):
 
     def read(self, image: Any, record: Record) -> PredictedImage:
         """One image: its TIFF holds a mask (H, W) for each entry of annotation."""
-        found = msgspec.convert(image, _SgbenchImage)
-        count = checked_count(len(found.annotation), "annotation")
+        entry = msgspec.convert(image, _SgbenchImage)
+        count = checked_count(len(entry.annotation), "annotation")
         categories = checked(
-            [n.category for n in found.annotation], len(self.dataset.classes), "annotation[{}].category", "classes"
+            [n.category for n in entry.annotation], len(self.dataset.classes), "annotation[{}].category", "classes"
         )
-        ranked = self.triples(found.triplets, count, "triplets")
-        free = self.triples(found.ng_triplets, count, "ng_triplets") if found.ng_triplets else None
-        boxes = checked_boxes([n.bbox for n in found.annotation], "annotation[{}].bbox")
+        ranked = self.triples(entry.triplets, count, "triplets")
+        free = self.triples(entry.ng_triplets, count, "ng_triplets") if entry.ng_triplets else None
+        boxes = checked_boxes([n.bbox for n in entry.annotation], "annotation[{}].bbox")
         layers = None
         if self.files is not None and not self.predcls:
-            layers = self._masks(self.files, found.seg_filename or "", count, record) if count else NO_MASKS
+            layers = self._masks(self.files, entry.seg_filename or "", count, record) if count else NO_MASKS
         return PredictedImage(
             record.image_id, categories, np.ones(count), Rows(ranked[:, :2], ranked[:, 2], free=free), layers, boxes
         )
@@ -245,22 +245,22 @@ class Submission(Imported):
 
     def read(self, image: Any, record: Record) -> PredictedImage:
         """One image: its png holds the segments' ids as colours."""
-        found = msgspec.convert(image, _Entry)
-        count = checked_count(len(found.segments_info), "segments_info")
-        for place, row in enumerate(found.relations):
+        entry = msgspec.convert(image, _Entry)
+        count = checked_count(len(entry.segments_info), "segments_info")
+        for place, row in enumerate(entry.relations):
             if len(row) < 3:
                 raise ImageError(f"relations[{place}]: {row} is no [subject, object, predicate]")
         classes = len(self.dataset.classes)
         categories = checked(
-            [s.category_id for s in found.segments_info], classes, "segments_info[{}].category_id", "classes", first=1
+            [s.category_id for s in entry.segments_info], classes, "segments_info[{}].category_id", "classes", first=1
         )
-        triples = self.triples([row[:3] for row in found.relations], count, "relations", first=1)
+        triples = self.triples([row[:3] for row in entry.relations], count, "relations", first=1)
         layers = None
         if not self.predcls:
-            name = self._png(found.pan_seg_file_name)
+            name = self._png(entry.pan_seg_file_name)
             planes = read_planes(Path(name), self.files.read(name), (record.width, record.height))
             ids = (
-                checked([s.id for s in found.segments_info], (1 << 24) - 1, "segments_info[{}].id", "ids", first=1) + 1
+                checked([s.id for s in entry.segments_info], (1 << 24) - 1, "segments_info[{}].id", "ids", first=1) + 1
             )
             if len(np.unique(ids)) < count:
                 raise ImageError("segments_info: one id occurs twice")

@@ -56,8 +56,8 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
     edges, lines = [], []
     used = sorted({int(n) for triple in judgement.hits.triples for n in triple[:2]})
     for (s, o, p), rank in zip(judgement.hits.triples.tolist(), judgement.hits.first.tolist(), strict=True):
-        found = 0 <= rank < k
-        kind = "found" if found else "missed"
+        is_hit = 0 <= rank < k
+        kind = "found" if is_hit else "missed"
         edges.append(Edge(used.index(s), used.index(o), predicates[p], kind))
         words = " ".join(
             shown(w)
@@ -70,10 +70,10 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
     true = graph(
         size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, image, "annotated graph"
     )
-    said = _said(evaluator, predictions.get(record), record, image, max(3, min(DRAWN, len(edges))))
+    predicted = _said(evaluator, predictions.get(record), record, image, max(3, min(DRAWN, len(edges))))
     metrics = "".join(
         f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
-        for drawing, caption in ((true, "annotated"), (said, "predicted, first rows"))
+        for drawing, caption in ((true, "annotated"), (predicted, "predicted, first rows"))
     )
     head = f"<h3>{shown(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
     return f'<div class="card">{head}<div class="pair">{metrics}</div><ul>{"".join(lines)}</ul></div>'

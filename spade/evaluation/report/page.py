@@ -163,8 +163,8 @@ def _headline(result: Mapping[str, Any], at: Sequence[int]) -> str:
         counts = result["denominators"]
         out += "<h2>Masks</h2>" + _table(["percent", "PQ", "SQ", "RQ"], quality)
         out += f'<p class="faint">Over {counts["PQ"]} classes in {counts["PQ_images"]} predicted images.</p>'
-    found = f"<b>{percent(result['InstR'])}</b> of {result['denominators']['InstR']}"
-    return out + f"<p>Annotated segments found (InstR): {found}</p>"
+    share = f"<b>{percent(result['InstR'])}</b> of {result['denominators']['InstR']}"
+    return out + f"<p>Annotated segments found (InstR): {share}</p>"
 
 
 def _over(result: Mapping[str, Any], name: str) -> str:

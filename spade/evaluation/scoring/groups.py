@@ -94,7 +94,7 @@ def _novel(source: str, data: Any, kind: str, all_names: frozenset[str]) -> froz
         raise SpadeError(
             f"{source}: is no json object with novel_objects, novel_predicates, base_objects or base_predicates."
         )
-    found = {}
+    metrics = {}
     for part in ("novel", "base"):
         names = data.get(f"{part}_{kind}")
         if names is None:
@@ -103,10 +103,10 @@ def _novel(source: str, data: Any, kind: str, all_names: frozenset[str]) -> froz
             raise SpadeError(f"{source}: {part}_{kind} is no list of names.")
         if strange := [n for n in names if n not in all_names]:
             raise SpadeError(f'{source}: {part}_{kind} has "{strange[0]}", which is not among the data set\'s {kind}.')
-        found[part] = frozenset(names)
-    if len(found) == 2 and (both := found["novel"] & found["base"]):
+        metrics[part] = frozenset(names)
+    if len(metrics) == 2 and (both := metrics["novel"] & metrics["base"]):
         raise SpadeError(f'{source}: "{min(both)}" is both base and novel.')
-    return found.get("novel", all_names - found["base"] if "base" in found else None)
+    return metrics.get("novel", all_names - metrics["base"] if "base" in metrics else None)
 
 
 def read_zero_shot(path: Path, dataset: Dataset) -> frozenset[tuple[int, int, int]]:
@@ -118,13 +118,13 @@ def read_zero_shot(path: Path, dataset: Dataset) -> frozenset[tuple[int, int, in
     rows = data.get("triplets") if isinstance(data, Mapping) else data
     if not isinstance(rows, list):
         raise SpadeError(f"{path}: has no list under triplets.")
-    found = set()
+    predicates = set()
     for index, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != 3:
             raise SpadeError(f"{path}: triplets[{index}] is no list of three.")
         names = (dataset.classes, dataset.classes, dataset.predicates)
-        found.add(tuple(_index(path, index, value, of) for value, of in zip(row, names, strict=True)))
-    return frozenset(found)  # type: ignore[arg-type]
+        predicates.add(tuple(_index(path, index, value, of) for value, of in zip(row, names, strict=True)))
+    return frozenset(predicates)  # type: ignore[arg-type]
 
 
 def _index(path: Path, row: int, value: Any, names: Sequence[str]) -> int:

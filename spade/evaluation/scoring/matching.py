@@ -18,26 +18,26 @@ def match_best(iou: np.ndarray, same_class: np.ndarray) -> np.ndarray:
 
     The first of several equals; several predicted segments may stand for one true segment.
     """
-    found = np.zeros(iou.shape, bool)
+    matched = np.zeros(iou.shape, bool)
     if iou.size:
         of_class = np.where(same_class, iou, 0.0)
         best = of_class.argmax(1)
         rows = np.flatnonzero(of_class[np.arange(len(best)), best] >= 0.5)
-        found[rows, best[rows]] = True
-    return found
+        matched[rows, best[rows]] = True
+    return matched
 
 
 def match_one_to_one(iou: np.ndarray, same_class: np.ndarray) -> np.ndarray:
     """(N, M) bool: as ``match_best`` above IoU 0.5, and each true segment keeps its best one only (fair-psgg)."""
-    found = np.zeros(iou.shape, bool)
+    matched = np.zeros(iou.shape, bool)
     if iou.size:
         of_class = np.where(same_class & (iou > 0.5), iou, 0.0)
         best = of_class.argmax(1)
         value = of_class[np.arange(len(best)), best]
         for true in np.unique(best[value > 0]):
             rows = np.flatnonzero((best == true) & (value > 0))
-            found[rows[value[rows].argmax()], true] = True
-    return found
+            matched[rows[value[rows].argmax()], true] = True
+    return matched
 
 
 MATCHINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {

@@ -52,8 +52,8 @@ class Rows:
             free = np.column_stack([to[free[:, :2]], free[:, 2]])
             free = free[(free[:, :2] >= 0).all(1)]
         pairs = to[self.pairs]
-        kept = np.flatnonzero((pairs >= 0).all(1))
-        return Rows(pairs, self.predicates, self.scores, self.weights, free).take(kept)
+        valid = np.flatnonzero((pairs >= 0).all(1))
+        return Rows(pairs, self.predicates, self.scores, self.weights, free).take(valid)
 
     def candidates(self, distinct: bool = False, plain: bool = False) -> np.ndarray | None:
         """(M, 3) the best ``FREE`` of all (row, predicate); ``distinct``: without repeated ones. None where no scores

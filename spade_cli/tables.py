@@ -29,8 +29,8 @@ def _single(result: Mapping[str, Any]) -> list[str]:
     if result["PQ"] is not None:
         parts = f"things {_percent(result['PQ_things'])}, stuff {_percent(result['PQ_stuff'])}"
         lines.append(
-            f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  RQ {_percent(result['RQ'])}  PQ of "
-            f"{parts}"
+            f"PQ {_with_interval(result, 'PQ')}  SQ {_percent(result['SQ'])}  "
+            f"RQ {_percent(result['RQ'])}  PQ of {parts}"
         )
     lines.append(f"InstR {_percent(result['InstR'])}")
     if result["split_list"] is not None:

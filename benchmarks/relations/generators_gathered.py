@@ -31,9 +31,8 @@ def main() -> None:
         "benchmark": "stage2_generators",
         "command": "python -m benchmarks.relations.generators_gathered",
         "about": (
-            "Rows are what three runs of stage 2's benchmarks left, on three machines and with the code of "
-            "their days "
-            "(results/stage2.json at commits aa26357 and df3eab9, results/stage2_additions.json)."
+            "Rows are what three runs of stage 2's benchmarks left, on three machines and with the code of their "
+            "days (results/stage2.json at commits aa26357 and df3eab9, results/stage2_additions.json)."
         ),
         "seeds": [0, 1, 2],
         "rows": list(_rows()),

@@ -41,8 +41,8 @@ def main() -> None:
     files = {p.relative_to(target).as_posix(): p for p in sorted(target.rglob("*")) if p.is_file()}
     manifest = {
         "about": (
-            "The embedded tiny model. Trained from scratch on spade's procedural world by the scripts in "
-            "examples/tiny_model."
+            "The embedded tiny model. Trained from scratch on spade's procedural "
+            "world by the scripts in examples/tiny_model."
         ),
         "order": [
             "words.py",
@@ -61,8 +61,8 @@ def main() -> None:
     for name, path in files.items():
         assert path.stat().st_size < LIMIT, f"{name} is larger than {LIMIT} bytes"
     print(
-        f"{sum(p.stat().st_size for p in files.values()) / 1e6:.1f} MB in {target}; {manifest['minutes']} minutes of "
-        "training"
+        f"{sum(p.stat().st_size for p in files.values()) / 1e6:.1f} MB in "
+        f"{target}; {manifest['minutes']} minutes of training"
     )
 
 

@@ -83,9 +83,8 @@ class Workspace:
         if len(named) != 1:
             what = "no" if not named else "more than one"
             raise SpadeError(
-                f"{self.root}: {what} {' or '.join(names)} artifact has a key that starts with {key!r}; see: spade "
-                "status "
-                f"--workspace {self.root}"
+                f"{self.root}: {what} {' or '.join(names)} artifact has a key that starts with {key!r}; see: "
+                f"spade status --workspace {self.root}"
             )
         return named[0]
 

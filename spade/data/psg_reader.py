@@ -52,8 +52,8 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     document = _whole(_parse(source))
     if "data" not in document and "annotations" in document and "images" in document:
         raise SpadeError(
-            f"{source}: is a COCO annotation file; it has no relations, so use a PSG file (psg.json) of these images "
-            "instead."
+            f"{source}: is a COCO annotation file; it has no relations, so use a "
+            "PSG file (psg.json) of these images instead."
         )
     lists = {}
     for key in ("thing_classes", "stuff_classes", "predicate_classes"):

@@ -86,15 +86,15 @@ def resolve_backbone(name: str) -> Path:
         folder = Path(name)
     elif name not in HUB and name.count("/") != 1:
         raise SpadeError(
-            f"{name}: no such backbone; use tiny, {', '.join(HUB)}, a directory in diffusers' format or a hub id like "
-            "owner/name."
+            f"{name}: no such backbone; use tiny, {', '.join(HUB)}, a directory in "
+            "diffusers' format or a hub id like owner/name."
         )
     else:
         folder = fetch(HUB.get(name, name), PARTS_FILES, "backbone", name)
     for part in PARTS:
         if not (folder / part).is_dir():
             raise SpadeError(
-                f"{folder}: has no folder {part}/, so it is no Stable Diffusion model in diffusers' format; choose "
-                "another `backbone`."
+                f"{folder}: has no folder {part}/, so it is no Stable Diffusion model in diffusers' format; "
+                "choose another `backbone`."
             )
     return folder

@@ -62,8 +62,8 @@ def load(unet: Any, folder: Path) -> None:
         unet.load_lora_adapter(folder, prefix=None, adapter_name=NAME, weight_name=WEIGHTS)
     except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise SpadeError(
-            f"{folder / WEIGHTS}: does not fit this backbone ({str(error).splitlines()[0][:100]}); calibrate on it "
-            "anew."
+            f"{folder / WEIGHTS}: does not fit this backbone "
+            f"({str(error).splitlines()[0][:100]}); calibrate on it anew."
         ) from None
     if NAME not in getattr(unet, "peft_config", {}):
         raise SpadeError(f"{folder / WEIGHTS}: holds no LoRA for this backbone; calibrate on it anew.")

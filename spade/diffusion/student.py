@@ -213,13 +213,13 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
         ) from None
     if made_on != fingerprint(backbone.folder):
         raise SpadeError(
-            f"{folder}: this adapter was calibrated on another backbone than {backbone.name}; calibrate anew with: "
-            "spade calibrate"
+            f"{folder}: this adapter was calibrated on another backbone than "
+            f"{backbone.name}; calibrate anew with: spade calibrate"
         )
     if made_with != fingerprint(resolve_clip(clip.source)):
         raise SpadeError(
-            f"{folder}: this adapter was calibrated with another CLIP model than {clip.source}; name that one with "
-            "`clip`."
+            f"{folder}: this adapter was calibrated with another CLIP model "
+            f"than {clip.source}; name that one with `clip`."
         )
     adapter = ImageAdapter(clip.dim, backbone.context_dim, tokens)
     load_weights(adapter, folder / "image_adapter.safetensors", "calibrate anew with: spade calibrate")

@@ -68,8 +68,8 @@ class GivenSegments:
             )
             more = " ..." * (len(self._graphs) > 3)
             raise SpadeError(
-                f"{self.path}: has no segments of {image.name}{why}; its images are {names}{more}; name a file that "
-                "has them."
+                f"{self.path}: has no segments of {image.name}{why}; its images "
+                f"are {names}{more}; name a file that has them."
             )
         if isinstance(entry, _Coded):
             return self._decoded(image.name, size, entry)
@@ -181,8 +181,8 @@ class GivenSegments:
     def _refuse_many(self, name: str, count: int) -> None:
         if count > MOST:
             raise SpadeError(
-                f"{self.path}: {name} has {count} segments; at most {MOST} of an image can be related, so leave the "
-                "smallest out."
+                f"{self.path}: {name} has {count} segments; at most {MOST} of an "
+                "image can be related, so leave the smallest out."
             )
 
     def _masks(self, graph: SceneGraph) -> SceneGraph:
@@ -200,8 +200,8 @@ class GivenSegments:
         if graph.segments and not segments:
             png, first = self.png_of(Path(graph.file_name)) or self.path, graph.segments[0].id
             raise SpadeError(
-                f"{png}: has no pixel of any segment that {self.path} names, such as {first}; give the image its own "
-                "png."
+                f"{png}: has no pixel of any segment that {self.path} names, "
+                f"such as {first}; give the image its own png."
             )
         ids = np.where(numbers > 0, graph.panoptic, 0).astype(np.uint32)
         return replace(graph, segments=tuple(segments), panoptic=ids)

@@ -115,14 +115,14 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
         raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another `segmenter`.") from None
     if not hasattr(processor, "post_process_panoptic_segmentation"):
         raise SpadeError(
-            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; choose "
-            "another `segmenter`."
+            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; "
+            "choose another `segmenter`."
         )
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
         raise SpadeError(
-            f"{folder}: its weights lack {missing}, which would be random; fetch it again or choose another "
-            "`segmenter`."
+            f"{folder}: its weights lack {missing}, which would be random; "
+            "fetch it again or choose another `segmenter`."
         )
     return model.to(device).eval().requires_grad_(False), processor, task
 

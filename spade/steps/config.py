@@ -240,8 +240,8 @@ class EvalConfig(_Method):
             )
         if self.compare and len(self.compare) < 2:
             raise SpadeError(
-                f"{given('compare')}: name two or more prediction files, for example: spade eval data/psg --compare "
-                "a.jsonl b.jsonl"
+                f"{given('compare')}: name two or more prediction files, for example: spade eval data/psg "
+                "--compare a.jsonl b.jsonl"
             )
         at_least_one("limit", self.limit)
         if self.workers < 0:

@@ -88,9 +88,8 @@ def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Pa
     if not compare:
         if len(paths) > 1:
             raise SpadeError(
-                f"{paths[1]}: one data set at a time; name prediction files with {given('predictions')}, or several "
-                "with "
-                f"{given('compare')}."
+                f"{paths[1]}: one data set at a time; name prediction files with {given('predictions')}, or "
+                f"several with {given('compare')}."
             )
         return (paths[0] if paths else None), ()
     if len(paths) > 0 and is_dataset(paths[0]):

@@ -47,8 +47,8 @@ def fit_artifact(
         run.report.say("no epoch bettered the start on the validation images, so the start is kept")
     elif best[better] <= curves[0][better]:
         run.report.say(
-            "no epoch bettered the untrained start on the validation images: this training has learned nothing that "
-            "they show"
+            "no epoch bettered the untrained start on the validation images: "
+            "this training has learned nothing that they show"
         )
     write_json_lines(writer.file("curves.jsonl"), curves)
     write_bytes(writer.file("curves.png"), curves_png(curves))

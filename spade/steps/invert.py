@@ -98,8 +98,8 @@ def _present(dataset: Dataset, records: Sequence[Record]) -> tuple[list[Record],
     absent = [f"{dataset.image_path(r)}: no such image" for r in records if not dataset.image_path(r).is_file()]
     if not present:
         raise SpadeError(
-            f"{dataset.image_path(records[0])}: no such image, nor any other of this data set; name the images' folder "
-            f"with {given('images')}."
+            f"{dataset.image_path(records[0])}: no such image, nor any other of this data set; name the images' "
+            f"folder with {given('images')}."
         )
     return present, absent
 

@@ -113,7 +113,7 @@ def _choose(wanted: Sequence[str], records: Sequence[Record]) -> list[Record]:
     for name in wanted:
         if name not in by_id:
             raise SpadeError(
-                f"{name}: no image of the inverted data set has this id or file name; the first has the id "
-                f"{records[0].image_id}."
+                f"{name}: no image of the inverted data set has this id or file "
+                f"name; the first has the id {records[0].image_id}."
             )
     return list(dict.fromkeys(by_id[name] for name in wanted))

@@ -46,8 +46,8 @@ class Result:
         except ValueError as error:
             command = COMMAND[artifact.step]
             raise SpadeError(
-                f"{artifact.path}: this result of an older version cannot be read ({error}); make it anew with: "
-                f"{command}"
+                f"{artifact.path}: this result of an older version cannot be "
+                f"read ({error}); make it anew with: {command}"
             ) from None
 
 

@@ -95,9 +95,8 @@ def refuse_other_options(model: ModelFile | BoxModelFile, options: PredictorOpti
     """Raise SpadeError for an option that this kind of model has no use for."""
     if isinstance(model, ModelFile) and options.logit_adjustment is not None:
         raise SpadeError(
-            f"{given('logit_adjustment', options.logit_adjustment)}: belongs to a model of labels and boxes; leave it "
-            "out "
-            "with one that sees images."
+            f"{given('logit_adjustment', options.logit_adjustment)}: belongs to a model of labels and boxes; "
+            "leave it out with one that sees images."
         )
     for name in ("fusion", "unseen_odds"):
         if isinstance(model, BoxModelFile) and (value := getattr(options, name)) is not None:

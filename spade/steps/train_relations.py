@@ -273,15 +273,14 @@ def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) ->
         other = model.folder / "adapter" / path.name
         if not other.is_file() or sha256_file(other) != sha256_file(path):
             raise SpadeError(
-                f"{given('masks_from', place)}: learned from another calibration than {calibration.key}; name its own "
-                f"with {given('source')}."
+                f"{given('masks_from', place)}: learned from another calibration than {calibration.key}; name its "
+                f"own with {given('source')}."
             )
     known = set(model.vocabulary.objects)
     if lacking := [label.name for label in vocabulary.objects if label not in known]:
         more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
         raise SpadeError(
-            f"{given('masks_from', place)}: was not trained to name {lacking[0]!r}{more}, which the data set has; "
-            "leave "
-            "it out."
+            f"{given('masks_from', place)}: was not trained to name "
+            f"{lacking[0]!r}{more}, which the data set has; leave it out."
         )
     return model

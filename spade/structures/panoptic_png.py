@@ -48,8 +48,8 @@ def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | N
         with Image.open(path if data is None else io.BytesIO(data)) as image:
             if image.mode not in ("RGB", "RGBA"):
                 raise SpadeError(
-                    f"{path}: a panoptic png holds ids in RGB, this one is {image.mode}; convert it with panopticapi's "
-                    "ids."
+                    f"{path}: a panoptic png holds ids in RGB, this one is "
+                    f"{image.mode}; convert it with panopticapi's ids."
                 )
             if size is not None and image.size != size:
                 sizes = f"is {image.width} x {image.height}, its image {size[0]} x {size[1]}"

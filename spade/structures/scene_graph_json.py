@@ -22,8 +22,8 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
     try:
         if data["version"] != FORMAT_VERSION:
             raise SpadeError(
-                f"{path}: scene graph version {data['version']!r} is unknown; this spade reads version "
-                f"{FORMAT_VERSION}."
+                f"{path}: scene graph version {data['version']!r} is unknown; "
+                f"this spade reads version {FORMAT_VERSION}."
             )
         image = data["image"]
         segments = tuple(
@@ -49,8 +49,8 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
         for relation in relations:
             if not {relation.subject, relation.object} <= known:
                 raise SpadeError(
-                    f"{path}: a relation names segment {relation.subject} or {relation.object}, which is not in "
-                    "segments."
+                    f"{path}: a relation names segment {relation.subject} or "
+                    f"{relation.object}, which is not in segments."
                 )
         words = data["vocabulary"]
         objects, predicates = _names(words, "objects"), _names(words, "predicates")

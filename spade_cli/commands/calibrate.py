@@ -26,8 +26,8 @@ def calibrate(
         str | None,
         typer.Option(
             help=(
-                "What learns: lora, with the image adapter (the default); adapter, the image adapter alone; full, "
-                "the whole UNet with it."
+                "What learns: lora, with the image adapter (the default); adapter, the image adapter alone; "
+                "full, the whole UNet with it."
             )
         ),
     ] = None,

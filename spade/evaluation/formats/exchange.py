@@ -223,8 +223,8 @@ class Exchange:
         for index, relation in enumerate(image.relations):
             if len(relation.scores) != predicates:
                 raise ImageError(
-                    f"relations[{index}].scores has {len(relation.scores)} numbers, the data set {predicates} "
-                    "predicates"
+                    f"relations[{index}].scores has {len(relation.scores)} "
+                    f"numbers, the data set {predicates} predicates"
                 )
         scores = np.array([r.scores for r in image.relations], np.float64).reshape(len(pairs), predicates)
         if len(scores) and np.abs(scores).max() > LARGEST:

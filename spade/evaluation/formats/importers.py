@@ -228,9 +228,8 @@ class Submission(Imported):
         records = [record for record in dataset.split("test") if record.relations]
         if len(records) != len(document):
             raise SpadeError(
-                f"{path}: relation.json has {len(document)} images, {dataset.source} {len(records)} test images with "
-                "relations; "
-                "images go by their order, so the numbers must agree."
+                f"{path}: relation.json has {len(document)} images, {dataset.source} {len(records)} test images "
+                "with relations; images go by their order, so the numbers must agree."
             )
         for record, entry in zip(records, document, strict=True):
             self.enter(record.image_id, entry)

@@ -90,14 +90,14 @@ def as_annotated(record: Record, categories: np.ndarray) -> None:
     """
     if len(categories) != len(record.segments):
         raise ImageError(
-            f"segments_info: has {len(categories)} segments, the annotation {len(record.segments)}; predcls takes them "
-            "as given"
+            f"segments_info: has {len(categories)} segments, the annotation "
+            f"{len(record.segments)}; predcls takes them as given"
         )
     for index, (category, segment) in enumerate(zip(categories, record.segments, strict=True)):
         if category != segment.category:
             raise ImageError(
-                f"segments_info[{index}].category_id {category}: the annotation says {segment.category}; predcls takes "
-                "segments as given"
+                f"segments_info[{index}].category_id {category}: the annotation says "
+                f"{segment.category}; predcls takes segments as given"
             )
 
 

@@ -58,8 +58,8 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         "<h2>Predicates</h2>",
         _predicates(result, evaluator.at),
         "<h2>Near and far</h2>",
-        "<p class=faint>Recall by the distance of the box centres, as a share of the image's width; beyond a third a "
-        "pair is far.</p>",
+        "<p class=faint>Recall by the distance of the box centres, as a share of the image's width; beyond a "
+        "third a pair is far.</p>",
         _distance(result, evaluator.at),
         "<h2>Groups</h2>",
         '<p class="faint">Every group is read from the one run over all rows.</p>',

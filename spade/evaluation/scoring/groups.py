@@ -63,8 +63,8 @@ def read_split(name: str, dataset: Dataset) -> Split:
         if predicates <= of_vg | frozenset(vg["base"]):
             return Split(name, None, of_vg & predicates)
         raise SpadeError(
-            f"`split_list=pgsg`: has lists for the predicates of PSG and VG150; {dataset.source} has others, so give a "
-            "file."
+            "`split_list=pgsg`: has lists for the predicates of PSG and VG150; "
+            f"{dataset.source} has others, so give a file."
         )
     if name == "ovsgtr":
         vg = _list("vg150_ovsgtr_splits")

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,8 @@ def load_relation_predictor(source: str | Path | None = None, **options: Any) ->
 
 def __getattr__(name: str) -> Any:
     """Classes are imported when they are first asked for: ``import spade`` alone loads nothing heavy."""
-    if name == "load_relater":  # its name until 0.1; goes with 0.3
+    if name == "load_relater":  # stays for one release
+        warnings.warn("load_relater is load_relation_predictor now.", DeprecationWarning, stacklevel=2)
         return load_relation_predictor
     if name in _STRUCTURES:
         return getattr(import_module(_STRUCTURES[name]), name)

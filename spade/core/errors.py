@@ -24,4 +24,6 @@ def given(name: str, value: Any = None) -> str:
     if value is None:
         return f"`{name}`"
     text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    if isinstance(value, float):
+        text = f"{value:g}"  # as one types it
     return f"`{name}={text}`"

@@ -18,7 +18,7 @@ from benchmarks.relations import tables_open as stage2_open
 
 DOCUMENTS = (
     "README.md",
-    "docs/tiny-model.md",
+    "docs/results/tiny-model.md",
     "docs/evaluation.md",
     "docs/world.md",
     "docs/results/stage-1.md",

@@ -2,7 +2,7 @@
 noise schedule.
 
 The text encoder is trained with the UNet from the start, as in latent diffusion (Rombach et al., 2022). Under the text
-tower of a contrastively trained CLIP the words' maps stayed at chance in trials (docs/tiny-model.md).
+tower of a contrastively trained CLIP the words' maps stayed at chance in trials (docs/results/tiny-model.md).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ def test_a_label_without_a_word_is_one_sentence(backbone):
         backbone.label_tokens([Label("  ", True)])
 
 
-def test_feature_sizes_of_a_image_that_is_not_square(backbone):
+def test_feature_sizes_of_an_image_that_is_not_square(backbone):
     strides, channels = feature_strides(backbone), feature_channels(backbone)
     assert strides == (2, 4, 8, 16, 32)
     pixels = torch.rand(1, 3, 128, 192) * 2 - 1

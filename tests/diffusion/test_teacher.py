@@ -40,7 +40,7 @@ def test_43_triples_give_a_map_for_each_of_their_mentions(backbone):
     assert sorted(mention.span.name for mention in own.spans) == sorted(wanted)
 
 
-def test_a_text_is_encoded_once_and_a_image_once(backbone):
+def test_a_text_is_encoded_once_and_an_image_once(backbone):
     counted = {"texts": 0, "images": 0}
     handles = [
         backbone.text_encoder.register_forward_pre_hook(

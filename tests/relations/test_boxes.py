@@ -71,7 +71,7 @@ def test_jittered_moves_edges_by_a_share_of_the_box_but_not_off_the_border():
     assert float(wild.area.max()) <= 1
 
 
-def test_of_a_image_in_pixels():
+def test_of_an_image_in_pixels():
     boxes = torch.tensor([[0.0, 50.0, 100.0, 100.0]])
     told = BoxSegments.of([(3, -1, True)], boxes, torch.tensor([2000.0]), (200, 100))
     assert told.boxes.tolist() == [[0.0, 0.5, 0.5, 1.0]]

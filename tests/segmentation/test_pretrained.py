@@ -133,7 +133,7 @@ def sure_of(segmenter, monkeypatch, names, masks):
     return asked
 
 
-def test_a_image_of_any_shape_goes_through_the_true_architecture(segmenter):
+def test_an_image_of_any_shape_goes_through_the_true_architecture(segmenter):
     for size in ((90, 60), (33, 70)):
         graph = segmenter(
             Image.fromarray(np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)), "a.jpg"
@@ -184,7 +184,7 @@ def test_what_was_padded_is_cut_off():
     )
 
 
-def test_masks_of_a_image_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
+def test_masks_of_an_image_that_was_padded_lie_where_they_belong(segmenter, monkeypatch):
     """An image of 90 x 60 is seen at 96 x 64: no multiple of the model's stride in its short side's direction may
     shift the masks.
     """

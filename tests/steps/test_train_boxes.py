@@ -231,7 +231,7 @@ def test_predict_with_a_segmenter(trained, world, tmp_path):
         )
 
 
-def test_a_image_without_segments_is_skipped_and_named(trained, world, tmp_path):
+def test_an_image_without_segments_is_skipped_and_named(trained, world, tmp_path):
     run, _ = trained
     shutil.copy(world / "images" / "000004.png", tmp_path / "stranger.png")
     images = (str(world / "images" / "000004.png"), str(tmp_path / "stranger.png"))

@@ -53,11 +53,16 @@ def load_relation_predictor(source: str | Path | None = None, **options: Any) ->
     return load_model(source, **options)
 
 
+def _load_relater(source: str | Path | None = None, balance: float | None = None, **options: Any) -> RelationPredictor:
+    """With the options that it had under its old name."""
+    return load_relation_predictor(source, **({} if balance is None else {"logit_adjustment": balance}), **options)
+
+
 def __getattr__(name: str) -> Any:
     """Classes are imported when they are first asked for: ``import spade`` alone loads nothing heavy."""
     if name == "load_relater":  # stays for one release
         warnings.warn("load_relater is load_relation_predictor now.", DeprecationWarning, stacklevel=2)
-        return load_relation_predictor
+        return _load_relater
     if name in _STRUCTURES:
         return getattr(import_module(_STRUCTURES[name]), name)
     raise AttributeError(f"module 'spade' has no attribute {name!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import pairwise
 from typing import Any
 
 from typer.core import TyperCommand
@@ -15,10 +16,14 @@ from spade_cli.moved import where_it_went
 class SpadeCommand(TyperCommand):
     """Spells the parameters that a message names as options of this command."""
 
-    settings: Collection[str] = ()
-
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse, after telling where a moved option went."""
+        asked = [argument.removeprefix("--set=") for argument in args if argument.startswith("--set=")]
+        asked += [value for option, value in pairwise(args) if option == "--set"]
+        list_settings = getattr(self.callback, "list_settings", None)
+        if "help" in asked and list_settings is not None:  # whatever else is missing
+            list_settings()
+            ctx.exit()
         known = {option for parameter in self.params for option in (*parameter.opts, *parameter.secondary_opts)}
         for argument in args:
             option = argument.partition("=")[0]

@@ -179,7 +179,7 @@ def add(
         values = {option: kwargs.pop(option) for option in added}
         values["workspace"] = _workspace(values["workspace"])
         if config is not None:
-            values["settings"] = _assignments(values["settings"] or [], config)
+            values["settings"] = _assignments(values["settings"] or [])
         common = Common(**values)
         with notes(common.console):
             result = function(common, *args, **kwargs)
@@ -189,6 +189,7 @@ def add(
     command.__signature__ = inspect.Signature([*declared, *extra])  # type: ignore[attr-defined]
     command.__annotations__ = {p.name: p.annotation for p in [*declared, *extra]}
     command.settings = lambda: _settings_of(config)  # type: ignore[attr-defined]
+    command.list_settings = None if config is None else lambda: list_settings(config)  # type: ignore[attr-defined]
     app.command(
         name,
         cls=SpadeCommand,
@@ -206,16 +207,20 @@ def _settings_of(config: str | None) -> frozenset[str]:
     return names_of(*getattr(import_module("spade.steps.config"), config).PARTS)
 
 
-def _assignments(texts: list[str], config: str) -> dict[str, str]:
-    """Texts "name=value" as values by name. ``help`` lists the settings and leaves; SpadeError for what is neither."""
-    if "help" in texts:
-        from spade.core.settings import listed
+def list_settings(config: str) -> None:
+    """Print the settings of a command's config with their defaults and meanings."""
+    from spade.core.settings import listed
 
-        rows = listed(*getattr(import_module("spade.steps.config"), config).parts())
-        width = max(len(f"{row.name}={row.default}") for row in rows)
-        for row in rows:
-            print(f"{f'{row.name}={row.default}':{width}}  {row.meaning}")
-        raise typer.Exit
+    rows = listed(*getattr(import_module("spade.steps.config"), config).parts())
+    width = max(len(f"{row.name}={row.default}") for row in rows)
+    for row in rows:
+        print(f"{f'{row.name}={row.default}':{width}}  {row.meaning}")
+    if config in ("InvertConfig", "CalibrateConfig", "TrainRelationsConfig"):
+        print("Defaults are those of the tiny backbone; a larger one has its own.", file=sys.stderr)
+
+
+def _assignments(texts: list[str]) -> dict[str, str]:
+    """Texts "name=value" as values by name. Raises SpadeError for what is none."""
     found: dict[str, str] = {}
     for text in texts:
         name, sign, value = text.partition("=")

@@ -23,7 +23,7 @@ def test_every_command_that_the_readme_shows_exists():
 
 
 def test_links_lead_somewhere():
-    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name}: {target}"
@@ -98,8 +98,8 @@ def test_version_is_one():
 
 
 def test_the_worlds_check_passes():
-    """The bars that benchmarks/world.py and benchmarks/blind.py are measured against, and that the world they measured
-    is this one.
+    """The bars that benchmarks/world/learners.py and blind.py are measured against, and that the world they measured is
+    this one.
     """
     found, blind = (
         json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text("utf-8")) for name in ("world", "blind")

@@ -79,7 +79,7 @@ def looks_of(student: Student | None, count: int, variant: Variant) -> Iterator[
         seen = [student.maps([student.encode(Image.fromarray(sample.image))], labels)[0] for sample in samples]
 
     def maps_of(i: int, maps: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Label -> map of image i, found among ``maps`` by its own lesson."""
+        """Label -> map of image i, found among ``maps`` by its own targets."""
         where = alignment.positions(maps, targets[i], alignment.everything)
         return {key: normalise(maps[own]).mean(0) for key, own in where.items() if own}
 

@@ -49,7 +49,7 @@ def students() -> str:
 
 
 def choices() -> str:
-    """What learning rates and timesteps are chosen by: watched scenes alone."""
+    """What learning rates and timesteps are chosen by: validation scenes alone."""
     data = results("stage1")
     body = []
     for setting in _settings(data):
@@ -72,7 +72,8 @@ def choices() -> str:
         body.append([name, str(setting["timestep"]), losses, f"{best['metrics']['watched_pointing']:.1f}"])
     head = ["student", "maps of timestep", "loss by learning rate", "pointing at the best rate"]
     return (
-        table(head, body) + f"\n\nWatched scenes, first seed; objects of any size, things and stuff ({origin(data)})."
+        table(head, body)
+        + f"\n\nValidation scenes, first seed; objects of any size, things and stuff ({origin(data)})."
     )
 
 
@@ -138,7 +139,7 @@ def inversion_steps() -> str:
             metrics = [str(metrics["reached"]), str(metrics["passes"]), same, f"{metrics['pointing']:.1f}"]
             body.append([str(setting["timestep"]), str(setting["steps"]), *metrics])
     head = ["timestep asked for", "steps", "read at", "passes", "correlation with 50 steps", "pointing, things"]
-    return table(head, body) + f"\n\nWatched scenes ({origin(data)})."
+    return table(head, body) + f"\n\nValidation scenes ({origin(data)})."
 
 
 def _settings(data: dict[str, Any]) -> list[dict[str, Any]]:

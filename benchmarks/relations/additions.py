@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -25,7 +24,7 @@ from benchmarks.relations.generators import names_of, new_job, train_generator
 from benchmarks.relations.rows import ADDITIONS, SEEDS, full
 from benchmarks.relations.run import BASELINES, counted, learned
 from benchmarks.relations.scenes import Place, asked_for
-from spade.relations.head import RelationHead
+from spade.models.build import build_relation_head
 
 OPEN = ("ovr", "ovdr")
 
@@ -62,8 +61,8 @@ def _parameters(place: Place) -> dict[str, int]:
         encoder: new_job(place, encoder, "closed", frozen=False).heads for encoder in ("calibrated", "plain", "coarse")
     }
     counts = {f"mask generator, {encoder}": _count_of(own.proposer) for encoder, own in heads.items()}
-    config = replace(full("closed").method.relations, clip_dim=heads["plain"].relations.config.clip_dim)
-    return counts | {"relation part": _count_of(RelationHead(config))}
+    head = build_relation_head(full("closed").method.relations, heads["plain"].relations.config.clip_dim)
+    return counts | {"relation part": _count_of(head)}
 
 
 def _count_of(module: torch.nn.Module) -> int:

@@ -8,7 +8,7 @@ looks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from spade.diffusion.student import Student
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import PredictedImage
 from spade.evaluation.scoring.rows import ranked
+from spade.models.build import build_relation_head
 from spade.models.config import UNSEEN_ODDS
 from spade.open_vocabulary.clip import OpenClip
 from spade.open_vocabulary.unseen_names import (
@@ -39,7 +40,7 @@ from spade.open_vocabulary.unseen_names import (
     pair_evidence,
     trained_names,
 )
-from spade.relations.head import RelationHead, RelationScores
+from spade.relations.head import RelationScores
 from spade.relations.losses import relation_losses
 from spade.relations.mask_geometry import mask_boxes, pool
 from spade.relations.nodes import Nodes
@@ -81,7 +82,7 @@ class OnFeatures(nn.Module):
 
     def __init__(self, channels: int, memory: int, clip_dim: int) -> None:
         super().__init__()
-        self.relations = RelationHead(replace(full("closed").method.relations, clip_dim=clip_dim))
+        self.relations = build_relation_head(full("closed").method.relations, clip_dim)
         self.query, self.pixels = (nn.Sequential(nn.LayerNorm(channels), nn.Linear(channels, WIDTH)) for _ in range(2))
         self.memory = nn.Linear(memory, WIDTH)
 
@@ -141,7 +142,7 @@ def _tokens(levels: Sequence[Tensor]) -> Tensor:
 
 
 def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple[dict[str, str], dict]]]:
-    """Held-out figures in predcls, one list a seed, of heads on the features of a variant of the student (None: raw).
+    """Held-out metrics in predcls, one list a seed, of heads on the features of a variant of the student (None: raw).
 
     A seed is that of the student's own training, too; the raw UNet is one.
     """

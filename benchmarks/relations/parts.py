@@ -1,4 +1,4 @@
-"""Stage 2's figures: recall by parts of the annotated triplets, panoptic quality by parts of the names."""
+"""Stage 2's metrics: recall by parts of the annotated triplets, panoptic quality by parts of the names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PARTS: tuple[dict[str, str], ...] = (
 def measured(
     dataset: Dataset, setting: str, mode: str, predict: Callable[[int], PredictedImage]
 ) -> list[tuple[dict[str, str], dict]]:
-    """Figures of each part, in percent, on the held-out scenes; ``predict`` answers for the n-th of them."""
+    """Metrics of each part, in percent, on the held-out scenes; ``predict`` answers for the n-th of them."""
     evaluator = Evaluator(dataset, at=AT, mode=mode)
     records = dataset.split("test")
     for index, record in enumerate(records):

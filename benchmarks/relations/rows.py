@@ -1,7 +1,7 @@
 """THE table of ablations: what each row of stage 2 changes about the full model, in the settings of ``--set``.
 
-The full model is what ``spade train-relations`` trains on the tiny backbone: every row goes through the product's own
-dataclasses and ``build_heads``. Rows whose part has left the product stand in docs/results, with the commit that
+The full model is what ``spade train-relations`` trains on the tiny backbone: every row is resolved as the command does
+it, and built by spade.models.build. Rows whose part has left the product stand in docs/results, with the commit that
 measured them.
 """
 
@@ -10,12 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from spade.core.settings import configure
 from spade.diffusion.backbone_files import TINY
 from spade.models.config import UNSEEN_ODDS
 from spade.models.predictor import SceneGraphPredictor
-from spade.relations.config import RelationHeadConfig
-from spade.training.config import MaskTrainingConfig, RelationLossConfig
+from spade.steps.config import TrainRelationsConfig
+from spade.steps.train_relations import Method, resolve
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 
@@ -45,15 +44,6 @@ FUSED = PredictionSource(", diffusion 0.34, new names apart", 0.34)  # as ``--se
 
 
 @dataclass(frozen=True)
-class Method:
-    """What a row trains, as the product's own dataclasses."""
-
-    relations: RelationHeadConfig
-    losses: RelationLossConfig
-    masks: MaskTrainingConfig
-
-
-@dataclass(frozen=True)
 class Ablation:
     """A relation part to be trained: its name in the results, whose segments it gets, and what is changed about it."""
 
@@ -66,13 +56,9 @@ class Ablation:
 
     @property
     def method(self) -> Method:
-        """With everything else as the command has it for a tiny backbone."""
-        base: dict[str, Any] = {
-            "relations": RelationHeadConfig(width=TINY.width, layers=TINY.relation_layers),
-            "losses": RelationLossConfig(),
-            "masks": MaskTrainingConfig(),
-        }
-        return Method(**configure(base, {}, self.settings))
+        """With everything else as ``spade train-relations`` has it for a tiny backbone."""
+        config = TrainRelationsConfig(init="scratch", settings=self.settings)
+        return resolve(config, TINY, packaged=None, frozen=None)
 
 
 def full(setting: str) -> Ablation:

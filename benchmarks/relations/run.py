@@ -39,6 +39,7 @@ from benchmarks.relations.rows import COMPARED, MODES, OURS, ROWS, SEEDS, Ablati
 from benchmarks.relations.scenes import Place, asked_for
 from spade.data.samples import annotated_numbers
 from spade.evaluation.scoring.predicted_image import PredictedImage, from_prediction
+from spade.models.build import build_relation_head
 from spade.models.segmented_image import SegmentedImage
 from spade.relations.head import RelationHead
 from spade.relations.losses import Imbalance
@@ -136,7 +137,7 @@ def _trained(place: Place, row: Ablation, seed: int) -> RelationHead:
     """
     job, method = frozen_job(place, row.encoder, row.setting), row.method
     torch.manual_seed(seed)
-    heads = RelationHead(replace(method.relations, clip_dim=job.student.clip.dim))
+    heads = build_relation_head(method.relations, job.student.clip.dim)
     what = [generator_print(place, row.encoder, row.setting), row.setting, str(method)]
     what += [str(seed), str(place.epochs), str(place.scenes)]
 

@@ -63,7 +63,7 @@ class Place:
     def measured(self) -> str:
         """What metrics depend on, as the results keep it: the tiny model's encoders, the full model, its size."""
         models = fingerprint(embedded_model() / "backbone") + fingerprint(embedded_model() / "clip")
-        method = canonical_hash(str(full("closed").method))[:8]
+        method = canonical_hash(str(full("closed").method.relations))[:8]
         return f"{canonical_hash(models)[:16]} {method} {self.scenes} {self.generator_epochs} {self.epochs}"
 
     def _world(self, setting: str) -> Path:

@@ -31,7 +31,7 @@ def present(data: dict[str, Any]) -> list[str]:
 
 
 def metrics_of(data: dict[str, Any], model: str, mode: str, setting: str, **part: str) -> dict[str, Any]:
-    """A row's figures; none where it was not measured."""
+    """A row's metrics; none where it was not measured."""
     wanted = {"model": model, "mode": mode, "setting": setting} | ALL | part
     return next((row["metrics"] for row in data["rows"] if row["setting"] == wanted), {})
 

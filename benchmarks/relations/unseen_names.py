@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,7 +26,7 @@ from spade.data.samples import annotated_numbers
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import from_prediction
 from spade.evaluation.scoring.recall import Recalls
-from spade.relations.head import RelationHead
+from spade.models.build import build_relation_head
 
 SPLITS, HIDDEN, AT = (0, 1, 2), 5, 20
 SHARPNESS = (1.0, 2.0, 4.0)
@@ -64,7 +63,7 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
     )
     job = new_job(place, "calibrated", "ovr", True, hidden)
     torch.manual_seed(seed)
-    job.heads.relations = RelationHead(replace(full("ovr").method.relations, clip_dim=job.student.clip.dim))
+    job.heads.relations = build_relation_head(full("ovr").method.relations, job.student.clip.dim)
     what = [
         "hidden",
         generator_print(place, "calibrated", "ovr"),

@@ -21,8 +21,7 @@ def main() -> None:
     parser.add_argument("model", type=Path, help="the folder that the training scripts filled")
     parser.add_argument("--target", type=Path, default=Path(__file__).parents[2] / "spade" / "assets" / "tiny")
     options = parser.parse_args()
-    trained = Workspace(options.model / "workspace").newest("train-relations", needed_by="packaging")
-    assert trained is not None
+    trained = Workspace(options.model / "workspace").need("train-relations", "packaging")
     target: Path = options.target
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(options.model / "backbone", target / "backbone")

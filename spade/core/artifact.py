@@ -170,9 +170,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
             raise ValueError
         return data
     except (OSError, ValueError, KeyError):
-        raise SpadeError(
-            f"{path}: this manifest is damaged; make the result anew with {given('force')}, or remove its folder."
-        ) from None
+        raise SpadeError(f"{path}: this manifest is damaged; remove its folder, and make the result anew.") from None
 
 
 def _versions() -> dict[str, str]:

@@ -114,7 +114,7 @@ def _driver_devices() -> int:
 
 @cache
 def _gpu_computes_in_bfloat16() -> bool:
-    """By the first GPU's compute capability; True where the driver does not tell, as on other makers' GPUs."""
+    """By the first GPU's compute capability; without a driver that tells, no."""
 
     def major(cuda: ctypes.CDLL) -> int:
         value, device = ctypes.c_int(), ctypes.c_int()

@@ -59,10 +59,19 @@ class Workspace:
         return ArtifactWriter(self.root, facts, canonical_hash(facts)[:12], force)
 
     def artifacts(self, step: str) -> list[Artifact]:
-        """Complete artifacts of a step, oldest first."""
-        artifacts = []
+        """Complete artifacts of a step, oldest first. Raises SpadeError for a damaged one that would be the newest."""
+        artifacts, changed = [], 0.0
+        damaged: list[tuple[float, SpadeError]] = []
         for manifest in sorted((self.root / step).glob("*/manifest.json")):
-            artifacts.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
+            try:
+                artifacts.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
+                changed = max(changed, manifest.stat().st_mtime)
+            except SpadeError as error:
+                damaged.append((manifest.stat().st_mtime, error))
+        for when, error in damaged:
+            if when >= changed:
+                remedy = f"; the command is: {COMMAND[step]}" if step in COMMAND else ""
+                raise SpadeError(f"{str(error).rstrip('.')}{remedy}.")
         return sorted(artifacts, key=_finished)
 
     def newest(
@@ -83,8 +92,8 @@ class Workspace:
         if len(named) != 1:
             what = "no" if not named else "more than one"
             raise SpadeError(
-                f"{self.root}: {what} {' or '.join(names)} artifact has a key that starts with {key!r}; see: "
-                f"spade status --workspace {self.root}"
+                f"{self.root}: {what} {' or '.join(names)} artifact has a key that starts with {key!r}; "
+                "spade status lists them."
             )
         return named[0]
 

@@ -17,7 +17,7 @@ class InversionConfig:
 
     steps: int = setting(50, "DDIM steps from the image to noise", least=1)
     read_at: tuple[int, ...] = setting((61,), "timesteps at which maps are read; the nearest step counts", least=0)
-    batch_size: int = setting(4, "images a batch", least=1)
+    batch_size: int = setting(4, "images per batch", least=1)
     grids: tuple[int, ...] = setting((2, 4), "cross-attention grids to read, as strides in latent cells", least=1)
     read: str = setting(
         "inversion", "on the way to noise, or while sampling back from it", choices=("inversion", "resampling")

@@ -14,7 +14,7 @@ from spade.models.checkpoint import HEADS, BoxModelFile, ModelFile
 from spade.models.config import HeadsConfig
 from spade.open_vocabulary.clip import OpenClip
 from spade.relations.boxes import BoxRelationModel, LearnedEmbeddings, TextEmbeddings
-from spade.relations.config import RelationHeadConfig
+from spade.relations.config import LABEL_DIM, RelationHeadConfig
 from spade.relations.head import RelationHead
 from spade.segmentation.config import MaskProposerConfig
 from spade.structures.label_index import LabelIndex
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from spade.diffusion.student import Student
     from spade.models.heads import Heads
     from spade.segmentation.mask_proposer import MaskProposer
-
-LABEL_DIM = 64  # of learned vectors for names, where no OpenCLIP model gives them
 
 
 def build_heads(config: HeadsConfig, student: Student, classes: int, proposer: MaskProposer | None = None) -> Heads:
@@ -83,6 +81,11 @@ def heads_of(model: ModelFile, classes: int | None = None, relations: RelationHe
     return heads
 
 
+def build_relation_head(config: RelationHeadConfig, clip_dim: int) -> RelationHead:
+    """A fresh relation head for names that stand as vectors of this length."""
+    return RelationHead(replace(config, clip_dim=clip_dim))
+
+
 def build_box_model(
     config: RelationHeadConfig,
     vocabulary: Vocabulary,
@@ -100,7 +103,7 @@ def build_box_model(
     else:
         words = TextEmbeddings(clip.embed_labels(vocabulary.objects), clip.embed_predicates(vocabulary.predicates))
     size = config.clip_dim or (LABEL_DIM if clip is None else clip.dim)
-    return BoxRelationModel(RelationHead(replace(config, clip_dim=size)), words)
+    return BoxRelationModel(build_relation_head(config, size), words)
 
 
 def box_model_of(model: BoxModelFile, index: LabelIndex, clip: OpenClip | None) -> BoxRelationModel:

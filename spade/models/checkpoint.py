@@ -29,6 +29,7 @@ FORMAT, FORMATS = 3, (2, 3)  # written, read
 HEADS = "heads.safetensors"
 COMMANDS = {"image": "spade train-relations", "boxes": "spade train-boxes"}
 PACKAGED = ("tiny", "psg-relations")
+BOX_WEIGHTS = "boxes.safetensors"
 
 
 def packaged(inputs: str) -> Path:
@@ -145,7 +146,7 @@ def _box_model(folder: Path, facts: Mapping[str, Any], vocabulary: Vocabulary) -
     old = facts["format"] == 2
     return BoxModelFile(
         folder,
-        folder / ("layout.safetensors" if old else "boxes.safetensors"),
+        folder / ("layout.safetensors" if old else BOX_WEIGHTS),
         RelationHeadConfig.from_json(facts["relations"]),
         vocabulary,
         tuple(map(str, facts["groups"])),
@@ -156,7 +157,7 @@ def _box_model(folder: Path, facts: Mapping[str, Any], vocabulary: Vocabulary) -
 
 
 def read_image_model(folder: Path) -> ModelFile:
-    """The same of a model that sees images. Raises SpadeError for one of labels and boxes."""
+    """Read the folder of a model that sees images. Raises SpadeError for one of labels and boxes."""
     model = read_model(folder)
     if not isinstance(model, ModelFile):
         raise SpadeError(
@@ -167,7 +168,7 @@ def read_image_model(folder: Path) -> ModelFile:
 
 
 def read_box_model(folder: Path) -> BoxModelFile:
-    """The same of a model of labels and boxes. Raises SpadeError for one that sees images."""
+    """Read the folder of a model of labels and boxes. Raises SpadeError for one that sees images."""
     model = read_model(folder)
     if not isinstance(model, BoxModelFile):
         raise SpadeError(f"{folder}: is a model that sees images, not one of labels and boxes; name another.")
@@ -236,7 +237,7 @@ def save_box_model(
     objects = [
         replace(label, supercategory=label.supercategory or known_supercategory(label.name)) for label in index.labels
     ]
-    write_bytes(folder / "boxes.safetensors", to_bytes(model.state_dict()))
+    write_bytes(folder / BOX_WEIGHTS, to_bytes(model.state_dict()))
     facts = {
         "format": FORMAT,
         "inputs": "boxes",

@@ -55,4 +55,17 @@ class PredictorOptions:
         check(self)
 
 
+@dataclass(frozen=True)
+class FusionConfig:
+    """How a model that is trained is validated, and how it answers unless it is asked otherwise."""
+
+    fusion: float = setting(
+        1.0, "exponent of the diffusion branch, OpenCLIP's view of regions has the rest; 1 is without it",
+        least=0, most=1,
+    )  # fmt: skip
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
 PAPER: dict[str, Any] = {"fusion": 0.34}  # see spade.relations.config

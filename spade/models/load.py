@@ -58,7 +58,7 @@ def open_model(model: ModelFile, device: str, dtype: str, options: PredictorOpti
     backbone = load_backbone(model.backbone, place, open_dtype(dtype, place))
     student = load_student(backbone, load_clip(model.clip, place), model.folder / "adapter")
     heads = heads_of(model)
-    if options.unseen_odds and not heads.config.unseen:
+    if options.unseen_odds not in (None, 0.0, model.options.unseen_odds) and not heads.config.unseen:
         raise SpadeError(
             f"{given('unseen_odds', options.unseen_odds)}: this model's OpenCLIP tower sees no regions, and new names "
             "have their text alone; leave it out."

@@ -94,8 +94,8 @@ class LearnedEmbeddings(nn.Module):
     """A vector for each name, on top of one for its supercategory and one for thing or stuff; a vector for each
     predicate.
 
-    In training a name is now and then label_dropout, and half of these times its supercategory, too, so that
-    what is left learns to stand for labels that the model does not know.
+    In training a name is now and then hidden (label_dropout), and half of these times its supercategory, too, so
+    that what is left learns to stand for labels that the model does not know.
     """
 
     def __init__(self, objects: int, groups: int, predicates: int, size: int, label_dropout: float = 0.2) -> None:

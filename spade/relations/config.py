@@ -10,6 +10,7 @@ from spade.core.errors import SpadeError, given
 from spade.core.settings import check, setting
 
 CONTEXT = ("near", "far", "convolution")  # attention to neighbours, to all others, graph convolution over neighbours
+LABEL_DIM = 64  # of learned vectors for names, where no OpenCLIP model gives them
 BASIC, DETAILED = 7, 17  # numbers that describe an ordered pair's geometry; BASIC only in models made long ago
 
 
@@ -69,7 +70,7 @@ class RelationHeadConfig:
         facts: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value for name, value in data.items()
         }
-        if "nodes" in facts:
+        if "inputs" not in facts:
             facts = _from_format_2(facts)
         return cls(**facts)
 

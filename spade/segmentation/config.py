@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from spade.core.settings import check, setting
+from spade.core.settings import check, execution, setting
 
 
 @dataclass(frozen=True)
 class MaskProposerConfig:
     """Everything that is needed to build the mask proposer again. The builder fills in what depends on the features."""
 
-    strides: tuple[
-        int, ...
-    ] = ()  # of the features, fine to coarse, in pixels; finer ones that are offered are left out
-    channels: tuple[int, ...] = ()
-    clip_dim: int = 0
-    classes: int = 0  # of the training vocabulary; only the loss needs it
+    strides: tuple[int, ...] = execution(
+        ()
+    )  # of the features, fine to coarse, in pixels; finer ones that are offered are left out
+    channels: tuple[int, ...] = execution(())
+    clip_dim: int = execution(0)
+    classes: int = execution(0)  # of the training vocabulary; only the loss needs it
     width: int = 64  # of a query; the relation head's is the same
     queries: int = setting(24, "object queries", least=1, most=4096)
     mask_layers: int = setting(3, "layers of the mask decoder", least=1, most=64)

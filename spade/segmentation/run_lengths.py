@@ -31,7 +31,10 @@ def paint(masks: Sequence[CodedMask], size: tuple[int, int]) -> np.ndarray:
     areas = [int(coco.area(code)) for code in codes]
     numbers = np.zeros((size[1], size[0]), np.int32)
     for place in sorted(range(len(masks)), key=lambda i: (masks[i].score, -areas[i])):
-        numbers[coco.decode(codes[place]).astype(bool)] = place + 1
+        # Only within its box: a thousand small masks on a large image would take minutes.
+        x, y, width, height = (int(side) for side in coco.toBbox(codes[place]))
+        window = np.s_[y : y + height, x : x + width]
+        numbers[window][coco.decode(codes[place])[window].astype(bool)] = place + 1
     return numbers
 
 

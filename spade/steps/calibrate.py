@@ -64,10 +64,11 @@ def _method(config: CalibrateConfig, defaults: BackboneDefaults, embedded: bool)
     preset = PAPER_CALIBRATION if config.preset == "paper" else {}
     base = CalibrationConfig(timestep=defaults.timestep)
     names = {name: value for name, value in config.settings.items() if hasattr(base, name)}
-    calibration = configure({"own": base}, preset, names)["own"]
+    calibration = configure({"calibration": base}, preset, names)["calibration"]
+    calibration = replace(calibration, alpha=calibration.scale)
     usual = calibration_schedule(defaults, calibration.train, embedded, config.seed)
     rest = {name: value for name, value in config.settings.items() if name not in names}
-    return calibration, configure({"own": usual}, {}, rest)["own"]
+    return calibration, configure({"schedule": usual}, {}, rest)["schedule"]
 
 
 def teacher_grids(teacher: Artifact) -> tuple[int, ...]:

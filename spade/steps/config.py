@@ -14,11 +14,20 @@ from typing import Any, ClassVar
 
 from spade.core.errors import SpadeError, given
 from spade.core.settings import at_least_one, check_settings, execution, one_of
+from spade.diffusion.backbone_files import TINY
 from spade.diffusion.config import CalibrationConfig, InversionConfig
-from spade.models.config import PredictorOptions
+from spade.models.config import FusionConfig, PredictorOptions
 from spade.relations.config import RelationHeadConfig, box_head
 from spade.segmentation.config import MaskProposerConfig
-from spade.training.config import BoxTrainingConfig, MaskTrainingConfig, RelationLossConfig, Schedule, boxes_schedule
+from spade.training.config import (
+    BoxTrainingConfig,
+    MaskTrainingConfig,
+    RelationLossConfig,
+    Schedule,
+    boxes_schedule,
+    calibration_schedule,
+    relations_schedule,
+)
 
 PRESETS = ("default", "paper")
 SPLITS = ("train", "test", "all")
@@ -64,6 +73,11 @@ class InvertConfig(_Method):
 
     PARTS: ClassVar[tuple[type, ...]] = (InversionConfig,)
 
+    @classmethod
+    def parts(cls) -> tuple[Any, ...]:
+        """With the defaults of a tiny backbone."""
+        return (TINY.inversion,)
+
     def __post_init__(self) -> None:
         one_of("split", self.split, *SPLITS)
         at_least_one("limit", self.limit)
@@ -82,6 +96,11 @@ class CalibrateConfig(_Method):
     settings: Mapping[str, Any] = _settings()
 
     PARTS: ClassVar[tuple[type, ...]] = (CalibrationConfig, Schedule)
+
+    @classmethod
+    def parts(cls) -> tuple[Any, ...]:
+        """With the defaults on a tiny backbone, from the packaged adapter."""
+        return CalibrationConfig(timestep=TINY.timestep), calibration_schedule(TINY, "lora", embedded=True)
 
     def __post_init__(self) -> None:
         if self.init is not None:
@@ -120,13 +139,21 @@ class TrainRelationsConfig(_Method):
     settings: Mapping[str, Any] = _settings()
 
     PARTS: ClassVar[tuple[type, ...]] = (
-        RelationHeadConfig,
-        MaskProposerConfig,
-        RelationLossConfig,
-        MaskTrainingConfig,
-        PredictorOptions,
-        Schedule,
+        *(RelationHeadConfig, MaskProposerConfig, RelationLossConfig, MaskTrainingConfig),
+        *(FusionConfig, Schedule),
     )
+
+    @classmethod
+    def parts(cls) -> tuple[Any, ...]:
+        """With the defaults on a tiny backbone, from the packaged heads."""
+        return (
+            RelationHeadConfig(width=TINY.width, layers=TINY.relation_layers),
+            MaskProposerConfig(queries=TINY.queries, mask_layers=TINY.mask_layers),
+            RelationLossConfig(),
+            MaskTrainingConfig(),
+            FusionConfig(),
+            relations_schedule(TINY, embedded=True),
+        )
 
     def __post_init__(self) -> None:
         one_of("mode", self.mode, "sgdet", "predcls")
@@ -239,10 +266,7 @@ class EvalConfig(_Method):
                 f"{given('predictions')}: leave it out with {given('compare')}; name all files after DATA."
             )
         if self.compare and len(self.compare) < 2:
-            raise SpadeError(
-                f"{given('compare')}: name two or more prediction files, for example: spade eval data/psg "
-                "--compare a.jsonl b.jsonl"
-            )
+            raise SpadeError(f"{given('compare')}: name two or more prediction files, for example a.jsonl b.jsonl.")
         at_least_one("limit", self.limit)
         if self.workers < 0:
             raise SpadeError(f"{given('workers', self.workers)}: use a number of at least 0.")

@@ -19,7 +19,15 @@ from spade.evaluation.formats.exchange_writer import exchange_header
 from spade.evaluation.formats.sources import OWN
 from spade.steps.common import Run, StepResult, cached_result, finished_result, report_skipped
 from spade.steps.config import PredictConfig
-from spade.steps.predictions import MOST_KEPT, ImageItem, PredictionStore, images_print, predictions_writer
+from spade.steps.predictions import (
+    MOST_KEPT,
+    ImageItem,
+    PredictionStore,
+    dataset_items,
+    images_print,
+    output_names,
+    predictions_writer,
+)
 from spade.steps.results import PredictResult
 from spade.steps.select_model import PredictionSource, select_source
 from spade.structures.label_index import OR
@@ -37,10 +45,14 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     """Predict scene graphs of images with the newest trained model, or the packaged one."""
     device = device_name(config.device)
     config = replace(config, device=device, dtype=dtype_name(config.dtype, device))
-    paths = expand(config.images)[: config.limit]
     dataset = _whole_dataset(config)
-    records = {} if dataset is None else {dataset.image_path(record): record for record in dataset.records}
-    items = image_items(paths, records)
+    if dataset is None:
+        paths, records = expand(config.images)[: config.limit], {}
+        items = [ImageItem(name, path.name, path) for name, path in zip(output_names(paths), paths, strict=True)]
+    else:
+        asked = test_records(dataset)[: config.limit]
+        items, records = dataset_items(dataset, asked), {record.image_id: record for record in asked}
+        paths = [item.path for item in items]
     source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
     prints = source.prints | {"images": images_print(items)}
     store = None
@@ -76,7 +88,7 @@ class _Predict:
         config: PredictConfig,
         source: PredictionSource,
         items: Sequence[ImageItem],
-        records: dict[Path, Record],
+        records: dict[str, Record],
         store: PredictionStore | None,
         run: Run,
     ) -> None:
@@ -123,8 +135,8 @@ class _Predict:
 
         try:
             image = read_image(item.path)
-            if item.path in self.records:
-                check_size(item.path, image, self.records[item.path])
+            if item.image_id in self.records:
+                check_size(item.path, image, self.records[item.image_id])
             return image
         except SpadeError as error:
             return error
@@ -170,6 +182,8 @@ class _Predict:
 
         if is_new and self.store is not None:
             self.store.add(item, prediction, mapped=True)
+            # As any later call reads it, so that what is written does not depend on which came first.
+            prediction = self.store.get(item.name) or prediction
         graph, config = prediction.graph, self.config
         relations = best_relations(
             graph.segments, prediction.pairs, prediction.scores, graph.predicates, config.top, config.min_score
@@ -199,14 +213,6 @@ def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Seque
 
     write_json_lines(writer.file(OWN), lines())
     return writer.file(OWN)
-
-
-def image_items(paths: Sequence[Path], records: dict[Path, Record]) -> list[ImageItem]:
-    """Images by the names of their files; their ids are the records', or these names."""
-    ids = [records[path].image_id if path in records else path.name for path in paths]
-    return [
-        ImageItem(name, image_id, path) for name, image_id, path in zip(output_names(paths), ids, paths, strict=True)
-    ]
 
 
 def expand(names: Sequence[str]) -> list[Path]:
@@ -252,21 +258,12 @@ def _dataset_images(folder: Path) -> list[Path]:
     if not is_dataset(folder):
         return []
     dataset = load_psg(folder)
-    return [dataset.image_path(record) for record in dataset.split("test") or dataset.split("all")]
+    return [dataset.image_path(record) for record in test_records(dataset)]
 
 
-def output_names(paths: Sequence[Path]) -> list[str]:
-    """Names of outputs: the images' stems, numbered where one of their files would meet another's."""
-    used = {"manifest.json"}
-    names = []
-    for path in paths:
-        name, number = path.stem, 1
-        while used & (files := {f"{name}{ending}".casefold() for ending in (".json", ".png", ".figure.png")}):
-            number += 1
-            name = f"{path.stem}-{number}"
-        used |= files
-        names.append(name)
-    return names
+def test_records(dataset: Dataset) -> list[Record]:
+    """A data set's test records; all where it has none."""
+    return dataset.split("test") or dataset.split("all")
 
 
 def _copy(source: Path, target: Path) -> None:

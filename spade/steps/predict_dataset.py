@@ -17,35 +17,35 @@ from spade.models.checkpoint import BoxModelFile, ModelFile, read_model
 from spade.models.config import PredictorOptions
 from spade.steps.common import Run
 from spade.steps.config import EvalConfig
-from spade.steps.predict import image_items
-from spade.steps.predictions import ImageItem, PredictionStore, fill, images_print, predictions_writer
-from spade.steps.select_model import predictor_options, refuse_other_options, select_model
+from spade.steps.predictions import ImageItem, PredictionStore, dataset_items, fill, images_print, predictions_writer
+from spade.steps.select_model import predictor_options, select_model
 from spade.structures.scene_graph import SceneGraph, Segment
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
-Predict = Callable[["Record"], "Prediction"]
+Predict = Callable[["Record", "Image.Image | None"], "Prediction"]
 
 
 def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> Artifact:
     """The current model's predictions on these records. A model of labels and boxes opens neither images nor maps."""
     annotated = config.mode == "predcls"
     model = read_model(select_model(config.model, run, ("image", "boxes") if annotated else ("image",)))
-    options = predictor_options(config.settings)
-    refuse_other_options(model, options)
+    options = predictor_options(model, config.settings)
     sees_images = isinstance(model, ModelFile)
     if not sees_images and not annotated:
         raise SpadeError(
             f"{given('mode', config.mode)}: {model.folder} relates segments that are given, and finds none; use "
             f"{given('mode', 'predcls')} with it."
         )
-    by_path = {dataset.image_path(record): record for record in records}
-    items = image_items(list(by_path), by_path)
+    items, by_id = dataset_items(dataset, records), {record.image_id: record for record in records}
     prints = {"model": model.fingerprint(), "vocabulary": canonical_hash(dataset.vocabulary.to_json())}
     if annotated:
-        prints["annotation"] = dataset.fingerprint(records, images=sees_images, panoptic=sees_images)
+        content = dataset.fingerprint(records, images=sees_images, panoptic=sees_images)
+        prints["annotation"] = canonical_hash([content, [record.image_id for record in records]])
     else:
         prints["images"] = images_print(items)
     segments = "annotated" if annotated else "found"
@@ -63,12 +63,15 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
             return _box_model(model, device, options, dataset)
         return _image_model(model, device, dtype_name(dtype, device), options, dataset, annotated)
 
-    def predict(item: ImageItem) -> tuple[Prediction, bool]:
-        return predictor()(by_path[item.path]), not annotated
+    def read(item: ImageItem) -> Image.Image | None:
+        return checked_image(dataset, by_id[item.image_id]) if sees_images else None
+
+    def predict(item: ImageItem, image: Image.Image | None) -> Prediction:
+        return predictor()(by_id[item.image_id], image)
 
     writer.begin()
     try:
-        problems = fill(store, items, predict, run, config.strict)
+        problems = fill(store, items, read, predict, not annotated, run, config.strict)
         return store.finish(str(model.folder), problems, items)
     finally:
         writer.release()
@@ -81,8 +84,8 @@ def _image_model(
 
     predictor = open_model(model, device, dtype, options)
 
-    def predict(record: Record) -> Prediction:
-        image = checked_image(dataset, record)
+    def predict(record: Record, image: Image.Image | None) -> Prediction:
+        assert image is not None
         if not annotated:
             return predictor.predict(image, dataset.vocabulary)
         categories = [segment.category for segment in record.segments]
@@ -96,7 +99,7 @@ def _box_model(model: BoxModelFile, device: str, options: PredictorOptions, data
     from spade.models.load import open_box_model
 
     predictor = open_box_model(model, device, options)
-    return lambda record: predictor.predict(annotated_graph(dataset, record), dataset.vocabulary)
+    return lambda record, _: predictor.predict(annotated_graph(dataset, record), dataset.vocabulary)
 
 
 def annotated_graph(dataset: Dataset, record: Record) -> SceneGraph:

@@ -18,6 +18,7 @@ from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
 from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, sha256_file
+from spade.core.pipeline import overlapped
 from spade.evaluation.formats.exchange_writer import ExchangeWriter, exchange_header, exchange_row, prediction_of
 from spade.evaluation.formats.sources import OWN
 from spade.models.config import PredictorOptions
@@ -27,6 +28,7 @@ from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph_json import scene_graph_of
 
 if TYPE_CHECKING:
+    from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
 STEP, VERSION = "predictions", 1
@@ -40,6 +42,29 @@ class ImageItem:
     name: str
     image_id: str
     path: Path
+
+
+def dataset_items(dataset: Dataset, records: Sequence[Record]) -> list[ImageItem]:
+    """An item a record: a data set may annotate an image twice, and each annotation is asked for."""
+    paths = [dataset.image_path(record) for record in records]
+    return [
+        ImageItem(name, record.image_id, path)
+        for name, record, path in zip(output_names(paths), records, paths, strict=True)
+    ]
+
+
+def output_names(paths: Sequence[Path]) -> list[str]:
+    """Names of outputs: the images' stems, numbered where one of their files would meet another's."""
+    used = {"manifest.json"}
+    names = []
+    for path in paths:
+        name, number = path.stem, 1
+        while used & (files := {f"{name}{ending}".casefold() for ending in (".json", ".png", ".figure.png")}):
+            number += 1
+            name = f"{path.stem}-{number}"
+        used |= files
+        names.append(name)
+    return names
 
 
 def images_print(items: Sequence[ImageItem]) -> str:
@@ -66,15 +91,20 @@ class PredictionStore:
         self.writer = writer
         self._header = exchange_header(classes, predicates, {})
         self._exchange = ExchangeWriter(writer.path, self._header, OWN)
-        self._at: dict[str, tuple[int, int]] = {}  # where an image's row lies in the finished file
-        if writer.cached:
-            verify(writer.artifact, "make it anew with: spade predict or spade eval, and `force`")
-            self._at = dict(_index(writer.file(OWN)))
+        self._opened: dict[str, tuple[int, int]] | None = None
 
     @property
     def path(self) -> Path:
         """The exchange file."""
         return self.writer.file(OWN)
+
+    @property
+    def _at(self) -> dict[str, tuple[int, int]]:
+        """Where each image's row lies in the finished file, which is checked when it is first asked."""
+        if self._opened is None:
+            verify(self.writer.artifact, "make it anew with: spade predict or spade eval, and `force`")
+            self._opened = dict(_index(self.writer.file(OWN)))
+        return self._opened
 
     def has(self, name: str) -> bool:
         """Whether an image is there already."""
@@ -96,7 +126,7 @@ class PredictionStore:
             return dict(json.loads(file.read(self._at[name][1])))
 
     def add(self, item: ImageItem, prediction: Prediction, mapped: bool) -> None:
-        """Write an image's prediction; ``mapped``: whether it has a map of its own."""
+        """Write an image's prediction, rounded and with its best pairs; ``mapped``: whether it has a map of its own."""
         png = f"panoptic/{item.name}.png" if mapped else None
         row = {"name": item.name, **exchange_row(item.image_id, prediction, png)}
         if png is not None:
@@ -134,18 +164,36 @@ def _index(path: Path) -> Iterator[tuple[str, tuple[int, int]]]:
 def fill(
     store: PredictionStore,
     items: Sequence[ImageItem],
-    predict: Callable[[ImageItem], tuple[Prediction, bool]],
+    read: Callable[[ImageItem], Any],
+    predict: Callable[[ImageItem, Any], Prediction],
+    mapped: bool,
     run: Run,
     strict: bool,
 ) -> list[str]:
-    """Predict what is not there yet; returns what was wrong with images that were left out."""
+    """Predict what is not there yet, while the next images are read and the last ones written; returns what was wrong
+    with those that were left out. mapped: whether predictions have maps of their own.
+    """
     problems: list[str] = []
-    for item in run.report.track(items, "predict"):
-        if store.has(item.name):
-            continue
+
+    def work(item: ImageItem, content: Any) -> Callable[[], None] | None:
         try:
-            store.add(item, *predict(item))
+            if isinstance(content, SpadeError):
+                raise content
+            prediction = predict(item, content)
         except SpadeError as error:
             problems.append(str(error))
+            return None
+        return lambda: store.add(item, prediction, mapped)
+
+    def read_or_error(item: ImageItem) -> Any:
+        try:
+            return read(item)
+        except SpadeError as error:
+            return error
+
+    missing = [item for item in items if not store.has(item.name)]
+    done = len(items) - len(missing)
+    for _ in run.report.track(overlapped(missing, read_or_error, work), "predict", total=len(items), done=done):
+        pass
     report_skipped(problems, "images", run.report, strict)
     return problems

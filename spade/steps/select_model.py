@@ -61,15 +61,14 @@ def select_source(
     """
     by_segments = config.segments is not None or config.segmenter is not None
     folder = select_model(config.model, run, ("boxes",) if by_segments else ("image",))
-    options = predictor_options(config.settings)
     if not by_segments:
         model = read_image_model(folder)
-        refuse_other_options(model, options)
+        options = predictor_options(model, config.settings)
         wanted = _vocabulary(config, model.vocabulary if vocabulary is None else vocabulary)
         start = lambda: _image_model(config, model, options, wanted)  # noqa: E731
         return PredictionSource(folder, wanted, options, _prints(model, wanted), start, _note(model))
     found = read_model(folder)
-    refuse_other_options(found, options)
+    options = predictor_options(found, config.settings)
     wanted = _vocabulary(config, found.vocabulary)
     prints, segments = _segments(config, paths, wanted.objects)
     if isinstance(found, ModelFile):
@@ -86,12 +85,17 @@ def select_source(
     return PredictionSource(folder, wanted, options, _prints(found, meanings) | prints, start)
 
 
-def predictor_options(settings: Mapping[str, Any]) -> PredictorOptions:
-    """The options of a predictor with what was set by name."""
-    return configure({"options": PredictorOptions()}, {}, settings)["options"]
+def predictor_options(model: ModelFile | BoxModelFile, settings: Mapping[str, Any]) -> PredictorOptions:
+    """The options of a predictor: as the model was saved, but for what was set by name. Raises SpadeError for an option
+    of the other kind of model.
+    """
+    options = configure({"options": PredictorOptions()}, {}, settings)["options"]
+    _refuse_other_options(model, options)
+    asked = {name: value for name, value in vars(options).items() if value is not None}
+    return replace(model.options, **asked)
 
 
-def refuse_other_options(model: ModelFile | BoxModelFile, options: PredictorOptions) -> None:
+def _refuse_other_options(model: ModelFile | BoxModelFile, options: PredictorOptions) -> None:
     """Raise SpadeError for an option that this kind of model has no use for."""
     if isinstance(model, ModelFile) and options.logit_adjustment is not None:
         raise SpadeError(

@@ -77,11 +77,16 @@ def resolve(config: TrainBoxesConfig) -> Method:
         "boxes": BoxTrainingConfig(),
         "schedule": boxes_schedule(config.seed),
     }
-    settings = dict(config.settings)
-    attention, layers = str(settings.get("attention", "values")), str(settings.get("layers", "1"))
-    if (attention == "literal" or layers == "0" or settings.get("context") in ((), "none")) and "edges" not in settings:
-        base["relations"] = replace(base["relations"], edges=False)
-    method = Method(**configure(base, preset, settings))
+    if "edges" not in config.settings:  # on by default where there is attention that can weigh them
+        plain = {
+            "relations": replace(base["relations"], edges=False),
+            **{k: v for k, v in base.items() if k != "relations"},
+        }
+        relations = configure(plain, preset, config.settings)["relations"]
+        attends = relations.layers and not {"near", "far"}.isdisjoint(relations.context)
+        if not attends or relations.attention == "literal":
+            base = plain
+    method = Method(**configure(base, preset, config.settings))
     method.relations.refuse_idle(config.settings)
     return method
 

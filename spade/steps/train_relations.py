@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,11 @@ from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
 from spade.core.device import device_name, dtype_name, refuse_several
 from spade.core.errors import SpadeError, given
 from spade.core.files import sha256_file
-from spade.core.settings import configure, names_of
+from spade.core.settings import configure
 from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
 from spade.models.checkpoint import HEADS, ModelFile, find_model, read_image_model
 from spade.models.config import PAPER as PAPER_OPTIONS
-from spade.models.config import HeadsConfig, PredictorOptions
+from spade.models.config import FusionConfig, HeadsConfig
 from spade.relations.config import PAPER as PAPER_HEAD
 from spade.relations.config import RelationHeadConfig
 from spade.segmentation.config import MaskProposerConfig
@@ -50,7 +49,7 @@ class Method:
     proposer: MaskProposerConfig
     losses: RelationLossConfig
     masks: MaskTrainingConfig
-    options: PredictorOptions
+    fusion: FusionConfig
     schedule: Schedule
 
     @property
@@ -107,24 +106,16 @@ def resolve(
         "proposer": proposer,
         "losses": RelationLossConfig(),
         "masks": MaskTrainingConfig(),
-        "options": PredictorOptions(),
+        "fusion": FusionConfig(),
         "schedule": relations_schedule(defaults, packaged is not None, config.seed),
     }
-    # Two settings have one name in training and at test time; here training's are meant.
-    names = {part.name: names_of(base[part.name]) for part in fields(Method)} | {"options": frozenset({"fusion"})}
-    parts = {
-        part: configure({part: base[part]}, _only(preset, known), _only(config.settings, known))[part]
-        for part, known in names.items()
-    }
-    method = Method(**parts)
+    method = Method(**configure(base, preset, config.settings))
+    if frozen is None and packaged is None:
+        method = replace(method, proposer=replace(method.proposer, width=method.relations.width))
     method.relations.refuse_idle(config.settings)
     if packaged is not None:
         _refuse_other_heads(method, packaged)
     return method
-
-
-def _only(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if name in names}
 
 
 def _refuse_other_heads(method: Method, packaged: ModelFile) -> None:
@@ -184,7 +175,6 @@ def _train(
     defaults = backbone_defaults(resolve_backbone(source.backbone))
     writer.begin()
     try:
-        fusion = 1.0 if method.options.fusion is None else method.options.fusion
         training = RelationTraining(
             student,
             heads,
@@ -194,7 +184,7 @@ def _train(
             method.masks,
             defaults.validate_at,
             config.mode,
-            fusion,
+            method.fusion.fusion,
             frozen is not None,
         )
         parameters = training.parameters()

@@ -16,8 +16,8 @@ class Schedule:
 
     epochs: int = setting(6, "epochs", least=1)
     learning_rate: float = setting(1e-4, "peak learning rate", least=1e-12)
-    batch_size: int = setting(8, "images a batch", least=1)
-    accumulate: int = setting(1, "batches an optimiser step", least=1)
+    batch_size: int = setting(8, "images per batch", least=1)
+    accumulate: int = setting(1, "batches per optimiser step", least=1)
     decay: str = setting("cosine", "of the learning rate", choices=("cosine", "step"))
     warmup_steps: int = setting(20, "steps of linear warm-up, at most a fifth of all", least=1)
     weight_decay: float = setting(0.01, "of all but biases and norms", least=0)

@@ -10,7 +10,7 @@ from spade.steps.common import StepResult
 from spade_cli.options import Common, add
 
 EPOCHS = "Epochs (default: the backbone's)."
-BATCH = "Images a batch (default: the backbone's)."
+BATCH = "Images per batch (default: the backbone's)."
 RATE = "Peak learning rate (default: by backbone and start)."
 
 

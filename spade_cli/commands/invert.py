@@ -41,7 +41,7 @@ def invert(
             help="Timesteps at which maps are read, with commas; the nearest step counts (default: the backbone's)."
         ),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a batch (default: the backbone's).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per batch (default: the backbone's).")] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "train",
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,

@@ -36,9 +36,7 @@ def predict(
     model: Annotated[Path | None, typer.Option(help=MODEL)] = None,
     segments: Annotated[
         Path | None,
-        typer.Option(
-            help="Masks and labels that are given: scene graph, PSG or COCO-panoptic json. Relations are added."
-        ),
+        typer.Option(help="Masks and labels that are given, to be related: a scene graph, a PSG or a COCO file."),
     ] = None,
     segmenter: Annotated[
         str | None,

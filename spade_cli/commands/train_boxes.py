@@ -29,7 +29,7 @@ def train_boxes(
         ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs (default: 10).")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a batch (default: 32).")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per batch (default: 32).")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: 0.001).")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record is an error.")] = False,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -115,10 +116,12 @@ def test_a_damaged_manifest_is_not_an_absent_one(tmp_path):
     older, newer = make(workspace, n=1), make(workspace, n=2)
     for content in ("", "[]", '{"key": 1}', "{"):
         (newer.path / "manifest.json").write_text(content)
-        with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* `force`"):
+        with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* command is: spade invert"):
             workspace.newest("invert")
         with pytest.raises(SpadeError, match="damaged"):
             _ = workspace.writer("invert", 1, {"n": 2}).manifest
+    os.utime(newer.path / "manifest.json", (0, 0))
+    assert workspace.newest("invert").key == older.key, "it would not be the newest"
     states = {row["key"]: (row["complete"], row["damaged"]) for row in workspace.status()}
     assert states == {older.key: (True, False), newer.key: (False, True)}
 

@@ -104,7 +104,7 @@ def test_settings_are_read_from_text_as_their_fields_are():
         ("near", "far"),
     )
     assert (method.relations.geometry, method.relations.dropout, method.schedule.ema_decay) == (False, 0.25, 0.99)
-    assert (method.masks.mask_source, method.options.fusion, method.proposer.queries) == ("annotated", 0.5, 9)
+    assert (method.masks.mask_source, method.fusion.fusion, method.proposer.queries) == ("annotated", 0.5, 9)
     assert (method.schedule.accumulate, method.losses.reweighting, method.proposer.fine) == (2, 0.5, False)
     for name, text, wanted in (("layers", "two", "a whole number"), ("geometry", "maybe", "true or false")):
         with pytest.raises(SpadeError, match=f"`{name}={text}`: use {wanted}"):
@@ -132,7 +132,7 @@ def test_the_papers_preset_is_spade_as_far_as_it_is_known():
     assert (own.neighbours, own.nearness, own.attention, own.selector, own.fourier_bands) == (
         "hard", "masks", "literal", "cosine", 0,
     )  # fmt: skip
-    assert (paper.schedule.epochs, paper.schedule.decay, paper.options.fusion) == (80, "step", 0.34)
+    assert (paper.schedule.epochs, paper.schedule.decay, paper.fusion.fusion) == (80, "step", 0.34)
     assert scratch(preset="paper", neighbours="soft", epochs=3).schedule.epochs == 3, "a setting goes before the preset"
     boxes = train_boxes.resolve(boxing(preset="paper"))
     assert (boxes.relations.attention, boxes.relations.edges, boxes.schedule.epochs) == ("literal", False, 80)
@@ -151,8 +151,5 @@ def test_every_setting_has_a_name_of_its_own_and_a_meaning(kind):
 
     rows = listed(*kind.parts())
     names = [row.name for row in rows]
-    double = {
-        "logit_adjustment"
-    }  # of losses in training and of a predictor: one idea, and only one of them here counts
-    assert all(names.count(name) == 1 or name in double for name in names)
+    assert all(names.count(name) == 1 for name in names)
     assert all(row.meaning for row in rows)

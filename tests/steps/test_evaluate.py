@@ -26,7 +26,7 @@ def test_evaluation_writes_rows_that_give_the_same_metrics(pipeline, world):
     again = evaluate.run(EvalConfig(data=world, predictions=own(pipeline)), pipeline["run"])
     for name in ("R@20", "mR@20", "PQ", "images", "skipped", "per_predicate", "ci95", "groups"):
         assert again.result.metrics[name] == result[name]
-    assert result["R@20"] > 0, "four scenes only; what the packaged model has learned is asked in tests/test_model.py"
+    assert result["R@20"] > 0, "four scenes only; tests/models asks what the packaged model has learned"
     assert result["PQ"] > 0.3
     json.dumps(result, allow_nan=False)
 

@@ -69,3 +69,39 @@ def test_an_unfinished_image_is_predicted_again(world, tmp_path):
     again = predict.run(PredictConfig(images=images), run)
     assert again.result == whole.result
     assert {path.relative_to(store): path.read_bytes() for path in store.rglob("*.png")} == kept
+
+
+def test_an_image_that_is_annotated_twice_is_asked_twice(world, tmp_path):
+    shutil.copytree(world, tmp_path / "data")
+    document = json.loads((world / "psg.json").read_text())
+    first = next(record for record in document["data"] if record["image_id"] == document["test_image_ids"][0])
+    document["data"].append(first | {"image_id": "again"})
+    document["test_image_ids"].append("again")
+    (tmp_path / "data" / "psg.json").write_text(json.dumps(document))
+    run = Run(Workspace(tmp_path / "w"))
+    metrics = evaluate.run(EvalConfig(data=tmp_path / "data"), run).result.metrics
+    assert (metrics["images"], metrics["skipped"]) == (5, 0)
+    done = predict.run(PredictConfig(images=(str(tmp_path / "data"),)), run)
+    rows = Path(done.result.predictions).read_text().splitlines()[1:]
+    assert sorted(json.loads(row)["image_id"] for row in rows) == ["14", "19", "4", "9", "again"]
+
+
+def test_what_is_written_does_not_depend_on_what_was_asked_before(world, tmp_path):
+    image = (str(world / "images" / "000004.png"),)
+    one, other = (Run(Workspace(tmp_path / name)) for name in ("one", "other"))
+    config = PredictConfig(images=image, top=50, min_score=0.0)
+    predict.run(PredictConfig(images=image, top=1), other)
+    first, second = (predict.run(config, run).path / "000004.json" for run in (one, other))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_score_vectors_of_many_images_are_not_kept(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(predict, "MOST_KEPT", 1)
+    run = Run(Workspace(tmp_path / "w"))
+    images = tuple(str(world / "images" / f"{n:06d}.png") for n in (4, 9))
+    done = predict.run(PredictConfig(images=images), run)
+    assert len(done.result.graphs) == 2
+    assert not (tmp_path / "w" / "predictions").exists()
+    assert predict.run(PredictConfig(images=images), run).cached
+    predict.run(PredictConfig(images=(str(world),)), run)
+    assert (tmp_path / "w" / "predictions").exists(), "those of a data set are"

@@ -257,7 +257,7 @@ def test_refusals(trained, world, tmp_path):
     with pytest.raises(SpadeError, match=r"`logit_adjustment=0\.5`: belongs to a model of labels and boxes"):
         predict.run(PredictConfig(images=(scene,), settings={"logit_adjustment": 0.5}), Run(run.workspace))
     for name, value in (("fusion", 0.5), ("unseen_odds", 2.0)):
-        with pytest.raises(SpadeError, match=f"`{name}={value}`: belongs to a model that sees images"):
+        with pytest.raises(SpadeError, match=f"`{name}={value:g}`: belongs to a model that sees images"):
             predict.run(PredictConfig(images=(scene,), segments=world / "psg.json", settings={name: value}), run)
     with pytest.raises(SpadeError, match="takes no input artifact here"):
         train_boxes.run(boxing(data=world), Run(run.workspace, source="abc"))
@@ -291,3 +291,15 @@ def test_varied_layouts_keep_what_relations_need_and_number_it_anew():
             lengths.add(len(own.boxes))
     assert len(lengths) > 3
     assert min(lengths) < 12
+
+
+def test_a_part_of_the_records_is_not_taken_for_all(trained, world, tmp_path):
+    """Of labels and boxes, whose predictions open no image: the annotation file is the same for every part."""
+    run = Run(Workspace(tmp_path / "w"))
+    few, all_of_them, trained = (
+        evaluate.run(EvalConfig(data=world, mode="predcls", model=trained[1].path, **part), run).result.metrics[
+            "images"
+        ]
+        for part in ({"limit": 1}, {}, {"split": "train"})
+    )
+    assert (few, all_of_them, trained) == (1, 4, 16)

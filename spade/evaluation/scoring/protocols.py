@@ -1,7 +1,7 @@
 """The field's protocols as four sets of rules, and the judgement of one image by them.
 
-An image is judged once; every figure is a sum over judgements (spade/evaluation/recall.py, quality.py). Judgements of
-parts of a data set, put together in image order, give the same digits as one pass over the whole.
+An image is judged once; every metric is a sum over judgements (recall.py and quality.py beside this file). Judgements
+of parts of a data set, put together in image order, give the same digits as one pass over the whole.
 """
 
 from __future__ import annotations

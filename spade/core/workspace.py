@@ -68,10 +68,10 @@ class Workspace:
                 changed = max(changed, manifest.stat().st_mtime)
             except SpadeError as error:
                 damaged.append((manifest.stat().st_mtime, error))
-        for when, error in damaged:
+        for when, problem in damaged:
             if when >= changed:
                 remedy = f"; the command is: {COMMAND[step]}" if step in COMMAND else ""
-                raise SpadeError(f"{str(error).rstrip('.')}{remedy}.")
+                raise SpadeError(f"{str(problem).rstrip('.')}{remedy}.")
         return sorted(artifacts, key=_finished)
 
     def newest(

@@ -52,6 +52,7 @@ def test_the_error_of_a_v_prediction_falls_with_the_steps(backbone):
     assert errors[1] < errors[0] / 4
 
 
+@pytest.mark.slow
 def test_half_precision_sees_the_same(backbone):
     """The latent is carried in float32, so that the steps' rounding does not add up."""
     torch.manual_seed(0)
@@ -178,6 +179,7 @@ def test_too_many_steps_are_one_sentence(backbone, steps):
         inverse_scheduler(backbone.schedule, steps)
 
 
+@pytest.mark.slow
 def test_reading_while_sampling_back_sees_nearly_the_same(backbone):
     """The latents that are passed on the way back are those of the way there, up to the inversion's error."""
     from spade.world.annotation import make_sample

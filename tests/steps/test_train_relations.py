@@ -24,6 +24,7 @@ from tests.configs import calibrating, inverting, relating
 from tests.steps.helpers import lines
 
 
+@pytest.mark.slow
 def test_calibration_from_scratch_lowers_the_loss_on_validation_images(pipeline, world, tmp_path):
     source = pipeline["invert"]
     run = Run(Workspace(tmp_path))
@@ -38,6 +39,7 @@ def test_calibration_from_scratch_lowers_the_loss_on_validation_images(pipeline,
     }
 
 
+@pytest.mark.slow
 def test_training_from_scratch_learns(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
@@ -211,6 +213,7 @@ def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_pa
         train_relations.run(relating(epochs=1, masks_from=Path("nowhere")), run)
 
 
+@pytest.mark.slow
 def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
     """Saved under the longer list the packaged heads would pass for trained on names that they never saw."""
     run = Run(Workspace(tmp_path))

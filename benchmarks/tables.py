@@ -17,7 +17,7 @@ from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
 
 DOCUMENTS = (
-    "README.md",
+    "docs/results/product.md",
     "docs/results/tiny-model.md",
     "docs/evaluation.md",
     "docs/world.md",

@@ -173,13 +173,10 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
         heads = OnFeatures(seen[0].nodes.pooled.shape[1], seen[0].memory.shape[2], clip.dim)
 
         def losses(batch: Sequence[int], heads: OnFeatures = heads, seen: list[Given] = seen) -> dict[str, Tensor]:
-            own = [seen[i] for i in batch]
-            nodes, triples, memory = (
-                [g.nodes for g in own],
-                [g.triples for g in own],
-                torch.cat([g.memory for g in own]),
-            )
-            return relation_losses(heads, nodes, triples, memory, predicates, weights, positions=own[0].positions)  # type: ignore[arg-type]
+            images_of = [seen[i] for i in batch]
+            nodes, triples = [image.nodes for image in images_of], [image.triples for image in images_of]
+            memory, positions = torch.cat([image.memory for image in images_of]), images_of[0].positions
+            return relation_losses(heads, nodes, triples, memory, predicates, weights, positions=positions)  # type: ignore[arg-type]
 
         def validate(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
             evaluator = Evaluator(dataset, at=(VALIDATION_AT,), mode="predcls")

@@ -24,7 +24,7 @@ from spade.diffusion.prompts import relation_text
 from spade.world.annotation import WorldSample
 
 BATCH, WIDTH = 32, 128
-VocabularyLike = tuple[list[tuple[str, str, str]], list[str]]  # the relations and the labels of a scene
+Content = tuple[list[tuple[str, str, str]], list[str]]  # the relations and the labels of a scene
 POOL = 16_000  # scenes; each is seen several times, with new words and new noise
 
 
@@ -156,12 +156,12 @@ def main() -> None:
 
 def pool(
     encode: Callable[[list[WorldSample]], torch.Tensor], file: Path, autoencoder: str, seed: int
-) -> tuple[list[VocabularyLike], torch.Tensor]:
+) -> tuple[list[Content], torch.Tensor]:
     """The relations and labels of a seed's scenes, and their latents (POOL, C, 16, 16), kept in ``file`` for a resumed
     run.
     """
     mark = f"{autoencoder} {seed}"
-    words: list[VocabularyLike] = []
+    words: list[Content] = []
     parts = []
     try:
         with safe_open(file, "pt") as kept:

@@ -21,7 +21,7 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None =
 
 
 def settled(data: bytes) -> bytes:
-    """The same safetensors file with its metadata in order; the library writes them in another order each time."""
+    """A safetensors file with its metadata in order; the library writes them in another order each time."""
     (size,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + size])
     if "__metadata__" in header:

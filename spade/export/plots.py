@@ -109,7 +109,7 @@ def maps_png(
 
 
 def figure_png(figure: Figure) -> bytes:
-    """The same bytes for the same figure."""
+    """A figure as png; equal figures give equal bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

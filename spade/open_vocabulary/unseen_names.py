@@ -50,8 +50,8 @@ SHARPNESS = 2.0  # of that evidence; the weights that fit best leave it timid
 
 @dataclass(frozen=True)
 class ZeroShotEvidence:
-    """What is known of M regions or pairs without training: views (M, D), unit rows; looked (M, A, C), log attention to
-    each name.
+    """What is known of M regions or pairs without training: views (M, D), unit rows; attention (M, A, C), log attention
+    ratio of each name.
 
     A = 1 for a region, 2 for a pair: under the subject and under the object. Without attention C is 1, and all zero.
     """

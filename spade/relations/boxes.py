@@ -50,7 +50,8 @@ class BoxSegments:
 
     def split(self, counts: Sequence[int]) -> list[BoxSegments]:
         """The inverse, by how many segments each image has."""
-        return [BoxSegments(*own) for own in zip(*(column.split(counts) for column in self._columns()), strict=True)]  # type: ignore[call-arg]
+        parts = zip(*(column.split(counts) for column in self._columns()), strict=True)
+        return [BoxSegments(*columns) for columns in parts]  # type: ignore[call-arg]
 
     def to(self, device: torch.device) -> BoxSegments:
         """On a device."""

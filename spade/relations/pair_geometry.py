@@ -8,16 +8,18 @@ from torch import Tensor
 from spade.relations.config import BASIC
 
 
-def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, facts: int = BASIC) -> Tensor:
-    """(R, facts) for ordered pairs (R, 2) of boxes (N, 4) and mask areas (N,), all in shares of the image; see
+def pair_geometry(boxes: Tensor, area: Tensor, pairs: Tensor, geometry_dim: int = BASIC) -> Tensor:
+    """(R, geometry_dim) for ordered pairs (R, 2) of boxes (N, 4) and mask areas (N,), all in shares of the image; see
     ``geometry_of``.
     """
     first, second = pairs.unbind(1)
-    return geometry_of(boxes[first], boxes[second], area[first], area[second], facts)
+    return geometry_of(boxes[first], boxes[second], area[first], area[second], geometry_dim)
 
 
-def geometry_of(first: Tensor, second: Tensor, first_area: Tensor, second_area: Tensor, facts: int = BASIC) -> Tensor:
-    """(..., facts) of boxes (..., 4) in the role of subject and of object, and the areas (...) of their masks.
+def geometry_of(
+    first: Tensor, second: Tensor, first_area: Tensor, second_area: Tensor, geometry_dim: int = BASIC
+) -> Tensor:
+    """(..., geometry_dim) of boxes (..., 4) in the role of subject and of object, and the areas (...) of their masks.
 
     Basic: offset x and y from subject to object, distance of centres, box IoU, log area ratio, and the share of each
     box that the other covers. Detailed adds: log ratios of widths and heights, offsets in mean widths and heights, how
@@ -33,7 +35,7 @@ def geometry_of(first: Tensor, second: Tensor, first_area: Tensor, second_area: 
     basic = torch.stack(
         [*offset.unbind(-1), offset.norm(dim=-1), iou, ratio, overlap / areas[0], overlap / areas[1]], dim=-1
     )
-    if facts == BASIC:
+    if geometry_dim == BASIC:
         return basic
     sizes = [(box[..., 2:] - box[..., :2]).clamp(min=1e-3) for box in (first, second)]
     scaled = (2 * offset / (sizes[0] + sizes[1])).clamp(-4, 4) / 4

@@ -32,7 +32,7 @@ class PairCosine(nn.Module):
     """
 
     def forward(self, nodes: Tensor) -> Tensor:
-        """The same in both directions."""
+        """(..., N, N) cosines, equal in both directions."""
         unit = normalize(nodes, dim=-1)
         return unit @ unit.transpose(-1, -2)
 

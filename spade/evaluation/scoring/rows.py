@@ -98,7 +98,7 @@ def first_hits(rows: np.ndarray, found: np.ndarray, triples: np.ndarray) -> np.n
 
 
 def first_pairs(rows: np.ndarray, found: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """The same for ``pairs`` (Q, 2), whatever the predicate: (Q,)."""
+    """Rank of the first row about each of ``pairs`` (Q, 2), whatever its predicate: (Q,); -1 where there is none."""
     return _first_true(_pairs_hit(rows, found, pairs))
 
 

@@ -1,24 +1,16 @@
 from __future__ import annotations
 
-import json
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 
 import spade
 from spade.core.errors import SpadeError
-from spade.core.files import sha256_file, write_json
-from spade.diffusion.backbone_files import embedded_model
-from spade.models.checkpoint import find_model, read_model
-from spade.models.encoded_vocabulary import EncodedVocabulary
+from spade.core.files import write_json
 from spade.models.segmented_image import cell_masks
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph_json import read_scene_graph
@@ -111,61 +103,6 @@ def test_top_and_min_score(model):
     assert all(r.score >= 0.6 for r in model(image, min_score=0.6).relations)
 
 
-def test_packaged_files_are_those_of_the_manifest():
-    folder = embedded_model()
-    manifest = json.loads((folder / "manifest.json").read_text())
-    on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
-    assert on_disk == set(manifest["files"])
-    for name, facts in manifest["files"].items():
-        assert sha256_file(folder / name) == facts["sha256"]
-        assert facts["bytes"] < 16_000_000
-    assert sum(facts["bytes"] for facts in manifest["files"].values()) < 40_000_000
-    assert not [name for name in on_disk if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
-
-
-def test_what_is_no_model_is_one_sentence(tmp_path):
-    with pytest.raises(SpadeError, match=r"holds no trained model \(model\.json\)"):
-        find_model(tmp_path)
-    shutil.copytree(embedded_model(), tmp_path / "m")
-    facts = json.loads((tmp_path / "m" / "model.json").read_text())
-    (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {"format": 7}))
-    with pytest.raises(SpadeError, match=r"model\.json: is no model of format 3"):
-        spade.load(tmp_path / "m")
-    (tmp_path / "m" / "model.json").write_text(json.dumps(facts))
-    (tmp_path / "m" / "heads.safetensors").write_bytes(b"rubbish")
-    with pytest.raises(SpadeError, match=r"heads\.safetensors: these weights cannot be loaded"):
-        spade.load(tmp_path / "m")
-
-
-def fingerprint_of(folder):
-    return read_model(folder).fingerprint()
-
-
-@pytest.mark.parametrize("text", ["[]", '{"format": 1}', '{"format": 1, "vocabulary": [], "heads": {}}', "{", "5"])
-def test_what_is_no_description_is_one_sentence(tmp_path, text):
-    (tmp_path / "model.json").write_text(text)
-    for attempt in (read_model, spade.load, fingerprint_of):
-        with pytest.raises(SpadeError, match=r"model\.json"):
-            attempt(tmp_path)
-
-
-def test_the_fingerprint_sees_every_weight(tmp_path):
-    shutil.copytree(embedded_model(), tmp_path / "m")
-    plain = fingerprint_of(tmp_path / "m")
-    assert plain == fingerprint_of(embedded_model())
-    facts = json.loads((tmp_path / "m" / "model.json").read_text())
-    for part in ("backbone", "clip"):
-        moved = tmp_path / f"own-{part}"
-        shutil.copytree(embedded_model() / part, moved)
-        weights = next(moved.rglob("*.safetensors"))
-        weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-        (tmp_path / "m" / "model.json").write_text(json.dumps(facts | {part: str(moved)}))
-        assert fingerprint_of(tmp_path / "m") != plain
-    (tmp_path / "m" / "heads.safetensors").unlink()
-    with pytest.raises(SpadeError, match=r"heads\.safetensors: this file of the model is missing"):
-        fingerprint_of(tmp_path / "m")
-
-
 def test_paths_images_and_arrays_are_the_same_image(model, tmp_path):
     image = Image.fromarray(scene(0).image).transpose(Image.Transpose.ROTATE_90)
     exif = image.getexif()
@@ -242,79 +179,6 @@ def test_each_given_segment_has_a_proposal_of_its_own(model):
         chosen = [segment.query for segment in seen.segments]
         assert min(chosen) >= 0
         assert len(set(chosen)) == min(count, queries)
-
-
-def test_few_known_names_do_not_make_a_model_sure(model):
-    """Asked for one predicate that it knows and one that it does not, it can be sure of another that it was not asked
-    for.
-    """
-    known, *others = model.vocabulary.predicates
-    few = EncodedVocabulary.of(
-        Vocabulary(model.vocabulary.objects, (known, "hugging")), model.vocabulary, model.student
-    )
-    assert few.is_seen_predicates.tolist() == [True, False]
-    assert len(few.other_seen_predicates) == len(others)
-    assert len(few.other_seen_objects) == 0
-    every = EncodedVocabulary.of(model.vocabulary, model.vocabulary, model.student)
-    assert torch.allclose(few.other_seen_predicates, every.predicates[1:], atol=1e-6)
-    assert len(every.other_seen_predicates) == 0
-
-
-def named(model, **attributes):
-    """P(predicate | pair) of given segments, by a copy of the model that is asked in another way."""
-    other = copy(model)
-    for name, value in attributes.items():
-        setattr(other, name, value)
-    found = given(other, 3, side=64, predicates=(*model.vocabulary.predicates, "hugging"))
-    return found.scores / (1 - found.no_relation)[:, None]
-
-
-def test_fusion_is_a_product_of_both_branches(model):
-    """P = P_diffusion^E x P_clip^(1 - E), as one branch alone has them, for predicates and for regions."""
-    diffusion, clip, both = (named(model, fusion=exponent, unseen_odds=0.0) for exponent in (1.0, 0.0, 0.34))
-    product = diffusion**0.34 * clip**0.66
-    assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
-    assert np.abs(both - diffusion).max() > 0.05
-    image, words = Image.fromarray(scene(0).image), model._encode(model.vocabulary)
-    proposals, classes, attention = model._propose(image, words)
-    cells, masks = model.student.clip.embed_cells(image), proposals.masks[-1][0].sigmoid()
-    told = []
-    for exponent in (1.0, 0.0, 0.34):
-        other = copy(model)
-        other.fusion = exponent
-        told.append(other._name_regions(classes, proposals.queries[-1][0], masks, cells, attention, words))
-    assert torch.allclose(
-        told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True),
-        model.student.clip.region_scores(cells, masks, words.objects),
-    )
-    assert all(torch.equal(own[:, -1], classes.softmax(-1)[:, -1]) for own in told), "what is nothing stays"
-    product = told[0][:, :-1] ** 0.34 * told[1][:, :-1] ** 0.66
-    share = told[2][:, :-1] / told[2][:, :-1].sum(1, keepdim=True)
-    assert torch.allclose(share, product / product.sum(1, keepdim=True), atol=1e-4)
-
-
-def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
-    doubting, giving, alone = named(model), named(model, gated=False), named(model, unseen_odds=0.0)
-    assert (giving[:, -1] > doubting[:, -1]).all()
-    assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
-    assert not np.allclose(doubting, alone, atol=1e-3)
-
-
-def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
-    folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))
-    facts = json.loads((folder / "model.json").read_text())
-    facts["heads"]["untrained"] = False
-    (folder / "model.json").write_text(json.dumps(facts))
-    kept = {
-        name: value
-        for name, value in load_file(folder / "heads.safetensors").items()
-        if not name.startswith(("regions.", "pairs."))
-    }
-    save_file(kept, folder / "heads.safetensors")
-    assert spade.load(folder).heads.pairs is None
-    assert spade.load(folder, unseen_odds=0.0).unseen_odds == 0
-    with pytest.raises(SpadeError, match=r"^`unseen_odds=2.0`: this model's OpenCLIP tower sees no regions"):
-        spade.load(folder, unseen_odds=2.0)
 
 
 @pytest.mark.parametrize("count", [0, 1])

@@ -10,70 +10,15 @@ import numpy as np
 import pytest
 
 from spade.core.errors import SpadeError
-from spade.data.psg_reader import load_psg
 from spade.evaluation.formats.exchange import Exchange
 from spade.evaluation.formats.exchange_writer import exchange_header, exchange_row
 from spade.evaluation.formats.sources import open_predictions
 from spade.evaluation.scoring.predicted_image import from_prediction
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph import Prediction, SceneGraph, Segment
+from tests.evaluation.formats.exchange_files import image, lines
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "predictions.schema.json").read_text())
-
-
-@pytest.fixture
-def data(tmp_path):
-    """Two annotated images of 4 x 8 pixels with two segments, and a map for predictions."""
-    ids = np.zeros((4, 8), np.uint32)
-    ids[:, :4], ids[:, 4:] = 5, 6
-    records = [
-        {
-            "image_id": str(number),
-            "file_name": f"{number}.jpg",
-            "pan_seg_file_name": f"{number}.png",
-            "width": 8,
-            "height": 4,
-            "segments_info": [{"id": 5, "category_id": 0, "area": 16}, {"id": 6, "category_id": 1, "area": 16}],
-            "annotations": [{"bbox": [0, 0, 4, 4]}, {"bbox": [4, 0, 8, 4]}],
-            "relations": [[0, 1, 0]],
-        }
-        for number in (1, 2)
-    ]
-    document = {
-        "data": records,
-        "thing_classes": ["a", "b"],
-        "stuff_classes": [],
-        "predicate_classes": ["p", "q"],
-        "test_image_ids": ["1", "2"],
-    }
-    (tmp_path / "psg.json").write_text(json.dumps(document))
-    for name in ("1", "2", "m"):
-        write_panoptic(tmp_path / f"{name}.png", ids)
-    return load_psg(tmp_path)
-
-
-def image(**changes):
-    segments = [
-        {"layer": 0, "id": 5, "category_id": 0, "isthing": 1, "score": 0.9},
-        {"layer": 0, "id": 6, "category_id": 1, "score": 0.8},
-    ]
-    relations = [{"subject": 0, "object": 1, "scores": [0.7, 0.2], "no_relation": 0.1}]
-    row = {
-        "image_id": "1",
-        "height": 4,
-        "width": 8,
-        "pan_seg_file_names": ["m.png"],
-        "segments_info": segments,
-        "relations": relations,
-    }
-    return row | changes
-
-
-def lines(dataset, *rows, header=None):
-    path = dataset.root / "p.jsonl"
-    head = exchange_header(dataset.classes, dataset.predicates, {}) if header is None else header
-    path.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in (head, *rows)))
-    return path
 
 
 def test_lines_and_documents_say_the_same(data):
@@ -290,49 +235,3 @@ def test_bytes_that_are_no_text(data):
     path.write_bytes(b'{"predictions": [], "\xff": 1}')
     with pytest.raises(SpadeError, match="is not valid json"):
         open_predictions(path, data)
-
-
-def test_files_that_begin_with_a_byte_order_mark(data):
-    path = lines(data, image())
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert open_predictions(path, data).get(data.records[0]) is not None
-    path.write_bytes(b"\xef\xbb\xbf" + json.dumps({"predictions": [image()]}).encode())
-    assert open_predictions(path, data).get(data.records[0]) is not None
-
-
-def test_given_segments_are_not_opened_and_must_be_the_annotated_ones(data):
-    path = lines(data, image(pan_seg_file_names=["gone.png"]))
-    found = open_predictions(path, data, predcls=True).get(data.records[0])
-    assert found.layers is None
-    swapped = image(segments_info=[{"category_id": 1}, {"category_id": 0}])
-    with pytest.raises(SpadeError, match=r"segments_info\[0\].category_id 1: the annotation says 0"):
-        open_predictions(lines(data, swapped), data, predcls=True).get(data.records[0])
-    with pytest.raises(SpadeError, match="has 1 segments, the annotation 2"):
-        open_predictions(lines(data, image(segments_info=[{"category_id": 0}], relations=[])), data, predcls=True).get(
-            data.records[0]
-        )
-
-
-def test_boxes_without_masks(data):
-    segments = [{"category_id": 0, "bbox": [0, 0, 4, 4]}, {"category_id": 1, "bbox": [4, 0, 8, 4]}]
-    found = open_predictions(lines(data, image(pan_seg_file_names=[], segments_info=segments)), data).get(
-        data.records[0]
-    )
-    assert found.layers is None
-    assert found.boxes.tolist() == [[0, 0, 4, 4], [4, 0, 8, 4]]
-
-
-def test_no_segments_and_no_rows(data):
-    found = open_predictions(lines(data, image(pan_seg_file_names=[], segments_info=[], relations=[])), data).get(
-        data.records[0]
-    )
-    assert len(found.rows) == 0
-    assert found.layers.maps == ()
-
-
-def test_fingerprints_hold_the_pngs(data):
-    path = lines(data, image())
-    first = Exchange(path, data).fingerprint()
-    write_panoptic(data.root / "m.png", np.ones((4, 8), np.uint32))
-    assert Exchange(path, data).fingerprint() != first
-    assert Exchange(path, data, predcls=True).fingerprint() == Exchange(path, data, predcls=True).fingerprint()

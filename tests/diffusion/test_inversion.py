@@ -66,6 +66,7 @@ def test_half_precision_sees_the_same(backbone):
         assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.98
 
 
+@pytest.mark.slow
 def test_a_v_prediction_round_trip_gets_better_with_more_steps(backbone):
     """The UNet's answer read as v: no denoiser, but the same function on both ways."""
     torch.manual_seed(0)

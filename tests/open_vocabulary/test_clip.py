@@ -122,7 +122,9 @@ def test_whole_images_are_prepared_as_the_model_wants_them(clip):
     wide = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 200, 3), dtype=np.uint8))
     settings = dict(open_clip.get_model_preprocess_cfg(clip.model))
     assert settings["resize_mode"] == "squash"
-    assert torch.equal(clip._whole(wide), clip._pixels(wide)), "the tiny model answers as it did"
+    squeezed = torch.from_numpy(np.asarray(wide.resize((128, 128), Image.Resampling.BICUBIC), np.float32) / 127.5 - 1)
+    by_hand = torch.nn.functional.normalize(clip.model.encode_image(squeezed.permute(2, 0, 1)[None]), dim=-1)
+    assert torch.allclose(clip.embed_images([wide]), by_hand, atol=1e-6), "the tiny model answers as it did"
     cropping = OpenClip("x", clip.model, None, settings | {"resize_mode": "shortest"}, torch.device("cpu"))
     pixels = image_transform_v2(PreprocessCfg(**(settings | {"resize_mode": "shortest"})), is_train=False)(wide)
     expected = torch.nn.functional.normalize(clip.model.encode_image(pixels[None]), dim=-1)

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from spade.core.errors import SpadeError
-from spade.segmentation.pretrained import PretrainedSegmenter, _without_padding
+from spade.segmentation.pretrained import PretrainedSegmenter, without_padding
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.structures.vocabulary import Label, psg_lists
 
@@ -122,7 +122,7 @@ def sure_of(segmenter, monkeypatch, names, masks):
 
     for query, name in enumerate(names):
         Answer.class_queries_logits[0, query, NAMES.index(name) if name else len(NAMES)] = 9.0
-    forward = segmenter._model.forward
+    forward = segmenter.model.forward
 
     def answer(**inputs):
         asked["shape"] = tuple(inputs["pixel_values"].shape)
@@ -176,11 +176,11 @@ def test_what_was_padded_is_cut_off():
     masks[0, :4, :6] = 1.0  # the image's part, of a batch padded below and to the right
     valid = torch.zeros(1, 32, 32)
     valid[0, :16, :24] = 1
-    found = _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid})
+    found = without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid})
     assert found.shape == (1, 16, 24)
     assert found[0, :14, :22].min() > 0.99
     assert torch.equal(
-        _without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid * 0 + 1}), masks
+        without_padding(masks, {"pixel_values": torch.zeros(1, 3, 32, 32), "pixel_mask": valid * 0 + 1}), masks
     )
 
 

@@ -61,7 +61,12 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("options", KINDS, ids=[" ".join(map(str, kind.values())) for kind in KINDS])
+# Those of one word alone always; the others learn by the same code.
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(kind, marks=() if len(kind) == 1 else pytest.mark.slow) for kind in KINDS],
+    ids=[" ".join(map(str, kind.values())) for kind in KINDS],
+)
 def test_every_kind_learns_saves_and_comes_back(teacher, tmp_path, options, clip):
     run = copied(teacher, tmp_path)
     result = calibrate.run(calibrating(epochs=2, init="scratch", **options), run)
@@ -119,6 +124,7 @@ def test_a_resumed_calibration_has_the_same_bytes(teacher, tmp_path, monkeypatch
     assert payload(whole.path) == payload(resumed.path)
 
 
+@pytest.mark.slow
 def test_what_no_gradient_reaches_is_not_trained(teacher, tmp_path):
     """The last layer that is read needs its queries and keys only."""
     run = copied(teacher, tmp_path)

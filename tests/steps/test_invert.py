@@ -76,6 +76,7 @@ def test_images_elsewhere(world, tmp_path):
     assert result.result.images == 3
 
 
+@pytest.mark.slow
 def test_a_resumed_inversion_has_the_same_bytes(world, tmp_path):
     config = inverting(data=world, batch_size=3)
     whole = invert.run(config, Run(Workspace(tmp_path / "whole")))

@@ -72,6 +72,7 @@ def test_where_no_validation_relation_is_found_the_random_start_is_not_kept(worl
     assert "no epoch bettered the untrained start" in said[-1]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes_and_a_killed_run_ends_in_them(trained, world, tmp_path, monkeypatch):
     _, done = trained
     config = boxing(data=world, epochs=3, **SMALL)

@@ -50,6 +50,7 @@ def test_training_from_scratch_learns(pipeline, tmp_path):
         assert curves[-1][term] < curves[1][term], term
 
 
+@pytest.mark.slow
 def test_names_that_training_did_not_have_get_their_share(pipeline, world, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
@@ -185,6 +186,7 @@ def test_a_student_that_is_told_no_names_has_no_attention_to_them(world, tmp_pat
     assert spade.load(made.path).heads.proposer.trust is None
 
 
+@pytest.mark.slow
 def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_path):
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
@@ -228,6 +230,7 @@ def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
     assert made.result.best_epoch == 1
 
 
+@pytest.mark.slow
 def test_given_segments_are_validated_in_predcls(pipeline, tmp_path):
     """With annotated masks and labels PQ is perfect from the start."""
     run = Run(Workspace(tmp_path))

@@ -114,6 +114,7 @@ def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
         train_relations.run(relating(data=data, epochs=1, limit=8, strict=True), run)
 
 
+@pytest.mark.slow
 def test_one_image_is_trained_on_and_validated(world, tmp_path):
     run = Run(Workspace(tmp_path))
     invert.run(inverting(data=world, limit=1), run)

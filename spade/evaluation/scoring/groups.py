@@ -34,19 +34,23 @@ class Split:
 
 
 @cache
-def _list(name: str) -> Any:
+def official_list(name: str) -> Any:
     """A list shipped with the package (sources: NOTICE)."""
     return json.loads(resources.files("spade").joinpath(f"assets/lists/{name}.json").read_text("utf-8"))
 
 
 def positional_predicates() -> frozenset[str]:
     """PSG's official positional relations."""
-    return frozenset(row["name"] for row in _list("psg_predicate_categories")["categories"]["Positional Relations"])
+    return frozenset(
+        row["name"] for row in official_list("psg_predicate_categories")["categories"]["Positional Relations"]
+    )
 
 
 def known_predicates() -> frozenset[str]:
     """All predicates that PSG groups."""
-    return frozenset(row["name"] for rows in _list("psg_predicate_categories")["categories"].values() for row in rows)
+    return frozenset(
+        row["name"] for rows in official_list("psg_predicate_categories")["categories"].values() for row in rows
+    )
 
 
 def read_split(name: str, dataset: Dataset) -> Split:
@@ -56,7 +60,7 @@ def read_split(name: str, dataset: Dataset) -> Split:
     """
     classes, predicates = frozenset(dataset.classes), frozenset(dataset.predicates)
     if name == "pgsg":
-        psg, vg = _list("psg_pgsg_novel_predicates"), _list("vg150_pgsg_novel_predicates")
+        psg, vg = official_list("psg_pgsg_novel_predicates"), official_list("vg150_pgsg_novel_predicates")
         of_psg, of_vg = frozenset(row["name"] for row in psg["novel"]), frozenset(vg["novel"])
         if predicates <= of_psg | frozenset(psg["base"]):
             return Split(name, None, of_psg & predicates)
@@ -67,7 +71,7 @@ def read_split(name: str, dataset: Dataset) -> Split:
             f"{dataset.source} has others, so give a file."
         )
     if name == "ovsgtr":
-        vg = _list("vg150_ovsgtr_splits")
+        vg = official_list("vg150_ovsgtr_splits")
         objects, words = frozenset(vg["novel_objects"]), frozenset(vg["novel_predicates"])
         if not (
             predicates <= words | frozenset(vg["base_predicates"])

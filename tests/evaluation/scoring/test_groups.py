@@ -39,7 +39,7 @@ def test_official_lists():
 def test_visual_genome_lists():
     import spade.evaluation.scoring.groups as groups
 
-    lists = groups._list("vg150_ovsgtr_splits")
+    lists = groups.official_list("vg150_ovsgtr_splits")
     vg = dataset(things=tuple(lists["vg150_objects"][1:]), predicates=tuple(lists["vg150_predicates"][1:]))
     ovsgtr, pgsg = read_split("ovsgtr", vg), read_split("pgsg", vg)
     assert (len(ovsgtr.novel_objects), len(ovsgtr.novel_predicates)) == (45, 15)

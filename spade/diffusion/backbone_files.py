@@ -52,7 +52,7 @@ TINY = BackboneDefaults(
 LARGE = BackboneDefaults(
     is_tiny=False,
     clip="hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
-    inversion=InversionConfig(steps=50, read_at=(61,), grids=(2, 4), batch_size=4),
+    inversion=InversionConfig(),
     timestep=1,
     batch_size=4,
     calibrate_epochs=4,

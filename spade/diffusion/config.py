@@ -13,7 +13,9 @@ TARGETS = ("q", "k", "v", "out")  # projections of the cross-attention
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """How the teacher's maps are made. Steps, timesteps, grids and batch come with the backbone's size."""
+    """How the teacher's maps are made. Steps, timesteps, grids and batch are a large backbone's; a tiny one has others
+    (spade.diffusion.backbone_files).
+    """
 
     steps: int = setting(50, "DDIM steps from the image to noise", least=1)
     read_at: tuple[int, ...] = setting((61,), "timesteps at which maps are read; the nearest step counts", least=0)

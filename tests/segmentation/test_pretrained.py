@@ -129,7 +129,7 @@ def sure_of(segmenter, monkeypatch, names, masks):
         forward(**inputs)  # the true model takes these very inputs
         return Answer
 
-    monkeypatch.setattr(segmenter, "_model", answer)
+    monkeypatch.setattr(segmenter, "model", answer)
     return asked
 
 

@@ -51,4 +51,4 @@ def test_every_step_runs_on_images_that_are_not_square(directory, tmp_path):
     assert (heads["strides"], heads["queries"], heads["width"]) == ([4, 8, 16, 32], 100, 256)
     made = predict.run(PredictConfig(images=(str(data / "images" / "000004.png"),)), run)
     assert read_scene_graph(made.path / "000004.json").panoptic.shape == (128, 160)
-    assert evaluate.run(EvalConfig(data=data), run).result.protocol == "openpsg"
+    assert evaluate.run(EvalConfig(data=data), run).result.metrics["protocol"] == "openpsg"

@@ -46,8 +46,9 @@ class Backbone:
                 f"{folder}: this backbone cannot be loaded ({str(error).splitlines()[0][:160]}); fetch or save it "
                 "again as safetensors."
             ) from None
-        for part in (self.vae, self.unet, self.text_encoder):
-            make_fast(part.requires_grad_(False).eval())
+        with hushed(diffusers_logging):  # which takes a memory format for a change of the number format
+            for part in (self.vae, self.unet, self.text_encoder):
+                make_fast(part.requires_grad_(False).eval())
         self.factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.image_size = int(self.unet.config.sample_size) * self.factor
         self.multiple = self.factor * 2 ** (len(self.unet.config.block_out_channels) - 1)

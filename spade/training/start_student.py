@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from spade.core.quiet import hushed
 from spade.diffusion import lora
 from spade.diffusion.backbone import Backbone
 from spade.diffusion.backbone_files import embedded_model
@@ -21,6 +22,8 @@ def start_student(
     config: CalibrationConfig, grids: tuple[int, ...], backbone: Backbone, clip: OpenClip, embedded: bool
 ) -> tuple[Student, Parameters]:
     """A student to be trained and its parameters: the packaged one, or a fresh one that looks on ``grids``."""
+    from diffusers.utils import logging as diffusers_logging
+
     if embedded:
         student = load_student(backbone, clip, embedded_model() / "adapter")
         trained = lora.trainable(backbone.unet)
@@ -31,7 +34,8 @@ def start_student(
         if config.train == "lora":
             trained = lora.attach(backbone.unet, config.rank, config.scale, config.targets)
         elif config.train == "full":
-            named = backbone.unet.float().named_parameters()
+            with hushed(diffusers_logging):  # nothing is cast that was to stay
+                named = backbone.unet.float().named_parameters()
             trained = {f"unet.{name}": parameter.requires_grad_(True) for name, parameter in named}
     assert student.adapter is not None
     return student, trained | dict(student.adapter.requires_grad_(True).named_parameters())

@@ -29,7 +29,7 @@ def talkative():
         lib.set_verbosity(verbosity)
 
 
-def test_loading_leaves_no_trace(talkative):
+def test_loading_leaves_no_trace(talkative, capfd):
     from spade.diffusion.backbone import load_backbone
     from spade.open_vocabulary.clip import load_clip
 
@@ -37,6 +37,7 @@ def test_loading_leaves_no_trace(talkative):
     load_backbone("tiny", torch.device("cpu"), torch.float32)
     load_clip("tiny", torch.device("cpu"))
     assert state() == before
+    assert capfd.readouterr().err == "", "and says nothing, though it was told to say all"
 
 
 def test_an_error_leaves_no_trace(talkative):

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers.utils import logging as diffusers_logging
 from peft import LoraConfig
 from safetensors import SafetensorError
 
 from spade.core.errors import SpadeError
 from spade.core.files import write_bytes
+from spade.core.quiet import hushed
 from spade.core.weights import settled
 
 NAME = "spade"
@@ -49,7 +51,8 @@ def trainable(unet: Any) -> dict[str, torch.nn.Parameter]:
 
 def save(unet: Any, folder: Path) -> None:
     """Write the LoRA in diffusers' own form, with peft's config beside it for people to read."""
-    unet.save_lora_adapter(folder, adapter_name=NAME, safe_serialization=True, weight_name=WEIGHTS)
+    with hushed(diffusers_logging):
+        unet.save_lora_adapter(folder, adapter_name=NAME, safe_serialization=True, weight_name=WEIGHTS)
     unet.peft_config[NAME].save_pretrained(folder)
     write_bytes(folder / WEIGHTS, settled((folder / WEIGHTS).read_bytes()))
 
@@ -59,7 +62,8 @@ def load(unet: Any, folder: Path) -> None:
     if not (folder / WEIGHTS).is_file():
         raise SpadeError(f"{folder / WEIGHTS}: no such adapter; make one with: spade calibrate")
     try:
-        unet.load_lora_adapter(folder, prefix=None, adapter_name=NAME, weight_name=WEIGHTS)
+        with hushed(diffusers_logging):
+            unet.load_lora_adapter(folder, prefix=None, adapter_name=NAME, weight_name=WEIGHTS)
     except (RuntimeError, ValueError, OSError, SafetensorError) as error:
         raise SpadeError(
             f"{folder / WEIGHTS}: does not fit this backbone "

@@ -31,11 +31,13 @@ def talkative():
 
 def test_loading_leaves_no_trace(talkative, capfd):
     from spade.diffusion.backbone import load_backbone
+    from spade.diffusion.backbone_files import embedded_model
+    from spade.diffusion.student import load_student
     from spade.open_vocabulary.clip import load_clip
 
     before = state()
-    load_backbone("tiny", torch.device("cpu"), torch.float32)
-    load_clip("tiny", torch.device("cpu"))
+    backbone = load_backbone("tiny", torch.device("cpu"), torch.float32)
+    load_student(backbone, load_clip("tiny", torch.device("cpu")), embedded_model() / "adapter")
     assert state() == before
     assert capfd.readouterr().err == "", "and says nothing, though it was told to say all"
 

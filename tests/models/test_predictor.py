@@ -16,11 +16,7 @@ from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph_json import read_scene_graph
 from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label, Vocabulary
-from spade.world.annotation import make_sample
-
-
-def scene(index, seed=99):
-    return make_sample(seed, index)
+from tests.models.segments import given, scene, stripes
 
 
 def test_three_lines_give_a_graph(world):
@@ -133,23 +129,6 @@ def test_bad_arguments_are_one_sentence(model):
         model(scene(0).image, Vocabulary((Label("sky", False),), ()))
     with pytest.raises(SpadeError, match='vocabulary: the label "dog" is listed twice'):
         model(scene(0).image, ["dog", "sky", "dog"])
-
-
-def given(model, count, side=40, **words):
-    """``count`` given segments in stripes of one image."""
-    vocabulary = Vocabulary(
-        words.get("objects", model.vocabulary.objects), words.get("predicates", model.vocabulary.predicates)
-    )
-    categories = [n % len(vocabulary.objects) for n in range(count)]
-    image = np.random.default_rng(0).integers(0, 255, (side, side, 3), np.uint8)
-    return model.relate(model.encode_segments(image, stripes(count, side), categories, vocabulary))
-
-
-def stripes(count, side):
-    """Numbers (side, side) of ``count`` segments of about one size."""
-    numbers = np.zeros((side, side), np.int64)
-    numbers.flat[:] = np.arange(side * side) * count // (side * side) + 1 if count else 0
-    return numbers
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 200])

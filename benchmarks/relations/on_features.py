@@ -40,6 +40,7 @@ from spade.open_vocabulary.unseen_names import (
     pair_evidence,
     trained_names,
 )
+from spade.relations.config import RelationHeadConfig
 from spade.relations.head import RelationScores
 from spade.relations.losses import relation_losses
 from spade.relations.mask_geometry import mask_boxes, pool
@@ -50,7 +51,7 @@ from spade.training.loop import Row
 from spade.training.split import TrainingImages
 from spade.training.targets import annotation
 
-VALIDATION_AT, WIDTH = TINY.validate_at, TINY.width
+VALIDATION_AT, WIDTH = TINY.validate_at, RelationHeadConfig.width
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
 FITTED = 300  # training images from which the few weights of untrained evidence come
 

@@ -42,7 +42,11 @@ def dtype_name(name: str, device: str) -> str:
     A CPU gets half precision only by name: few have the instructions.
     """
     if name == "auto":
-        return "bfloat16" if device.startswith("cuda") and _gpu_computes_in_bfloat16() else "float32"
+        return (
+            "bfloat16"
+            if device.startswith("cuda") and _gpu_computes_in_bfloat16(int(device.partition(":")[2] or 0))
+            else "float32"
+        )
     if name not in DTYPES:
         raise SpadeError(f"{given('dtype', name)}: unknown number format; use auto, {', '.join(DTYPES)}.")
     return name
@@ -113,12 +117,12 @@ def _driver_devices() -> int:
 
 
 @cache
-def _gpu_computes_in_bfloat16() -> bool:
-    """By the first GPU's compute capability; without a driver that tells, no."""
+def _gpu_computes_in_bfloat16(number: int) -> bool:
+    """By this GPU's compute capability; without a driver that tells, no."""
 
     def major(cuda: ctypes.CDLL) -> int:
         value, device = ctypes.c_int(), ctypes.c_int()
-        if _count(cuda) < 1 or cuda.cuDeviceGet(ctypes.byref(device), 0):
+        if _count(cuda) <= number or cuda.cuDeviceGet(ctypes.byref(device), number):
             return 8
         return 8 if cuda.cuDeviceGetAttribute(ctypes.byref(value), 75, device) else value.value
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from spade.core.errors import SpadeError
 from spade.core.files import read_json
@@ -26,11 +28,9 @@ class BackboneDefaults:
     batch_size: int  # images a batch in training
     calibrate_epochs: int
     relations_epochs: int
-    width: int  # of the heads
-    relation_layers: int
-    queries: int
-    mask_layers: int
     validate_at: int  # the K of the recalls that choose an epoch
+    relation_head: Mapping[str, Any] = field(default_factory=dict)  # sizes that differ from its config's own
+    mask_proposer: Mapping[str, Any] = field(default_factory=dict)
 
 
 # A tiny backbone's are made for two cores, all others' for a GPU.
@@ -42,10 +42,6 @@ TINY = BackboneDefaults(
     batch_size=8,
     calibrate_epochs=3,
     relations_epochs=6,
-    width=64,
-    relation_layers=3,
-    queries=24,
-    mask_layers=3,
     validate_at=10,
 )
 
@@ -57,11 +53,9 @@ LARGE = BackboneDefaults(
     batch_size=4,
     calibrate_epochs=4,
     relations_epochs=24,
-    width=256,
-    relation_layers=8,
-    queries=100,
-    mask_layers=9,
     validate_at=50,
+    relation_head={"width": 256, "layers": 8},
+    mask_proposer={"queries": 100, "mask_layers": 9},
 )
 
 

@@ -147,8 +147,8 @@ class TrainRelationsConfig(_Method):
     def parts(cls) -> tuple[Any, ...]:
         """With the defaults on a tiny backbone, from the packaged heads."""
         return (
-            RelationHeadConfig(width=TINY.width, layers=TINY.relation_layers),
-            MaskProposerConfig(queries=TINY.queries, mask_layers=TINY.mask_layers),
+            RelationHeadConfig(**TINY.relation_head),
+            MaskProposerConfig(**TINY.mask_proposer),
             RelationLossConfig(),
             MaskTrainingConfig(),
             FusionConfig(),

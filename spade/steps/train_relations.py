@@ -97,8 +97,8 @@ def resolve(
     if packaged is not None:
         relations, proposer = packaged.heads.relations, packaged.heads.proposer
     else:
-        relations = RelationHeadConfig(width=defaults.width, layers=defaults.relation_layers)
-        proposer = MaskProposerConfig(queries=defaults.queries, mask_layers=defaults.mask_layers)
+        relations = RelationHeadConfig(**defaults.relation_head)
+        proposer = MaskProposerConfig(**defaults.mask_proposer)
     if frozen is not None and "width" not in config.settings and packaged is None:
         relations = replace(relations, width=frozen.heads.proposer.width)
     base: dict[str, Any] = {
@@ -110,7 +110,7 @@ def resolve(
         "schedule": relations_schedule(defaults, packaged is not None, config.seed),
     }
     method = Method(**configure(base, preset, config.settings))
-    if frozen is None and packaged is None:
+    if packaged is None:
         method = replace(method, proposer=replace(method.proposer, width=method.relations.width))
     method.relations.refuse_idle(config.settings)
     if packaged is not None:

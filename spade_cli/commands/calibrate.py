@@ -31,7 +31,7 @@ def calibrate(
             )
         ),
     ] = None,
-    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA (default: 8).")] = None,
+    rank: Annotated[int | None, typer.Option(help="Rank of the LoRA; --set help lists the default.")] = None,
     epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
     batch_size: Annotated[int | None, typer.Option(help=BATCH)] = None,
     learning_rate: Annotated[float | None, typer.Option(help=RATE)] = None,

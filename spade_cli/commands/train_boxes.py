@@ -28,9 +28,9 @@ def train_boxes(
             help="OpenCLIP model whose text embeddings stand for names and predicates (default: learned vectors)."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs (default: 10).")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images per batch (default: 32).")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate (default: 0.001).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs; --set help lists the defaults of these three.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record is an error.")] = False,
 ) -> StepResult:

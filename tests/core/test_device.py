@@ -30,32 +30,33 @@ def test_a_gpu_that_is_not_there_is_one_sentence(monkeypatch):
 class FakeDriver:
     """The three calls of the CUDA driver's library that are made, with the answers that it would write."""
 
-    def __init__(self, devices, major):
-        self.devices, self.major = devices, major
+    def __init__(self, *majors):
+        self.majors = majors
 
     def cuInit(self, flags):
         return 0
 
     def cuDeviceGetCount(self, number):
-        number._obj.value = self.devices
+        number._obj.value = len(self.majors)
         return 0
 
     def cuDeviceGet(self, device, ordinal):
+        device._obj.value = ordinal
         return 0
 
     def cuDeviceGetAttribute(self, value, attribute, device):
-        value._obj.value = self.major
+        value._obj.value = self.majors[device.value]
         return 0
 
 
 @pytest.mark.parametrize(
     ("driver", "built", "visible", "found"),
     [
-        (FakeDriver(1, 9), True, None, ("cuda", "bfloat16")),
-        (FakeDriver(2, 7), True, "1", ("cuda", "float32")),
-        (FakeDriver(0, 9), True, None, ("cpu", "float32")),
-        (FakeDriver(1, 9), False, None, ("cpu", "float32")),
-        (FakeDriver(1, 9), True, "", ("cpu", "float32")),
+        (FakeDriver(9), True, None, ("cuda", "bfloat16")),
+        (FakeDriver(7, 9), True, "1", ("cuda", "float32")),
+        (FakeDriver(), True, None, ("cpu", "float32")),
+        (FakeDriver(9), False, None, ("cpu", "float32")),
+        (FakeDriver(9), True, "", ("cpu", "float32")),
         (None, True, None, ("cpu", "float32")),
     ],
 )
@@ -77,6 +78,8 @@ def test_auto_is_found_without_torch(monkeypatch, driver, built, visible, found)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     device = device_name("auto")
     assert (device, dtype_name("auto", device)) == found
+    if driver is not None and len(driver.majors) > 1:
+        assert dtype_name("auto", "cuda:1") == "bfloat16", "each GPU is asked for itself"
     module._driver_devices.cache_clear()
     module._gpu_computes_in_bfloat16.cache_clear()
 

@@ -81,6 +81,7 @@ def test_a_v_prediction_round_trip_gets_better_with_more_steps(backbone):
     assert errors[1] < errors[0] / 2
 
 
+@pytest.mark.slow
 def test_the_round_trip_gets_better_with_more_steps(backbone):
     from spade.world.annotation import make_sample
 

@@ -88,6 +88,7 @@ def given_segments(world, name):
     return annotated_numbers(dataset, record), [segment.category for segment in record.segments]
 
 
+@pytest.mark.slow
 def test_settings_are_kept_with_the_model(pipeline, world, tmp_path):
     """One training with many of them; each alone is proved at the builder and in the head."""
     run = Run(Workspace(tmp_path))

@@ -98,6 +98,7 @@ def test_the_cache_computes_alone_and_keeps_to_its_budget():
     assert asked[5:] == [-5, -6, -6], "one budget for both kinds"
 
 
+@pytest.mark.slow
 def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
     data = copied(world, tmp_path)
     run = Run(Workspace(tmp_path / "w"))
@@ -147,6 +148,7 @@ def test_a_moved_data_set_is_found_again(world, tmp_path):
     assert calibrate.run(calibrating(epochs=1), run).result.data == str(tmp_path / "elsewhere")
 
 
+@pytest.mark.slow
 def test_novel_names_are_kept_from_every_step_of_training(world, tmp_path):
     """The annotations still hold them; inversion, calibration and training know neither the names nor what is annotated
     with them.

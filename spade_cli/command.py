@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +12,8 @@ from typer.core import TyperCommand
 
 from spade.core.errors import SpadeError
 from spade_cli.moved import where_it_went
+
+CURRENT: ContextVar[Any] = ContextVar("the command that runs", default=None)
 
 
 class SpadeCommand(TyperCommand):
@@ -37,16 +40,28 @@ class SpadeCommand(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
+        CURRENT.set(ctx)
         try:
             return super().invoke(ctx)
         except SpadeError as error:
-            options = {
-                str(parameter.name): (parameter.opts, parameter.secondary_opts)
-                for parameter in self.params
-                if parameter.param_type_name == "option"
-            }
-            settings: Collection[str] = getattr(ctx.command.callback, "settings", frozenset)()
-            raise SpadeError(spelled(str(error), options, settings)) from None
+            raise SpadeError(spelled_by(ctx)(str(error))) from None
+
+
+def spelled_by(ctx: Any) -> Callable[[str], str]:
+    """Messages in the words of the command that a context is of; as they are where there is none."""
+    if ctx is None:
+        return str
+
+    def spell(message: str) -> str:
+        options = {
+            str(parameter.name): (parameter.opts, parameter.secondary_opts)
+            for parameter in ctx.command.params
+            if parameter.param_type_name == "option"
+        }
+        settings: Collection[str] = getattr(ctx.command.callback, "settings", frozenset)()
+        return spelled(message, options, settings)
+
+    return spell
 
 
 def spelled(message: str, options: Mapping[str, tuple[list[str], list[str]]], settings: Collection[str] = ()) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Console:
     """Messages to stderr; silent with ``quiet``; progress bars only where stderr is a terminal."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, quiet: bool = False, verbose: bool = False, spell: Callable[[str], str] = str) -> None:
+        self.spell = spell  # parameters of the library as options of the command
         # Of several processes (torchrun, accelerate launch) only the first speaks.
         self.quiet = quiet or os.environ.get("RANK", "0") != "0"
         self.verbose = verbose
@@ -25,7 +26,7 @@ class Console:
     def say(self, message: str) -> None:
         """One line for the person in front of the terminal."""
         if not self.quiet:
-            print(printable(message), file=sys.stderr, flush=True)
+            print(printable(self.spell(message)), file=sys.stderr, flush=True)
 
     def detail(self, message: str) -> None:
         """A line that only ``-v`` shows."""

@@ -19,9 +19,10 @@ import typer
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.steps.common import Run, StepResult
-from spade_cli.command import SpadeCommand
+from spade.steps.results import PredictResult
+from spade_cli.command import CURRENT, SpadeCommand, spelled_by
 from spade_cli.console import Console, notes, printable
-from spade_cli.tables import evaluation
+from spade_cli.tables import evaluation, prediction
 
 GENERAL, COMPUTE, CACHE, METHOD = "General options", "Where it computes", "Results that are there", "Method"
 
@@ -61,7 +62,7 @@ class Common:
     @property
     def console(self) -> Console:
         """Where messages go."""
-        return Console(self.quiet, self.verbose)
+        return Console(self.quiet, self.verbose, spelled_by(CURRENT.get()))
 
     @property
     def compute(self) -> dict[str, Any]:
@@ -244,9 +245,12 @@ def show(result: StepResult[Any], common: Common) -> None:
         return
     how = "cached, nothing to do" if result.cached else f"done in {result.seconds:.1f} s"
     print(f"{result.step} {result.key}: {how}")
-    for line in TABLES.get(result.step, _listed)(result.result.to_json()):
+    if isinstance(result.result, PredictResult):
+        lines = prediction(result.result, result.path, 0.0 if result.cached else result.seconds)
+    else:
+        lines = [*TABLES.get(result.step, _listed)(result.result.to_json()), f"in: {result.path}"]
+    for line in lines:
         print(f"  {printable(line)}")
-    print(f"  in: {result.path}")
     sys.stdout.flush()
 
 

@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from spade.evaluation.scoring.metric_names import RANKED
+from spade.steps.results import PredictResult
 
 
 def evaluation(result: Mapping[str, Any]) -> list[str]:
     """Lines of an evaluation, or of a comparison, in percent."""
     return _comparison(result) if "systems" in result else _single(result)
+
+
+def prediction(result: PredictResult, folder: Path, seconds: float) -> list[str]:
+    """What was predicted, how fast, and where it lies; ``seconds`` 0 for a result that was there."""
+    counts = [
+        _count(len(result.graphs), "image"),
+        *(
+            _count(n, what)
+            for n, what in ((result.segments, "segment"), (result.relations, "relation"))
+            if n is not None
+        ),
+    ]
+    speed = f" ({len(result.graphs) / seconds:.1f} images/s)" if seconds > 0 and len(result.graphs) > 1 else ""
+    lines = [", ".join(counts) + speed]
+    if result.skipped:
+        lines.append(f"left out: {_count(len(result.skipped), 'image')}")
+    lines.append(f"model: {Path(result.model).name}")
+    place = Path(result.output) if result.output else folder
+    if result.page is not None:
+        lines.append(f"page: {place / result.page}")
+    if result.predictions is not None:
+        lines.append(f"for spade eval: {result.predictions}")
+    return [*lines, f"in: {place}"]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _single(result: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -35,7 +36,8 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise SpadeError(
             f"{path}: cannot be written ({error.strerror}); choose another place or free some space."
         ) from None
@@ -43,7 +45,7 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    write_bytes(path, text.encode("utf-8", "replace"))  # a file name may hold what is no text
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -53,7 +55,9 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
     """Write one json document a line, atomically."""
-    write_chunks(path, ((json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8") for row in rows))
+    write_chunks(
+        path, ((json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n").encode("utf-8", "replace") for row in rows)
+    )
 
 
 def read_json(path: Path, what: str, remedy: str) -> Any:

@@ -2,44 +2,152 @@
 
 from __future__ import annotations
 
+import io
+import warnings
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# Pillow knows their names and cannot open them by itself, or runs another program to do so.
+_FOREIGN = {"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "MPEG", "WMF"}
+KINDS = "give a path, a PIL image, (H, W, 3) uint8 of numpy, (3, H, W) of torch, bytes or an open file"
+
+
+@cache
+def formats() -> tuple[str, ...]:
+    """Names of the formats that are read, as Pillow has them."""
+    Image.init()
+    return tuple(name for name in Image.OPEN if name not in _FOREIGN)
+
+
+@cache
+def extensions() -> frozenset[str]:
+    """Endings, in small letters, of files that are images."""
+    known = set(formats())
+    return frozenset(ending for ending, kind in Image.registered_extensions().items() if kind in known)
 
 
 def read_image(path: Path) -> Image.Image:
     """Read an image as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
     try:
-        with Image.open(path) as image:
-            return upright_rgb(image)
+        content = path.read_bytes()
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such image; check the name.") from None
+    except (OSError, ValueError) as error:  # a name with a NUL byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise SpadeError(f"{path}: this image cannot be read ({reason}); mend that or leave it out.") from None
+    return _decoded(io.BytesIO(content), str(path))
+
+
+def _decoded(file: Any, name: str) -> Image.Image:
+    """An open file as upright RGB."""
+    try:
+        with Image.open(file, formats=formats()) as image:
+            return upright_rgb(image, name)
+    except SpadeError:
+        raise
     except Image.DecompressionBombError:
-        raise SpadeError(f"{path}: this image has too many pixels to be opened safely; scale it down first.") from None
-    except (OSError, ValueError, SyntaxError, EOFError):
-        raise SpadeError(f"{path}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
+        raise SpadeError(f"{name}: this image has too many pixels to be opened safely; scale it down first.") from None
+    except Exception:  # a damaged file makes Pillow's decoders raise anything
+        if (deep := _many_bits(file)) is not None:
+            return _grey_or_rgb(deep, name)
+        raise SpadeError(f"{name}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
 
 
-def upright_rgb(image: Image.Image | np.ndarray) -> Image.Image:
-    """A PIL image, or an array (H, W, 3) uint8, as upright RGB on white. Raises SpadeError for another array."""
-    if isinstance(image, np.ndarray):
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+def _many_bits(file: Any) -> np.ndarray | None:
+    """Colours of more than 16 bits, or floats, of a TIFF, which Pillow does not open; None for any other file."""
+    file.seek(0)
+    if file.read(4)[:2] not in (b"II", b"MM"):
+        return None
+    import tifffile
+
+    try:
+        file.seek(0)
+        array = np.asarray(tifffile.imread(file))
+    except Exception:  # as above
+        return None
+    return array if array.ndim == 3 and array.shape[2] == 3 and array.dtype.kind in "iuf" else None
+
+
+def open_image(source: Any) -> Image.Image:
+    """An image as upright RGB, from whatever holds one: a path, a PIL image, (H, W, 3) uint8 of numpy, (3, H, W) of
+    torch, uint8 or float in [0, 1], the bytes of a file, or an open file. Raises SpadeError for anything else.
+    """
+    if isinstance(source, (str, Path)):
+        return read_image(Path(source))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _decoded(io.BytesIO(bytes(source)), "bytes")
+    if hasattr(source, "read") and hasattr(source, "seek"):
+        return _decoded(source, str(getattr(source, "name", "file")))
+    if isinstance(source, Image.Image):
+        return upright_rgb(source)
+    if type(source).__module__.split(".")[0] == "torch" and hasattr(source, "dim"):
+        source = _from_torch(source)
+    if isinstance(source, np.ndarray):
+        if source.ndim != 3 or source.shape[2] != 3 or source.dtype != np.uint8 or not source.size:
             raise SpadeError(
-                f"an array of shape {image.shape} and type {image.dtype} is no image; give (H, W, 3) uint8."
+                f"an array of shape {source.shape} and type {source.dtype} is no image; give (H, W, 3) uint8."
             )
-        return Image.fromarray(image)
+        return Image.fromarray(source)
+    raise SpadeError(f"{type(source).__name__} is no image; {KINDS}.")
+
+
+def _from_torch(tensor: Any) -> np.ndarray:
+    """A tensor (3, H, W), uint8 or float in [0, 1], as (H, W, 3) uint8."""
+    kind = str(tensor.dtype).removeprefix("torch.")
+    if tensor.dim() != 3 or tensor.shape[0] != 3 or not tensor.numel():
+        shape = tuple(tensor.shape)
+        raise SpadeError(
+            f"a tensor of shape {shape} and type {kind} is no image; give (3, H, W) uint8, or float in [0, 1]."
+        )
+    array = tensor.detach().cpu().float().numpy()
+    if kind != "uint8":
+        if not tensor.is_floating_point() or not (array.min() >= 0 and array.max() <= 1):
+            raise SpadeError(
+                f"a tensor of type {kind} with values from {array.min():g} to {array.max():g} is no image; give uint8, "
+                "or float in [0, 1]."
+            )
+        array = array * 255
+    return np.rint(array).astype(np.uint8).transpose(1, 2, 0)
+
+
+def upright_rgb(image: Image.Image, name: str = "an image") -> Image.Image:
+    """A PIL image as upright RGB on white; more than 8 bits a channel are scaled, and a warning says how."""
     upright = ImageOps.exif_transpose(image)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-    elif upright.mode.startswith("I;16"):
-        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    elif upright.mode.startswith("I") or upright.mode == "F":
+        return _grey_or_rgb(np.asarray(upright), name)
     return upright.convert("RGB")
+
+
+def _grey_or_rgb(values: np.ndarray, name: str) -> Image.Image:
+    """Values (H, W) or (H, W, 3) of any range as RGB.
+
+    The range is what the image holds: whole numbers from 0 to the next power of two, floats in [0, 1] to 1; anything
+    else from its least to its greatest value.
+    """
+    finite = np.isfinite(values)
+    known = np.where(finite, values, 0).astype(np.float64)
+    low, high = float(known.min(initial=0)), float(known.max(initial=0))
+    if low >= 0 and values.dtype.kind in "iu":
+        high = 2.0 ** max(8, int(high).bit_length()) - 1
+    elif low >= 0 and high <= 1:
+        high = 1.0
+    elif low >= 0 and high <= 255:
+        high = 255.0
+    if values.dtype.kind == "f" or high > 255:
+        warnings.warn(
+            f"{name}: {values.dtype} pixels are scaled from {low:g} .. {high:g} to 8 bits.", SpadeWarning, stacklevel=2
+        )
+    scaled = (known - low) * (255 / ((high - low) or 1.0))
+    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8)).convert("RGB")
 
 
 def model_size(width: int, height: int, shorter: int, multiple: int, longest_ratio: float = 4.0) -> tuple[int, int]:

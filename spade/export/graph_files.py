@@ -1,67 +1,108 @@
-"""Scene graphs as networkx graphs and graph files."""
+"""Scene graphs as files of other tools: one table of formats, each with its suffixes and its writer."""
 
 from __future__ import annotations
 
+import csv
 import io
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-import networkx as nx
-
+from spade.core.errors import SpadeError, given
+from spade.export.coco import coco
+from spade.export.cypher import cypher
+from spade.export.dot import dot
+from spade.export.networkx_graph import networkx_of, node_facts
 from spade.structures.scene_graph import SceneGraph
 
-# What XML 1.0 cannot carry, even escaped.
-_UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+Files = Mapping[str, bytes]  # by what stands after the file's stem
 
 
-def clean(text: str) -> str:
-    """A text that every graph format can carry: characters that XML forbids become U+FFFD."""
-    return _UNPRINTABLE.sub("\ufffd", text)
-
-
-def to_networkx(graph: SceneGraph, prefix: str = "") -> nx.MultiDiGraph:
-    """A MultiDiGraph of plain str, int, float and bool: one node a segment, one edge a relation, keyed by predicate.
-
-    Node ids are the segment ids as text, after ``prefix``. Boxes are four numbers, xyxy in image pixels.
+@dataclass(frozen=True)
+class GraphFormat:
+    """``suffixes``: the first is written, all are known; ``write`` gets the graphs and whether they are merged, which
+    numbers their nodes by graph. ``needs_maps``: masks themselves are written.
     """
-    out = nx.MultiDiGraph()
-    for segment in graph.segments:
-        x1, y1, x2, y2 = segment.bbox
-        out.add_node(
-            f"{prefix}{segment.id}",
-            label=clean(segment.label),
-            category_id=int(segment.category_id),
-            is_thing=bool(segment.is_thing),
-            score=float(segment.score),
-            area=int(segment.area),
-            x1=int(x1),
-            y1=int(y1),
-            x2=int(x2),
-            y2=int(y2),
-            image=clean(graph.file_name),
-        )
-    for relation in graph.relations:
-        name = clean(relation.predicate)
-        out.add_edge(
-            f"{prefix}{relation.subject}",
-            f"{prefix}{relation.object}",
-            key=name,
-            predicate=name,
-            score=float(relation.score),
-        )
-    return out
+
+    suffixes: tuple[str, ...]
+    write: Callable[[Sequence[SceneGraph], bool], Files]
+    needs_maps: bool = False
 
 
-def merged(graphs: Sequence[SceneGraph]) -> nx.MultiDiGraph:
-    """All graphs in one file, unconnected; node ids start with the graph's number."""
-    out = nx.MultiDiGraph()
-    for number, graph in enumerate(graphs):
-        out = nx.compose(out, to_networkx(graph, f"{number}/"))
-    return out
+def _graphml(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    import networkx as nx
 
-
-def graphml(graph: nx.MultiDiGraph) -> bytes:
-    """A graph as GraphML."""
     buffer = io.BytesIO()
-    nx.write_graphml(graph, buffer, encoding="utf-8", prettyprint=True)
-    return buffer.getvalue()
+    nx.write_graphml_xml(networkx_of(graphs, merged), buffer, encoding="utf-8", prettyprint=not merged)
+    return {".graphml": buffer.getvalue()}
+
+
+def _gexf(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    import networkx as nx
+
+    graph = networkx_of(graphs, merged)
+    for _, _, key, facts in graph.edges(keys=True, data=True):
+        facts["id"] = key
+    buffer = io.BytesIO()
+    nx.write_gexf(graph, buffer, encoding="utf-8", prettyprint=not merged)
+    # The day of writing would make equal graphs different files.
+    return {".gexf": re.sub(rb' lastmodifieddate="[^"]*"', b"", buffer.getvalue(), count=1)}
+
+
+def _node_link(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    import networkx as nx
+
+    data = nx.node_link_data(networkx_of(graphs, merged), edges="edges")
+    return {".json": _json(data)}
+
+
+def _coco(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    return {".json": _json(coco(graphs))}
+
+
+def _dot(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    return {".dot": dot(graphs, merged).encode("utf-8")}
+
+
+def _cypher(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    return {".cypher": cypher(graphs, merged).encode("utf-8")}
+
+
+def _csv(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+    nodes, edges = io.StringIO(), io.StringIO()
+    node_rows, edge_rows = csv.writer(nodes), csv.writer(edges)
+    edge_rows.writerow(["source", "target", "predicate", "score", "image"])
+    for number, graph in enumerate(graphs):
+        prefix = f"{number}/" if merged else ""
+        for segment in graph.segments:
+            facts = node_facts(segment, graph.file_name)
+            if not nodes.tell():
+                node_rows.writerow(["id", *facts])
+            node_rows.writerow([f"{prefix}{segment.id}", *facts.values()])
+        for relation in graph.relations:
+            ends = f"{prefix}{relation.subject}", f"{prefix}{relation.object}"
+            edge_rows.writerow([*ends, relation.predicate, relation.score, graph.file_name])
+    return {"/nodes.csv": nodes.getvalue().encode("utf-8"), "/edges.csv": edges.getvalue().encode("utf-8")}
+
+
+def _json(data: object) -> bytes:
+    return json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False).encode("utf-8") + b"\n"
+
+
+FORMATS: dict[str, GraphFormat] = {
+    "graphml": GraphFormat((".graphml",), _graphml),
+    "gexf": GraphFormat((".gexf",), _gexf),
+    "node-link": GraphFormat((".json",), _node_link),
+    "dot": GraphFormat((".dot", ".gv"), _dot),
+    "cypher": GraphFormat((".cypher",), _cypher),
+    "csv": GraphFormat(("",), _csv),
+    "coco": GraphFormat((".json",), _coco, needs_maps=True),
+}
+
+
+def graph_format(name: str) -> GraphFormat:
+    """The format of this name. Raises SpadeError for one that is unknown."""
+    if name not in FORMATS:
+        raise SpadeError(f"{given('format', name)}: unknown graph format; use {', '.join(FORMATS)}.")
+    return FORMATS[name]

@@ -1,17 +1,11 @@
-"""The trained model as one object: an image goes in, a scene graph comes out.
-
-import spade
-predictor = spade.load()
-graph = predictor("photo.jpg")
-"""
+"""The trained model as one object: an image goes in, a scene graph comes out."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -19,11 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from spade.core.errors import SpadeError
-from spade.data.images import read_image, upright_rgb
+from spade.core.settings import one_of
+from spade.data.images import open_image
 from spade.diffusion.student import Student
 from spade.models.config import UNSEEN_ODDS
 from spade.models.encoded_vocabulary import EncodedVocabulary
 from spade.models.heads import Heads
+from spade.models.images import ImageLike, each, image_name, is_many
 from spade.models.segmented_image import SegmentedImage, cell_masks, relative_boxes, scene_graph_of
 from spade.open_vocabulary.text_classifier import fuse
 from spade.open_vocabulary.unseen_names import (
@@ -39,12 +35,9 @@ from spade.relations.nodes import Nodes
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.matching import mask_dice, match_queries
 from spade.segmentation.panoptic import PanopticSegment, panoptic_map
-from spade.structures.scene_graph import Prediction, SceneGraph, best_relations
+from spade.structures.scene_graph import Prediction, SceneGraph, best_relations, check_limits
 from spade.structures.segment_map import numbered
-from spade.structures.vocabulary import Vocabulary, all_different, named_label, parse_label, user_vocabulary
-
-ImageLike = str | Path | Image.Image | np.ndarray
-VocabularyLike = Vocabulary | str | Path | Sequence[str]
+from spade.structures.vocabulary import Vocabulary, VocabularyLike, all_different, extended, given_vocabulary
 
 
 class SceneGraphPredictor:
@@ -71,15 +64,47 @@ class SceneGraphPredictor:
         # Hooks and processors of the UNet, and the encoded vocabulary, serve one image at a time.
         self._turn = threading.RLock()
 
+    @overload
     def __call__(
         self, image: ImageLike, vocabulary: VocabularyLike | None = None, top: int = 20, min_score: float = 0.1
-    ) -> SceneGraph:
-        """The scene graph of an image, with at most ``top`` relations of at least ``min_score``.
+    ) -> SceneGraph: ...
 
-        image: a path, a PIL image, or (H, W, 3) uint8. vocabulary: a vocabulary file's path, a list of labels, or a
-        Vocabulary; None for the training list. Raises SpadeError for what cannot be read.
+    @overload
+    def __call__(
+        self,
+        image: Iterable[ImageLike],
+        vocabulary: VocabularyLike | None = None,
+        top: int = 20,
+        min_score: float = 0.1,
+        errors: str = "raise",
+    ) -> Iterator[SceneGraph]: ...
+
+    def __call__(
+        self,
+        image: ImageLike | Iterable[ImageLike],
+        vocabulary: VocabularyLike | None = None,
+        top: int = 20,
+        min_score: float = 0.1,
+        errors: str = "raise",
+    ) -> SceneGraph | Iterator[SceneGraph]:
+        """The scene graph of an image, with at most ``top`` relations of at least ``min_score``; of several images, in
+        a list or by a folder's or a glob's name, their graphs one after the other.
+
+        image: what ``spade.data.images.open_image`` takes, or several of them. vocabulary: a vocabulary file's path, a
+        list of labels, or a Vocabulary; None for the training list. errors: "raise", or "skip" for images that cannot
+        be read, of which warnings tell. Raises SpadeError for what cannot be used.
         """
-        return self.predict(image, vocabulary, top, min_score).graph
+        check_limits(top, min_score)
+        one_of("errors", errors, "raise", "skip")
+        chosen = None if vocabulary is None else self._vocabulary(vocabulary)
+        if is_many(image):
+            return each(image, lambda one: self._graph(one, chosen, top, min_score), errors == "skip")
+        return self._graph(image, chosen, top, min_score)
+
+    def _graph(self, image: Any, vocabulary: Vocabulary | None, top: int, min_score: float) -> SceneGraph:
+        opened = open_image(image)
+        graph = self.predict(opened, vocabulary, top, min_score).graph
+        return replace(graph, file_name=image_name(image), image=opened)
 
     def predict(
         self, image: ImageLike, vocabulary: VocabularyLike | None = None, top: int = 20, min_score: float = 0.1
@@ -92,7 +117,7 @@ class SceneGraphPredictor:
     def segment(self, image: ImageLike, vocabulary: VocabularyLike | None = None) -> SegmentedImage:
         """The segments of an image, found and named."""
         with self._turn:
-            opened = _opened(image)
+            opened = open_image(image)
             encoded = self._encode(self._vocabulary(vocabulary))
             proposals, classes, attention = self._propose(opened, encoded)
             cells, masks = self._cells(opened, encoded), proposals.masks[-1][0]
@@ -101,7 +126,7 @@ class SceneGraphPredictor:
             )
             numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
             return SegmentedImage(
-                _name(image), numbers, segments, encoded, proposals, encoded.to_predicates(attention), cells
+                image_name(image), numbers, segments, encoded, proposals, encoded.to_predicates(attention), cells
             )
 
     @torch.no_grad()
@@ -118,7 +143,7 @@ class SceneGraphPredictor:
         indices into the vocabulary. A segment is described by the proposal that stands for it as in training: one
         each, by mask and name; of more segments than there are proposals, the surplus by those that cover it best.
         """
-        opened = _opened(image)
+        opened = open_image(image)
         if numbers.shape != (opened.height, opened.width):
             size = f"{numbers.shape[1]} x {numbers.shape[0]}"
             raise SpadeError(f"given segments are {size}, the image {opened.width} x {opened.height}.")
@@ -133,7 +158,7 @@ class SceneGraphPredictor:
             found = [PanopticSegment(int(c), 1.0, query) for c, query in zip(categories, chosen, strict=True)]
             cells = self._cells(opened, encoded)
             return SegmentedImage(
-                _name(image), numbers, found, encoded, proposals, encoded.to_predicates(attention), cells
+                image_name(image), numbers, found, encoded, proposals, encoded.to_predicates(attention), cells
             )
 
     def relate_segments(
@@ -149,16 +174,8 @@ class SceneGraphPredictor:
         vocabulary: the list under which the image is looked at; labels that it lacks are added to it. A label that is a
         thing in one segment and stuff in another is one name.
         """
-        whole = self._vocabulary(vocabulary)
-        known = {label.name: number for number, label in enumerate(whole.objects)}
-        lacking: dict[str, bool] = {}
-        for segment in segments.segments:
-            if segment.label not in known:
-                lacking.setdefault(segment.label, segment.is_thing)
-        more = tuple(replace(named_label(name), is_thing=is_thing) for name, is_thing in lacking.items())
-        known |= {label.name: len(whole.objects) + number for number, label in enumerate(more)}
-        listed = Vocabulary((*whole.objects, *more), whole.predicates)
-        numbers = numbered(segments.panoptic, [segment.id for segment in segments.segments])
+        listed, known = extended(self._vocabulary(vocabulary), [(s.label, s.is_thing) for s in segments.segments])
+        numbers = numbered(segments.ids, [segment.id for segment in segments.segments])
         with self._turn:
             encoded = self.encode_segments(image, numbers, [known[s.label] for s in segments.segments], listed)
             prediction = self.relate(encoded)
@@ -251,21 +268,14 @@ class SceneGraphPredictor:
         return mix_seen_unseen(naming.scores, scorer(evidence(), naming.texts), naming.is_seen, odds)
 
     def _vocabulary(self, vocabulary: VocabularyLike | None) -> Vocabulary:
-        chosen = self._chosen(vocabulary)
+        if vocabulary is None:
+            return self.vocabulary
+        chosen = vocabulary if isinstance(vocabulary, Vocabulary) else given_vocabulary(vocabulary, self.vocabulary)
         for names, what in ((chosen.names, "label"), (chosen.predicates, "predicate")):
             if not names:
                 raise SpadeError(f"vocabulary: holds no {what}; give at least one.")
             all_different(names, what, "vocabulary")
         return chosen
-
-    def _chosen(self, vocabulary: VocabularyLike | None) -> Vocabulary:
-        if vocabulary is None:
-            return self.vocabulary
-        if isinstance(vocabulary, Vocabulary):
-            return vocabulary
-        if isinstance(vocabulary, (str, Path)):
-            return user_vocabulary(Path(vocabulary), self.vocabulary)
-        return Vocabulary(tuple(parse_label(word) for word in vocabulary), self.vocabulary.predicates)
 
     def _relations(self, segmented: SegmentedImage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs (R, 2), P(pair) (R,) and P(predicate | pair) (R, P)."""
@@ -288,11 +298,3 @@ class SceneGraphPredictor:
         if self._encoded is None or self._encoded.vocabulary != vocabulary:
             self._encoded = EncodedVocabulary.of(vocabulary, self.vocabulary, self.student)
         return self._encoded
-
-
-def _opened(image: ImageLike) -> Image.Image:
-    return read_image(Path(image)) if isinstance(image, (str, Path)) else upright_rgb(image)
-
-
-def _name(image: ImageLike) -> str:
-    return Path(image).name if isinstance(image, (str, Path)) else ""

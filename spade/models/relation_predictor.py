@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spade.core.errors import SpadeError
 from spade.open_vocabulary.clip import OpenClip
 from spade.relations.boxes import BoxRelationModel, BoxSegments, TextEmbeddings
 from spade.structures.label_index import OR, LabelIndex, LabelMatch, refuse_unknown_predicates
-from spade.structures.scene_graph import Prediction, SceneGraph, best_relations
+from spade.structures.scene_graph import Prediction, SceneGraph, best_relations, check_limits
 from spade.structures.vocabulary import Label, Vocabulary
 
 # Pairs (R, 2), P(pair) x P(predicate | pair) (R, P), 1 - P(pair) (R,).
@@ -67,6 +68,12 @@ class RelationPredictor:
         graph's ``model["labels"]`` says what each label that the model does not know by name was taken for. Raises
         SpadeError for a predicate that the model was not trained on, unless it reads text.
         """
+        if not isinstance(segments, SceneGraph):
+            raise SpadeError(
+                f"segments: {type(segments).__name__} is no scene graph; make one of masks and labels with "
+                "SceneGraph.from_masks, from_supervision or from_pipeline, or open one with SceneGraph.open."
+            )
+        check_limits(top, min_score)
         predicates = self.vocabulary.predicates if vocabulary is None else vocabulary.predicates
         labels = self._labels(segments, vocabulary)
         named = [self.index.find(label) for label in labels]

@@ -14,7 +14,7 @@ from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.panoptic import PanopticSegment
 from spade.structures.panoptic_png import spread_id
 from spade.structures.scene_graph import SceneGraph, Segment, best_relations
-from spade.structures.segment_map import boxes_and_areas, cell_shares
+from spade.structures.segment_map import boxes_and_areas, cell_shares, measured
 
 
 @dataclass(frozen=True)
@@ -60,18 +60,16 @@ def scene_graph_of(
     """The graph of an image's segments with their best relations: pairs (R, 2), scores (R, P)."""
     proposals, numbers, vocabulary = segmented.segments, segmented.numbers, segmented.vocabulary.vocabulary
     identities = np.array([0, *(spread_id(n) for n in range(len(proposals)))], np.uint32)
-    boxes, areas = boxes_and_areas(numbers, len(proposals))
-    segments = []
-    for identity, item, box, area in zip(
-        identities[1:].tolist(), proposals, boxes.tolist(), areas.tolist(), strict=True
-    ):
+    unmeasured = []
+    for identity, item in zip(identities[1:].tolist(), proposals, strict=True):
         label = vocabulary.objects[item.category]
-        segments.append(
+        unmeasured.append(
             Segment(
-                identity, label.name, item.category, label.is_thing, item.score, tuple(box), area, label.supercategory
+                identity, label.name, item.category, label.is_thing, item.score, (0, 0, 0, 0), 0, label.supercategory
             )
         )
+    segments = measured(unmeasured, numbers)
     relations = best_relations(segments, pairs, scores, vocabulary.predicates, top, min_score)
     height, width = numbers.shape
     names = vocabulary.names, vocabulary.predicates
-    return SceneGraph(segmented.name, width, height, tuple(segments), relations, *names, identities[numbers], facts)
+    return SceneGraph(segmented.name, width, height, segments, relations, *names, identities[numbers], facts)

@@ -17,7 +17,7 @@ from spade.segmentation.run_lengths import CodedMask, paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import read_scene_graph, text_of
-from spade.structures.segment_map import boxes_and_areas, numbered
+from spade.structures.segment_map import measured, numbered
 from spade.structures.vocabulary import Label
 
 MOST = 1000  # segments of an image; every ordered pair of them is looked at
@@ -190,21 +190,16 @@ class GivenSegments:
         segment.
         """
         self._refuse_many(graph.file_name, len(graph.segments))
-        numbers = numbered(graph.panoptic, [segment.id for segment in graph.segments])
-        boxes, areas = boxes_and_areas(numbers, len(graph.segments))
-        segments = [
-            replace(segment, bbox=tuple(box), area=area)
-            for segment, box, area in zip(graph.segments, boxes.tolist(), areas.tolist(), strict=True)
-            if area
-        ]
+        numbers = numbered(graph.ids, [segment.id for segment in graph.segments])
+        segments = tuple(segment for segment in measured(graph.segments, numbers) if segment.area)
         if graph.segments and not segments:
             png, first = self.png_of(Path(graph.file_name)) or self.path, graph.segments[0].id
             raise SpadeError(
                 f"{png}: has no pixel of any segment that {self.path} names, "
                 f"such as {first}; give the image its own png."
             )
-        ids = np.where(numbers > 0, graph.panoptic, 0).astype(np.uint32)
-        return replace(graph, segments=tuple(segments), panoptic=ids)
+        ids = np.where(numbers > 0, graph.ids, 0).astype(np.uint32)
+        return replace(graph, segments=segments, panoptic=ids)
 
 
 def _kind(path: Path) -> str:

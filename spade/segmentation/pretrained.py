@@ -19,7 +19,7 @@ from spade.segmentation.panoptic import PanopticRules, panoptic_map
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.structures.panoptic_png import spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
-from spade.structures.segment_map import boxes_and_areas
+from spade.structures.segment_map import measured
 from spade.structures.vocabulary import Label, named_label
 
 RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
@@ -51,16 +51,15 @@ class PretrainedSegmenter:
         masks = without_padding(outputs.masks_queries_logits[0].float(), inputs)
         numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, RULES)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
-        boxes, areas = boxes_and_areas(numbers, len(chosen))
         segments = []
-        rows = zip(identities[1:].tolist(), chosen, boxes.tolist(), areas.tolist(), strict=True)
-        for identity, proposal, box, area in rows:
+        for identity, proposal in zip(identities[1:].tolist(), chosen, strict=True):
             label = self.labels[proposal.category]
             segments.append(
-                Segment(identity, label.name, proposal.category, label.is_thing, proposal.score, tuple(box), area)
+                Segment(identity, label.name, proposal.category, label.is_thing, proposal.score, (0, 0, 0, 0), 0)
             )
         names = tuple(label.name for label in self.labels)
-        return SceneGraph(name, image.width, image.height, tuple(segments), (), names, (), identities[numbers])
+        found = measured(segments, numbers)
+        return SceneGraph(name, image.width, image.height, found, (), names, (), identities[numbers])
 
     def _inputs(self, image: Image.Image) -> dict[str, Tensor]:
         if self._task is None:

@@ -203,7 +203,7 @@ class PredictConfig(_Method):
     """``spade predict``."""
 
     images: tuple[str, ...] = execution(())
-    vocab: Path | None = execution(None)
+    vocab: str | Path | None = execution(None)  # a file, or labels with commas between
     predicates: Path | None = execution(None)
     output: Path | None = execution(None)
     model: str | Path | None = execution(None)
@@ -211,6 +211,8 @@ class PredictConfig(_Method):
     segmenter: str | None = execution(None)  # a model of transformers that finds them
     top: int = 20
     min_score: float = 0.1
+    figures: bool | None = execution(None)  # None: for up to 200 images
+    page: bool | None = execution(None)
     limit: int | None = execution(None)
     device: str = "auto"
     dtype: str = "auto"
@@ -277,14 +279,10 @@ class EvalConfig(_Method):
 class ExportConfig:
     """``spade export-graph``."""
 
-    graphs: tuple[Path, ...] = execution(())
+    graphs: tuple[str | Path, ...] = execution(())  # files, folders, globs
     format: str = "graphml"
     merge: bool = False
     output: Path | None = execution(None)
-
-    def __post_init__(self) -> None:
-        if self.format != "graphml":
-            raise SpadeError(f"{given('format', self.format)}: unknown graph format; use graphml.")
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import glob
-import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spade.core.artifact import ArtifactWriter, keyed
 from spade.core.device import device_name, dtype_name
-from spade.core.errors import SpadeError, given
-from spade.core.files import read_json, write_bytes, write_json, write_json_lines
+from spade.core.errors import SpadeError
+from spade.core.files import read_json, write_json_lines
 from spade.core.pipeline import overlapped
 from spade.core.text import one_line
+from spade.data.image_files import FoundImages, file_text, find_images, passed_over
 from spade.evaluation.formats.exchange_writer import exchange_header
 from spade.evaluation.formats.sources import OWN
 from spade.steps.common import Run, StepResult, cached_result, finished_result, report_skipped
 from spade.steps.config import PredictConfig
+from spade.steps.graph_outputs import Outputs, page_files
+from spade.steps.output_folder import copy_files, refuse_foreign
 from spade.steps.predictions import (
     MOST_KEPT,
     ImageItem,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
-STEP, VERSION = "predict", 4
+STEP, VERSION = "predict", 5
 
 
 def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
@@ -47,20 +48,36 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     config = replace(config, device=device, dtype=dtype_name(config.dtype, device))
     dataset = _whole_dataset(config)
     if dataset is None:
-        paths, records = expand(config.images)[: config.limit], {}
-        items = [ImageItem(name, path.name, path) for name, path in zip(output_names(paths), paths, strict=True)]
+        found = expand(config.images, run.workspace.root)
+        paths, records = found.paths[: config.limit], {}
+        if note := passed_over(found):
+            run.report.say(note)
+        items = [ImageItem(name, file_text(path), path) for name, path in zip(output_names(paths), paths, strict=True)]
     else:
         asked = test_records(dataset)[: config.limit]
         items, records = dataset_items(dataset, asked), {record.image_id: record for record in asked}
         paths = [item.path for item in items]
+    few = len(items) <= MOST_KEPT
+    outputs = Outputs(
+        config.top,
+        config.min_score,
+        few if config.figures is None else config.figures,
+        few if config.page is None else config.page,
+    )
+    if config.output is not None:
+        inputs = [*paths, *(Path(name) for name in (config.segments, config.vocab, config.predicates) if name)]
+        names = [*(name for item in items for name in outputs.files(item.name)), *page_files(outputs, len(items))]
+        refuse_foreign(config.output, names, inputs, STEP, run.workspace)
     source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
+    if source.note and dataset is None and not all(_lies_in_dataset(path) for path in paths):
+        run.report.say(source.note)
     prints = source.prints | {"images": images_print(items)}
     store = None
-    if dataset is not None or len(items) <= MOST_KEPT:
+    if dataset is not None or few:
         segments = "found" if config.segments is None and config.segmenter is None else "given"
         vectors = predictions_writer(run, config.device, config.dtype, source.options, segments, prints)
         store = PredictionStore(vectors, source.vocabulary.names, source.vocabulary.predicates)
-    prediction = _Predict(config, source, items, records, store, run)
+    prediction = _Predict(config, outputs, source, items, records, store, run)
     writer = prediction.writer(prints)
     if writer.cached:
         done = cached_result(PredictResult, writer, config.strict)
@@ -71,13 +88,31 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
             writer.release()
             if store is not None:
                 store.writer.release()
-    if config.output is not None:
-        _copy(writer.path, config.output)
     for label, meaning in done.result.labels.items():
         run.report.say(f'label "{one_line(label, 80)}": not known by name, stands for {one_line(meaning, 200)}')
-    if source.note:
-        run.report.say(source.note)
+    if config.output is not None:
+        copy_files(done.path, list(writer.artifact.manifest["files"]), config.output)
+        done = replace(done, result=replace(done.result, output=str(config.output)))
     return done
+
+
+@dataclass
+class _Tally:
+    """What a run has written, and what was wrong with the rest."""
+
+    written: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    labels: dict[str, list[str]] = field(default_factory=dict)
+    segments: int = 0
+    relations: int = 0
+
+    def count(self, graph: dict[str, Any]) -> None:
+        """Count what a graph's document holds, and what its labels stand for, each answer once."""
+        self.segments += len(graph["segments"])
+        self.relations += len(graph["relations"])
+        for label, meaning in graph["model"].get("labels", {}).items():
+            meanings = self.labels.setdefault(label, [])
+            meanings += [answer for answer in meaning.split(OR) if answer not in meanings]
 
 
 class _Predict:
@@ -86,54 +121,68 @@ class _Predict:
     def __init__(
         self,
         config: PredictConfig,
+        outputs: Outputs,
         source: PredictionSource,
         items: Sequence[ImageItem],
         records: dict[str, Record],
         store: PredictionStore | None,
         run: Run,
     ) -> None:
-        self.config, self.source, self.items, self.records = config, source, items, records
+        self.config, self.outputs, self.source, self.items, self.records = config, outputs, source, items, records
         self.store, self.run = store, run
-        self.written: list[str] = []
-        self.problems: list[str] = []
-        self.labels: dict[str, list[str]] = {}
+        self.tally = _Tally()
         self._predict: Callable[[Path, Image.Image], Prediction] | None = None
 
     def writer(self, prints: dict[str, str]) -> ArtifactWriter:
         """The graphs' artifact: of its score vectors where these are kept, else of all that they depend on."""
-        chosen = {"top": self.config.top, "min_score": self.config.min_score}
         if self.store is not None:
             inputs = {"predictions": self.store.writer.key}
-            return self.run.workspace.writer(STEP, VERSION, chosen, inputs, force=self.run.force)
-        config = keyed(self.config) | {"options": keyed(self.source.options)}
+            return self.run.workspace.writer(STEP, VERSION, keyed(self.outputs), inputs, force=self.run.force)
+        config = keyed(self.config) | keyed(self.outputs) | {"options": keyed(self.source.options)}
         return self.run.workspace.writer(STEP, VERSION, config, {}, prints, self.run.force)
 
     def result(self, writer: ArtifactWriter, dataset: Dataset | None) -> PredictResult:
         """Write each image's files, unless a killed run wrote them; what was wrong with others, and what labels
         mean.
         """
+        tally = self.tally
         work = overlapped(self.items, self._read, lambda item, image: self._work(writer, item, image))
         for _ in self.run.report.track(work, "predict", total=len(self.items)):
             pass
-        if not self.written:
+        if not tally.written:
             if self.store is not None and not self.store.writer.cached:
                 self.store.writer.abandon()
-            raise SpadeError(self.problems[0])
-        report_skipped(self.problems, "images", self.run.report, self.config.strict)
+            raise SpadeError(tally.problems[0])
+        report_skipped(tally.problems, "images", self.run.report, self.config.strict)
+        for name in tally.written:
+            tally.count(read_json(writer.file(f"{name}.json"), "scene graph", "run it again with `force`."))
         predictions = None
         if dataset is not None and self.store is not None:  # while its parts are there
-            predictions = str(_write_exchange(writer, self.store, self.written, dataset).resolve())
+            predictions = str(_write_exchange(writer, self.store, tally.written, dataset).resolve())
         if self.store is not None and not self.store.writer.cached:
-            self.store.finish(str(self.source.model), self.problems, self.items)
-        labels = {label: OR.join(meanings) for label, meanings in self.labels.items()}
-        graphs = [f"{name}.json" for name in self.written]
-        return PredictResult(graphs, self.problems, labels, str(self.source.model), predictions)
+            self.store.finish(str(self.source.model), tally.problems, self.items)
+        page = self.outputs.write_page(writer, tally.written, self._page_note())
+        labels = {label: OR.join(meanings) for label, meanings in tally.labels.items()}
+        return PredictResult(
+            graphs=[f"{name}.json" for name in tally.written],
+            skipped=tally.problems,
+            labels=labels,
+            model=str(self.source.model),
+            predictions=predictions,
+            segments=tally.segments,
+            relations=tally.relations,
+            page=page,
+        )
+
+    def _page_note(self) -> str:
+        return "; ".join(note for note in (self.source.segments_from, self.source.note.removeprefix("note: ")) if note)
 
     def _read(self, item: ImageItem) -> Image.Image | SpadeError:
         from spade.data.images import read_image
         from spade.data.samples import check_size
 
         try:
+            self.outputs.check_name(item)
             image = read_image(item.path)
             if item.image_id in self.records:
                 check_size(item.path, image, self.records[item.image_id])
@@ -146,7 +195,7 @@ class _Predict:
     ) -> Callable[[], None] | None:
         """What is to be written of an image."""
         if isinstance(image, SpadeError):
-            self.problems.append(str(image))
+            self.tally.problems.append(str(image))
             return None
         graph = writer.file(f"{item.name}.json")
         done = not self.run.force and graph.is_file() and (self.store is None or self.store.has(item.name))
@@ -154,50 +203,31 @@ class _Predict:
             cached = None if done or self.store is None or self.run.force else self.store.get(item.name)
             prediction = self._answer(item, image) if cached is None and not done else cached
         except SpadeError as error:
-            self.problems.append(str(error))
+            self.tally.problems.append(str(error))
             return None
-        if not self.written:
+        if not self.tally.written:
             writer.begin()
             if self.store is not None and not self.store.writer.cached:
                 self.store.writer.begin()
-        self.written.append(item.name)
+        self.tally.written.append(item.name)
         if prediction is None:
-            self._note(read_json(graph, "scene graph", "run it again with `force`.")["model"])
             return None
-        self._note(prediction.graph.model)
         return lambda: self._write(writer, item, image, prediction, cached is None)
 
     def _answer(self, item: ImageItem, image: Image.Image) -> Prediction:
         if self._predict is None:
             self._predict = self.source.start()
         prediction = self._predict(item.path, image)
-        return replace(prediction, graph=replace(prediction.graph, file_name=item.path.name))
+        return replace(prediction, graph=replace(prediction.graph, file_name=file_text(item.path)))
 
     def _write(
         self, writer: ArtifactWriter, item: ImageItem, image: Image.Image, prediction: Prediction, is_new: bool
     ) -> None:
-        from spade.export.figure import figure_png
-        from spade.structures.panoptic_png import write_panoptic
-        from spade.structures.scene_graph import best_relations
-
         if is_new and self.store is not None:
             self.store.add(item, prediction, mapped=True)
             # As any later call reads it, so that what is written does not depend on which came first.
             prediction = self.store.get(item.name) or prediction
-        graph, config = prediction.graph, self.config
-        relations = best_relations(
-            graph.segments, prediction.pairs, prediction.scores, graph.predicates, config.top, config.min_score
-        )
-        graph = replace(graph, relations=relations)
-        write_panoptic(writer.file(f"{item.name}.png"), graph.panoptic)
-        write_bytes(writer.file(f"{item.name}.figure.png"), figure_png(image, graph))
-        write_json(writer.file(f"{item.name}.json"), graph.to_json(f"{item.name}.png"))
-
-    def _note(self, model: dict[str, Any]) -> None:
-        """Add what an image's labels stand for, each answer once."""
-        for label, meaning in model.get("labels", {}).items():
-            meanings = self.labels.setdefault(label, [])
-            meanings += [answer for answer in meaning.split(OR) if answer not in meanings]
+        self.outputs.write(writer, item.name, image, prediction)
 
 
 def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Sequence[str], dataset: Dataset) -> Path:
@@ -215,27 +245,24 @@ def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Seque
     return writer.file(OWN)
 
 
-def expand(names: Sequence[str]) -> list[Path]:
+def expand(names: Sequence[str], workspace: Path) -> FoundImages:
     """Files, folders, globs and data sets to image files. Raises SpadeError when a name leads to none."""
-    from spade.data.images import EXTENSIONS
-
     if not names:
         raise SpadeError("no image named; for example: spade predict photo.jpg")
-    found: list[Path] = []
+    found = FoundImages()
     for name in names:
-        path = Path(name)
-        if path.is_dir():
-            images = _dataset_images(path) or sorted(
-                p for p in path.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file()
-            )
-        elif path.is_file():
-            images = [path]
+        if Path(name).is_dir() and (images := _dataset_images(Path(name))):
+            found.paths += images
         else:
-            images = sorted(Path(p) for p in glob.glob(name, recursive=True) if Path(p).is_file())
-        if not images:
-            raise SpadeError(f"{name}: no image there; name an image file, a folder of images or a data set.")
-        found += images
-    return list(dict.fromkeys(found))
+            find_images(name, found, workspace, alone=len(names) == 1)
+    found.paths = list(dict.fromkeys(found.paths))
+    return found
+
+
+def _lies_in_dataset(path: Path) -> bool:
+    from spade.data.psg_reader import is_dataset
+
+    return any(is_dataset(folder) for folder in list(path.absolute().parents)[:3])
 
 
 def _whole_dataset(config: PredictConfig) -> Dataset | None:
@@ -264,14 +291,3 @@ def _dataset_images(folder: Path) -> list[Path]:
 def test_records(dataset: Dataset) -> list[Record]:
     """A data set's test records; all where it has none."""
     return dataset.split("test") or dataset.split("all")
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy the payload to where the user wants it."""
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-        for path in source.iterdir():
-            if path.is_file() and path.name not in ("manifest.json", ".lock"):
-                shutil.copy2(path, target / path.name)
-    except OSError as error:
-        raise SpadeError(f"{target}: cannot be written ({error.strerror}); choose another {given('output')}.") from None

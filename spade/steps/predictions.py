@@ -19,6 +19,7 @@ from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, sha256_file
 from spade.core.pipeline import overlapped
+from spade.data.image_files import file_text
 from spade.evaluation.formats.exchange_writer import ExchangeWriter, exchange_header, exchange_row, prediction_of
 from spade.evaluation.formats.sources import OWN
 from spade.models.config import PredictorOptions
@@ -58,10 +59,11 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     used = {"manifest.json"}
     names = []
     for path in paths:
-        name, number = path.stem, 1
+        stem = Path(file_text(path)).stem
+        name, number = stem, 1
         while used & (files := {f"{name}{ending}".casefold() for ending in (".json", ".png", ".figure.png")}):
             number += 1
-            name = f"{path.stem}-{number}"
+            name = f"{stem}-{number}"
         used |= files
         names.append(name)
     return names
@@ -69,10 +71,17 @@ def output_names(paths: Sequence[Path]) -> list[str]:
 
 def images_print(items: Sequence[ImageItem]) -> str:
     """Hash of what images hold, of their names and ids; an absent one counts as null."""
-    content = [sha256_file(item.path) if item.path.is_file() else None for item in items]
+    content = [_digest(item.path) for item in items]
     return canonical_hash(
-        [[item.image_id, item.path.name, digest] for item, digest in zip(items, content, strict=True)]
+        [[item.image_id, file_text(item.path), digest] for item, digest in zip(items, content, strict=True)]
     )
+
+
+def _digest(path: Path) -> str | None:
+    try:
+        return sha256_file(path)
+    except OSError:  # whoever reads it says why
+        return None
 
 
 def predictions_writer(
@@ -130,7 +139,7 @@ class PredictionStore:
         png = f"panoptic/{item.name}.png" if mapped else None
         row = {"name": item.name, **exchange_row(item.image_id, prediction, png)}
         if png is not None:
-            write_panoptic(self.writer.file(png), prediction.graph.panoptic)
+            write_panoptic(self.writer.file(png), prediction.graph.ids)
             row["graph"] = replace(prediction.graph, relations=()).to_json(png)
         row["model"] = prediction.graph.model
         self._exchange.add(item.name, row)

@@ -173,6 +173,10 @@ class PredictResult(Result):
     labels: dict[str, str]
     model: str
     predictions: str | None = None  # the exchange file, where a whole data set was predicted
+    segments: int | None = None  # in all graphs
+    relations: int | None = None
+    page: str | None = None  # the first page's name
+    output: str | None = None  # where the user wanted the files, too
 
 
 @dataclass(frozen=True)

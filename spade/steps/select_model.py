@@ -28,7 +28,7 @@ from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.steps.common import Run, no_source
 from spade.steps.config import PredictConfig
 from spade.structures.label_index import refuse_unknown_predicates
-from spade.structures.vocabulary import Label, Vocabulary, read_vocabulary, user_vocabulary
+from spade.structures.vocabulary import Label, Vocabulary, given_vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,6 +51,7 @@ class PredictionSource:
     prints: dict[str, str]
     start: Callable[[], Predict]
     note: str = ""
+    segments_from: str = ""  # whose segments are related, where the model does not find them
 
 
 def select_source(
@@ -71,18 +72,19 @@ def select_source(
     options = predictor_options(found, config.settings)
     wanted = _vocabulary(config, found.vocabulary)
     prints, segments = _segments(config, paths, wanted.objects)
+    whose = f"segments found by {config.segmenter}" if config.segments is None else f"segments of {config.segments}"
     if isinstance(found, ModelFile):
         image_model = found
         start = lambda: _image_model(config, image_model, options, wanted, segments())  # noqa: E731
-        return PredictionSource(folder, wanted, options, _prints(found, wanted) | prints, start, _note(found))
+        return PredictionSource(folder, wanted, options, _prints(found, wanted) | prints, start, _note(found), whose)
     if found.clip is None:
         refuse_unknown_predicates(wanted.predicates, found.vocabulary.predicates)
     # Of a label the user's word counts, then what its segment says; the model's own list would say it of all of one
     # name.
-    users = () if config.vocab is None else read_vocabulary(config.vocab, ()).objects
+    users = () if config.vocab is None else given_vocabulary(config.vocab, Vocabulary((), ())).objects
     meanings, box_model = replace(wanted, objects=users), found
     start = lambda: _box_model(config, box_model, options, meanings, segments())  # noqa: E731
-    return PredictionSource(folder, wanted, options, _prints(found, meanings) | prints, start)
+    return PredictionSource(folder, wanted, options, _prints(found, meanings) | prints, start, "", whose)
 
 
 def predictor_options(model: ModelFile | BoxModelFile, settings: Mapping[str, Any]) -> PredictorOptions:
@@ -182,12 +184,15 @@ def _prints(model: ModelFile | BoxModelFile, vocabulary: Vocabulary) -> dict[str
 def _note(model: ModelFile) -> str:
     if model.backbone != "tiny":
         return ""
-    return "note: the tiny model knows the embedded world's images only; graphs of photographs from it are guesses"
+    return (
+        "note: the tiny model knows the embedded world's images only, and guesses at photographs; "
+        f"for those, let {given('segmenter', 'coco-tiny')} find the segments (docs/photographs.md)"
+    )
 
 
 def _vocabulary(config: PredictConfig, trained: Vocabulary) -> Vocabulary:
     """The user's labels where given, the model's training list elsewhere."""
-    chosen = trained if config.vocab is None else user_vocabulary(config.vocab, trained)
+    chosen = trained if config.vocab is None else given_vocabulary(config.vocab, trained)
     if config.predicates is not None:
         read = read_vocabulary(config.predicates, (), section="predicates")
         if not read.predicates:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from spade.core.errors import SpadeError, given
+from spade.core.optional import optional
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import networkx
+    import pandas
+    from PIL.Image import Image
 
 FORMAT_VERSION = 1
 
@@ -17,7 +25,8 @@ FORMAT_VERSION = 1
 class Segment:
     """One mask. ``id`` is its value in the panoptic map; ``bbox`` xyxy in image pixels, x2 and y2 exclusive.
 
-    ``supercategory`` of the label, where whoever found the segment has said one ("animal").
+    ``supercategory`` of the label, where whoever found the segment has said one ("animal"). ``centroid`` xy of its
+    pixels' centres, where the map was at hand.
     """
 
     id: int
@@ -28,10 +37,12 @@ class Segment:
     bbox: tuple[int, int, int, int]
     area: int
     supercategory: str | None = None
+    centroid: tuple[float, float] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As in a scene graph; the supercategory only where there is one."""
-        data = vars(self) | {"score": round(self.score, 6), "bbox": list(self.bbox)}
+        """As in a scene graph; supercategory and centroid only where there is one."""
+        centroid = None if self.centroid is None else [round(value, 1) for value in self.centroid]
+        data = vars(self) | {"score": round(self.score, 6), "bbox": list(self.bbox), "centroid": centroid}
         return {name: value for name, value in data.items() if value is not None}
 
 
@@ -45,9 +56,14 @@ class Relation:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SceneGraph:
-    """An image's segments and relations (best first), with its panoptic map (H, W) of ids, 0 = void."""
+    """An image's segments and relations (best first), with its panoptic map (H, W) of ids, 0 = void.
+
+    ``panoptic`` is None where segments are boxes, or where the map was not read. ``image``: what the graph is of, for
+    drawings, where it is at hand; no part of what the graph says. Two graphs are equal where they say the same of
+    images of one name.
+    """
 
     file_name: str
     width: int
@@ -56,15 +72,89 @@ class SceneGraph:
     relations: tuple[Relation, ...]
     objects: tuple[str, ...]
     predicates: tuple[str, ...]
-    panoptic: np.ndarray
+    panoptic: np.ndarray | None
     model: dict[str, Any] = field(default_factory=dict)
+    image: Image | None = field(default=None, repr=False)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """The panoptic map. Raises SpadeError where there is none."""
+        if self.panoptic is None:
+            name = self.file_name or "this image"
+            raise SpadeError(f"{name}: this graph has boxes and no panoptic map; use segments that have masks.")
+        return self.panoptic
+
+    def __len__(self) -> int:
+        """The number of relations."""
+        return len(self.relations)
+
+    def __bool__(self) -> bool:
+        """A graph is there, whether or not anything is related."""
+        return True
+
+    def __str__(self) -> str:
+        """A line for each relation; two segments of one name are numbered."""
+        from spade.export.names import display_names
+
+        names = display_names(self, longest=None)
+        lines = [f"{names[r.subject]} {r.predicate} {names[r.object]}" for r in self.relations]
+        return "\n".join(lines) or f"no relation between {len(self.segments)} segments"
+
+    def _content(self) -> tuple[Any, ...]:
+        return self.file_name, self.width, self.height, self.segments, self.relations, self.objects, self.predicates
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both say the same: segments, relations, names and map."""
+        if not isinstance(other, SceneGraph):
+            return NotImplemented
+        if self._content() != other._content() or (self.panoptic is None) != (other.panoptic is None):
+            return False
+        return self.panoptic is None or np.array_equal(self.panoptic, other.ids)
+
+    def __hash__(self) -> int:
+        return hash(self._content())
 
     def triples(self) -> list[tuple[str, str, str]]:
         """Relations in words."""
         label = {segment.id: segment.label for segment in self.segments}
         return [(label[r.subject], r.predicate, label[r.object]) for r in self.relations]
 
-    def to_json(self, panoptic_name: str) -> dict[str, Any]:
+    def to_rows(self) -> list[dict[str, Any]]:
+        """A row for each relation, best first: image, subject, predicate, object, score, and the segments' ids."""
+        return [
+            {
+                "image": self.file_name,
+                "subject": subject,
+                "predicate": predicate,
+                "object": target,
+                "score": relation.score,
+                "subject_id": relation.subject,
+                "object_id": relation.object,
+            }
+            for (subject, predicate, target), relation in zip(self.triples(), self.relations, strict=True)
+        ]
+
+    def to_dataframe(self) -> pandas.DataFrame:
+        """``to_rows`` as a pandas DataFrame. Raises SpadeError where pandas is not installed."""
+        pandas = optional("pandas", "to_dataframe")
+        columns = ["image", "subject", "predicate", "object", "score", "subject_id", "object_id"]
+        return pandas.DataFrame(self.to_rows(), columns=columns)
+
+    def to_networkx(self) -> networkx.MultiDiGraph:
+        """A node for each segment and an edge for each relation (see ``spade.export.networkx_graph``)."""
+        from spade.export.networkx_graph import to_networkx
+
+        return to_networkx(self)
+
+    def to_supervision(self) -> Any:
+        """The segments as ``supervision.Detections`` with masks (N, H, W) bool, where there is a map. Raises SpadeError
+        where supervision is not installed.
+        """
+        from spade.export.supervision import to_supervision
+
+        return to_supervision(self)
+
+    def to_json(self, panoptic_name: str | None) -> dict[str, Any]:
         """The document of scene graph format version 1 (docs/formats.md)."""
         return {
             "version": FORMAT_VERSION,
@@ -75,6 +165,74 @@ class SceneGraph:
             "segments": [segment.to_json() for segment in self.segments],
             "relations": [{**vars(r), "score": round(r.score, 6)} for r in self.relations],
         }
+
+    def plot(self, image: Image | None = None) -> Image:
+        """The figure: image with masks, and the graph beside it. image: what the graph is of, where it is not at hand;
+        without any, masks are drawn on grey.
+        """
+        from spade.export.figure import figure
+
+        return figure(image, self)
+
+    def show(self, image: Image | None = None) -> None:
+        """Open the figure in the system's image viewer."""
+        self.plot(image).show()
+
+    def save(self, path: str | Path, format: str | None = None) -> Path:
+        """Write the graph, as its suffix says: .json a scene graph with its panoptic map beside it, .html the page,
+        .svg or .figure.png the figure, .graphml, .gexf, .dot or .gv, .cypher.
+
+        format: "node-link" or "coco" for another json, "csv" for a folder. Raises SpadeError for an unknown suffix or
+        format, and where a file would be replaced that is no map of a scene graph.
+        """
+        from spade.export.save import save
+
+        return save(self, path, format)
+
+    @classmethod
+    def open(cls, path: str | Path) -> SceneGraph:
+        """Read a scene graph json, the panoptic png and the image beside it, where that is there."""
+        from spade.export.save import open_graph
+
+        return open_graph(path)
+
+    @classmethod
+    def from_masks(
+        cls,
+        masks: Any,
+        labels: Sequence[str],
+        scores: Sequence[float] | None = None,
+        image: Image | None = None,
+        file_name: str = "",
+    ) -> SceneGraph:
+        """Segments of masks (N, H, W), to be related by ``spade.load_relation_predictor()``; see
+        ``spade.structures.foreign.graph_of_masks``.
+        """
+        from spade.structures.foreign import graph_of_masks
+
+        return graph_of_masks(masks, labels, scores, image, file_name)
+
+    @classmethod
+    def from_supervision(cls, detections: Any, image: Image | None = None, file_name: str = "") -> SceneGraph:
+        """Segments of ``supervision.Detections``; see ``spade.structures.foreign.graph_of_detections``."""
+        from spade.structures.foreign import graph_of_detections
+
+        return graph_of_detections(detections, image, file_name)
+
+    @classmethod
+    def from_pipeline(
+        cls, results: Sequence[Mapping[str, Any]], image: Image | None = None, file_name: str = ""
+    ) -> SceneGraph:
+        """Segments of transformers' image-segmentation pipeline; see ``spade.structures.foreign.graph_of_results``."""
+        from spade.structures.foreign import graph_of_results
+
+        return graph_of_results(results, image, file_name)
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the page."""
+        from spade.export.page import notebook_html
+
+        return notebook_html(self)
 
 
 @dataclass(frozen=True)
@@ -91,6 +249,14 @@ class Prediction:
     no_relation: np.ndarray
 
 
+def check_limits(top: Any, min_score: Any) -> None:
+    """Raise SpadeError for a number of relations, or a least score, that is none."""
+    if not isinstance(top, int) or isinstance(top, bool) or top < 1:
+        raise SpadeError(f"{given('top', top)}: use a whole number of at least 1.")
+    if not isinstance(min_score, (int, float)) or isinstance(min_score, bool) or not 0 <= min_score <= 1:
+        raise SpadeError(f"{given('min_score', min_score)}: use a probability from 0 to 1.")
+
+
 def best_relations(
     segments: Sequence[Segment],
     pairs: np.ndarray,
@@ -104,8 +270,7 @@ def best_relations(
 
     pairs (R, 2) indices into the segments; scores (R, P).
     """
-    if top < 1:
-        raise SpadeError(f"{given('top', top)}: use a number of at least 1.")
+    check_limits(top, min_score)
     if not len(pairs):
         return ()
     best = scores.max(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from spade.structures.panoptic_png import read_panoptic
 from spade.structures.scene_graph import FORMAT_VERSION, Relation, SceneGraph, Segment
 
 
-def read_scene_graph(path: Path) -> SceneGraph:
-    """Read a scene graph json and the panoptic png beside it. Raises SpadeError naming the file and the field."""
-    return scene_graph_of(read_json(path, "scene graph", "write it with: spade predict"), path)
+def read_scene_graph(path: Path, with_map: bool = True) -> SceneGraph:
+    """Read a scene graph json and, ``with_map``, the panoptic png beside it. Raises SpadeError naming the file and the
+    field.
+    """
+    return scene_graph_of(read_json(path, "scene graph", "write it with: spade predict"), path, with_map)
 
 
-def scene_graph_of(data: Any, path: Path) -> SceneGraph:
+def scene_graph_of(data: Any, path: Path, with_map: bool = True) -> SceneGraph:
     """The graph of a document that ``path`` holds, with the panoptic png beside that. Raises SpadeError as above."""
     try:
         if data["version"] != FORMAT_VERSION:
@@ -36,6 +39,7 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
                 _box(s["bbox"]),
                 _whole(s, "area"),
                 None if s.get("supercategory") is None else text_of(s, "supercategory"),
+                None if s.get("centroid") is None else _point(s["centroid"]),
             )
             for s in data["segments"]
         )
@@ -57,7 +61,8 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
         size = (_whole(image, "width"), _whole(image, "height"))
         if min(size) < 1:
             raise ValueError(f"image of {size[0]} x {size[1]}")
-        ids = read_panoptic(inside(path.parent, text_of(data, "panoptic"), path), size)
+        png = None if data["panoptic"] is None else inside(path.parent, text_of(data, "panoptic"), path)
+        ids = read_panoptic(png, size) if png is not None and with_map else None
         for segment in segments:
             _check(segment, size)
         return SceneGraph(
@@ -72,6 +77,32 @@ def scene_graph_of(data: Any, path: Path) -> SceneGraph:
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
+
+
+def is_map_of(path: Path, png: Path) -> bool:
+    """Whether a file is the panoptic map that a scene graph json names."""
+    document = _graph_document(path)
+    return document is not None and document.get("panoptic") == png.name
+
+
+def is_drawing_of_graph(path: Path) -> bool:
+    """Whether a file is the map, or the figure, of the scene graph that lies beside it under the same name."""
+    if path.suffix.lower() != ".png":
+        return False
+    if path.name.lower().endswith(".figure.png"):
+        return _graph_document(path.with_name(path.name[: -len(".figure.png")] + ".json")) is not None
+    return is_map_of(path.with_suffix(".json"), path)
+
+
+def _graph_document(path: Path) -> dict[str, Any] | None:
+    """A scene graph file's document; None where there is none."""
+    if not path.is_file():
+        return None
+    try:
+        document = read_json(path, "scene graph", "")
+    except SpadeError:
+        return None
+    return document if isinstance(document, dict) and {"image", "segments", "relations"} <= document.keys() else None
 
 
 def _check(segment: Segment, size: tuple[int, int]) -> None:
@@ -116,6 +147,13 @@ def _names(data: Mapping[str, Any], field: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise ValueError(f"{field} {str(value)[:60]!r}")
     return tuple(text_of({field: name}, field) for name in value)
+
+
+def _point(values: list[float]) -> tuple[float, float]:
+    x, y = (float(v) for v in values)
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"centroid {values}")
+    return x, y
 
 
 def _box(values: list[float]) -> tuple[int, int, int, int]:

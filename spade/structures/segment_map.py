@@ -6,8 +6,11 @@ A numbered map (H, W) holds n where the n-th segment is, counted from 1, and 0 e
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+
+from spade.structures.scene_graph import Segment
 
 
 def numbered(ids: np.ndarray, identities: Sequence[int]) -> np.ndarray:
@@ -43,6 +46,61 @@ def boxes_and_areas(numbers: np.ndarray, count: int) -> tuple[np.ndarray, np.nda
     boxes = boxes[1:]
     boxes[areas == 0] = 0
     return boxes, areas
+
+
+def centroids(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Centres of mass (N, 2) float64 xy, in pixels (a pixel's own centre is at .5), of the segments 1 .. N of a
+    numbered map; NaN for one without a pixel.
+    """
+    height, width = numbers.shape
+    flat = np.where(numbers <= count, numbers, 0).ravel()
+    areas = np.bincount(flat, minlength=count + 1)
+    places = (np.tile(np.arange(width), height), np.repeat(np.arange(height), width))
+    sums = np.stack([np.bincount(flat, place, minlength=count + 1) for place in places], axis=1)
+    with np.errstate(invalid="ignore"):
+        return (sums / areas[:, None] + 0.5)[1 : count + 1]
+
+
+def anchors(numbers: np.ndarray, count: int, cells: int = 56) -> np.ndarray:
+    """A point (N, 2) float64 xy in pixels well inside each of the segments 1 .. N of a numbered map, where a name can
+    be written; NaN for one without a pixel.
+
+    Looked for on a grid of at most ``cells`` cells a side: the cell that is farthest from the segment's edge, and of
+    those the one nearest to its centre.
+    """
+    height, width = numbers.shape
+    step = max(1, -(-max(height, width) // cells))
+    grid = numbers[step // 2 :: step, step // 2 :: step] if min(height, width) > step // 2 else numbers
+    points = centroids(numbers, count)
+    masks = np.zeros((count, grid.shape[0] + 2, grid.shape[1] + 2), bool)
+    rows, columns = np.nonzero((grid > 0) & (grid <= count))
+    masks[grid[rows, columns] - 1, rows + 1, columns + 1] = True
+    depth = np.zeros(masks.shape, np.int16)
+    while masks.any():
+        depth += masks
+        inner = masks[:, 1:-1, 1:-1]
+        shrunk = inner & masks[:, :-2, 1:-1] & masks[:, 2:, 1:-1] & masks[:, 1:-1, :-2] & masks[:, 1:-1, 2:]
+        masks = np.zeros_like(masks)
+        masks[:, 1:-1, 1:-1] = shrunk
+    for number in range(count):
+        inside = depth[number]
+        deepest = int(inside.max())
+        if not deepest:
+            continue
+        ys, xs = np.nonzero(inside >= max(1, round(0.75 * deepest)))
+        places = np.stack([xs - 1, ys - 1], axis=1) * step + step // 2 + 0.5
+        points[number] = places[((places - points[number]) ** 2).sum(1).argmin()]
+    return points
+
+
+def measured(segments: Sequence[Segment], numbers: np.ndarray) -> tuple[Segment, ...]:
+    """The segments with boxes, areas and centroids as they are in a numbered map."""
+    boxes, areas = boxes_and_areas(numbers, len(segments))
+    middles = centroids(numbers, len(segments))
+    return tuple(
+        replace(segment, bbox=tuple(box), area=area, centroid=(round(x, 1), round(y, 1)) if area else None)
+        for segment, box, area, (x, y) in zip(segments, boxes.tolist(), areas.tolist(), middles.tolist(), strict=True)
+    )
 
 
 def cell_shares(numbers: np.ndarray, count: int, size: tuple[int, int]) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -152,6 +152,46 @@ def user_vocabulary(path: Path, trained: Vocabulary) -> Vocabulary:
     """A user's vocabulary file, completed with the objects or predicates of the training list where it names none."""
     read = read_vocabulary(path, trained.predicates)
     return Vocabulary(read.objects or trained.objects, read.predicates)
+
+
+VocabularyLike = Vocabulary | str | Path | Sequence[str]
+
+
+def given_vocabulary(vocabulary: str | Path | Sequence[str], trained: Vocabulary) -> Vocabulary:
+    """A vocabulary as a user gives it: the path of a file, labels in one text with commas ("person,dog,sky"), or a list
+    of labels, each as a line of a file has it.
+
+    Raises SpadeError for anything else.
+    """
+    if isinstance(vocabulary, (str, Path)):
+        text = str(vocabulary)
+        if "," not in text or Path(vocabulary).is_file():
+            return user_vocabulary(Path(vocabulary), trained)
+        vocabulary = [label.strip() for label in text.split(",") if label.strip()]
+        if not vocabulary:
+            raise SpadeError(f'vocabulary: "{text}" names no label; write for example: person,dog,sky')
+    if isinstance(vocabulary, Mapping) or not isinstance(vocabulary, Sequence):
+        kind = type(vocabulary).__name__
+        raise SpadeError(f"vocabulary: {kind} is no list of labels; give a path, or a list such as ['person', 'dog'].")
+    for label in vocabulary:
+        if not isinstance(label, str):
+            raise SpadeError(f"vocabulary: {label!r} is no label; give texts, such as ['person', 'dog'].")
+    chosen = Vocabulary(tuple(parse_label(label) for label in vocabulary), trained.predicates)
+    all_different(chosen.names, "label", "vocabulary")
+    return chosen
+
+
+def extended(vocabulary: Vocabulary, labels: Iterable[tuple[str, bool]]) -> tuple[Vocabulary, dict[str, int]]:
+    """A vocabulary with the labels (name, is_thing) that it lacks, in their order, at its end, and the place of each
+    name. Of one name as a thing and as stuff the first counts.
+    """
+    places = {label.name: number for number, label in enumerate(vocabulary.objects)}
+    more: list[Label] = []
+    for name, is_thing in labels:
+        if name not in places:
+            places[name] = len(vocabulary.objects) + len(more)
+            more.append(replace(named_label(name), is_thing=is_thing))
+    return Vocabulary((*vocabulary.objects, *more), vocabulary.predicates), places
 
 
 def all_different(names: Sequence[str], kind: str, source: str) -> None:

@@ -13,18 +13,23 @@ from spade_cli.options import Common, add
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    add(app, "export-graph", export_graph, "spade export-graph --format graphml --output graphs", ("force", "source"))
+    add(app, "export-graph", export_graph, "spade export-graph --format gexf --output graphs", ("force", "source"))
 
 
 def export_graph(
     common: Common,
     graphs: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[GRAPH.json]...", help="Scene graphs (default: the newest predictions)."),
+        list[str] | None,
+        typer.Argument(
+            metavar="[GRAPH]...", help="Scene graph files, folders or globs of them (default: the newest predictions)."
+        ),
     ] = None,
-    format: Annotated[str, typer.Option(help="Graph format: graphml.")] = "graphml",
+    format: Annotated[
+        str, typer.Option(help="graphml, gexf, node-link, dot, cypher, csv or coco (docs/formats.md).")
+    ] = "graphml",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Also write here: FILE.graphml for one graph, else a folder.")
+        Path | None,
+        typer.Option("--output", "-o", help="Also write here: a file for one graph or --merge, else a folder."),
     ] = None,
     merge: Annotated[bool, typer.Option("--merge", help="All graphs in one file.")] = False,
 ) -> StepResult:

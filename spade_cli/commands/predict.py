@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -26,10 +27,17 @@ def predict(
     common: Common,
     images: Annotated[
         list[str],
-        typer.Argument(metavar="IMAGE...", help="Image files, folders, globs, or a data set (its test images)."),
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Image files, folders, globs, a data set (its test images), or - for names on stdin.",
+        ),
     ],
     vocab: Annotated[
-        Path | None, typer.Option(help="Vocabulary file: one label a line (default: the model's training list).")
+        str | None,
+        typer.Option(
+            help="Vocabulary file, one label a line, or labels with commas: person,dog,sky "
+            "(default: the model's training list)."
+        ),
     ] = None,
     predicates: Annotated[Path | None, typer.Option(help="File with one predicate a line.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Also put the files into this folder.")] = None,
@@ -48,15 +56,22 @@ def predict(
     min_score: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Least P(pair) x P(predicate | pair) of a relation.")
     ] = 0.1,
+    figures: Annotated[
+        bool | None,
+        typer.Option("--figures/--no-figures", help="A figure of each image (default: of up to 200 images)."),
+    ] = None,
+    page: Annotated[
+        bool | None, typer.Option("--page/--no-page", help="One html page of all (default: of up to 200 images).")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="An image that cannot be read is an error.")] = False,
 ) -> StepResult:
-    """Images to scene graphs: json, panoptic png, and a figure of image, masks and graph."""
+    """Images to scene graphs: json, panoptic png, a figure of each, and one page of all."""
     from spade.steps.config import PredictConfig
     from spade.steps.predict import run
 
     config = PredictConfig(
-        images=tuple(images),
+        images=tuple(name for given in images for name in ([given] if given != "-" else names_on_stdin())),
         vocab=vocab,
         predicates=predicates,
         output=output,
@@ -65,9 +80,16 @@ def predict(
         segmenter=segmenter,
         top=top,
         min_score=min_score,
+        figures=figures,
+        page=page,
         limit=limit,
         strict=strict,
         **common.compute,
         **common.method(),
     )
     return run(config, common.run())
+
+
+def names_on_stdin() -> list[str]:
+    """Names of images, one a line."""
+    return [line for text in sys.stdin if (line := text.rstrip("\r\n"))]

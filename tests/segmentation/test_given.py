@@ -2,6 +2,7 @@ import gzip
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_a_scene_graph_gives_its_segments_and_not_its_relations(tmp_path):
     write_panoptic(tmp_path / "a.png", IDS)
     write_json(tmp_path / "a.json", graph().to_json("a.png"))
     found = GivenSegments(tmp_path / "a.json").of(tmp_path / "elsewhere" / "a.jpg", (8, 6))
-    assert found.segments == graph().segments
+    assert [replace(segment, centroid=None) for segment in found.segments] == list(graph().segments)
     assert found.relations == ()
     assert np.array_equal(found.panoptic, IDS)
 

@@ -11,7 +11,6 @@ from spade.relations.config import RelationHeadConfig, box_head
 from spade.steps import train_boxes, train_relations
 from spade.steps.config import (
     EvalConfig,
-    ExportConfig,
     InvertConfig,
     PredictConfig,
     TrainBoxesConfig,
@@ -57,7 +56,6 @@ from tests.configs import boxing, calibrating, inverting, relating
         (lambda: PredictConfig(segments=Path("a"), segmenter="b"), "`segments`: gives masks and labels"),
         (lambda: EvalConfig(at=()), "`at`"),
         (lambda: EvalConfig(at=(0,)), "`at`"),
-        (lambda: ExportConfig(format="dot"), "`format=dot`: unknown graph format; use graphml"),
     ],
 )
 def test_bad_values_are_refused_before_anything_runs(make, message):

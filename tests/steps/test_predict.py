@@ -23,9 +23,13 @@ def test_prediction_files(pipeline):
         "000004.png",
         "000004.figure.png",
         "manifest.json",
+        "page.html",
     }
     figure = Image.open(folder / "000004.figure.png")
-    assert figure.width > 3 * 400
+    assert figure.width > 2 * 430
+    result = pipeline["predict"].result
+    graph = read_scene_graph(folder / "000004.json")
+    assert (result.page, result.segments, result.relations) == ("page.html", len(graph.segments), len(graph.relations))
     document = json.loads((folder / "000004.json").read_text())
     assert list(document) == ["version", "image", "model", "vocabulary", "panoptic", "segments", "relations"]
 

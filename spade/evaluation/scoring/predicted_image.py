@@ -51,7 +51,7 @@ def from_prediction(image_id: str, prediction: Prediction) -> PredictedImage:
     segments = prediction.graph.segments
     scores = np.array([s.score for s in segments], np.float64)
     layers = Layers(
-        (prediction.graph.panoptic,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64)
+        (prediction.graph.ids,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64)
     )
     categories = np.array([s.category_id for s in segments], np.int64)
     return PredictedImage(image_id, categories, scores, ranked(prediction.pairs, prediction.scores, scores), layers)

@@ -1,0 +1,54 @@
+"""A figure as svg: the geometry of the png, sharp at any size, the image within as jpeg."""
+
+from __future__ import annotations
+
+import numpy as np
+from PIL import Image
+
+from spade.core.text import one_line
+from spade.export.figure import ARROW, FAINT, INK, TINTED, VEILED, backdrop
+from spade.export.figure_layout import ARROW_FONT, LIST_FONT, NODE_FONT, layout
+from spade.export.fonts import FAMILY, text_width
+from spade.export.names import Colour
+from spade.export.outlines import path_data
+from spade.export.templates import jpeg_uri, render
+from spade.structures.scene_graph import SceneGraph
+
+LONGEST = 1280  # pixels of the image within
+
+
+def figure_svg(image: Image.Image | None, graph: SceneGraph) -> str:
+    """The figure of a graph over its image (any size) as an svg document that needs no other file; see ``figure``."""
+    return render(
+        "figure.svg",
+        plan=layout(graph),
+        photo=jpeg_uri(backdrop(image, graph), LONGEST),
+        title=one_line(f"scene graph of {graph.file_name or 'an image'}", 200),
+        family=FAMILY,
+        ink=hex_colour(INK),
+        arrow_ink=hex_colour(ARROW),
+        faint=hex_colour(FAINT),
+        veil=VEILED,
+        tint=TINTED,
+        node_size=NODE_FONT,
+        arrow_size=ARROW_FONT,
+        list_size=LIST_FONT,
+        n=_number,
+        colour=hex_colour,
+        path=path_data,
+        points=_points,
+        width=text_width,
+    )
+
+
+def hex_colour(colour: Colour) -> str:
+    """A colour as "#rrggbb"."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
+
+
+def _number(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _points(line: np.ndarray) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in line.tolist())

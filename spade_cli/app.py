@@ -14,6 +14,7 @@ from spade.core.errors import SpadeError
 from spade_cli.commands import (
     calibrate,
     evaluate,
+    example,
     export_graph,
     invert,
     maps,
@@ -22,6 +23,7 @@ from spade_cli.commands import (
     status,
     train_boxes,
     train_relations,
+    view,
     world,
 )
 from spade_cli.console import printable
@@ -82,8 +84,8 @@ def main(
 
 
 COMMANDS = (
-    *(quickstart, world, invert, calibrate, maps, train_relations, train_boxes),
-    *(predict, evaluate, export_graph, status),
+    *(quickstart, example, world, invert, calibrate, maps, train_relations, train_boxes),
+    *(predict, view, evaluate, export_graph, status),
 )
 for module in COMMANDS:
     module.register(app)

@@ -14,7 +14,7 @@ from spade.structures.scene_graph import SceneGraph
 
 INK, FAINT, PAPER, ARROW = (28, 30, 36), (118, 122, 132), (255, 255, 255), (74, 78, 90)
 VEILED = 0.86  # share of white over the image behind the graph
-TINTED = 0.42  # share of a mask's colour over the image
+TINTED = 0.36  # share of a mask's colour over the image
 FINE = 2  # drawn so many times larger, then averaged: smooth edges
 
 

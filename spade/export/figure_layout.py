@@ -18,6 +18,7 @@ from spade.structures.scene_graph import Relation, SceneGraph
 from spade.structures.segment_map import anchors, numbered
 
 DRAWN = 8  # relations with an arrow; all are listed
+SPECK = 0.0008  # share of the image; a name would hide what is smaller
 MOST_NODES = 16  # of a graph without relations
 MARGIN, ROW = 16.0, 22.0
 NODE_FONT, ARROW_FONT, LIST_FONT = 15, 13, 14
@@ -102,7 +103,7 @@ def layout(graph: SceneGraph, drawn: int = DRAWN) -> FigureLayout:
         image,
         panel,
         sorted(masks, key=lambda mask: -mask.area),
-        _names(graph, names, places * scale + shift, image),
+        _names(graph, names, places * scale + shift, image, drawn),
         nodes,
         arrows,
         predicates,
@@ -130,10 +131,15 @@ def mask_polygons(graph: SceneGraph, numbers: np.ndarray | None) -> list[list[li
     return boxes
 
 
-def _names(graph: SceneGraph, names: dict[int, str], places: np.ndarray, image: Box) -> list[Text]:
-    """Names on the image, those of large segments first; one that finds no room is left out."""
+def _names(graph: SceneGraph, names: dict[int, str], places: np.ndarray, image: Box, drawn: int) -> list[Text]:
+    """Names on the image, those of large segments first; one that finds no room is left out, as are those of specks
+    that no drawn relation names.
+    """
     chosen: list[Text] = []
-    order = sorted(range(len(graph.segments)), key=lambda n: -graph.segments[n].area)
+    related = {identity for pair in by_pair(graph.relations, drawn) for identity in pair}
+    least = SPECK * graph.width * graph.height
+    large = [n for n, segment in enumerate(graph.segments) if segment.area >= least or segment.id in related]
+    order = sorted(large, key=lambda n: -graph.segments[n].area)
     for number in order:
         text = one_line(names[graph.segments[number].id], 22)
         width, height = text_width(text, ARROW_FONT) + 10, 19.0

@@ -12,6 +12,7 @@ import numpy as np
 
 from spade.core.errors import SpadeError
 from spade.core.files import inside, read_json
+from spade.core.text import one_line
 from spade.data.psg_reader import load_psg
 from spade.segmentation.run_lengths import CodedMask, paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
@@ -45,6 +46,7 @@ class GivenSegments:
         self._labels: tuple[Label, ...] = ()
         self._graphs: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
+        self.description = ""  # what the file says of itself
         kind = _kind(path)
         if kind == "graph":
             graph = read_scene_graph(path)
@@ -112,6 +114,8 @@ class GivenSegments:
                 )
                 for c in document["categories"]
             )
+            info = document.get("info")
+            self.description = one_line(str(info.get("description") or ""), 200) if isinstance(info, dict) else ""
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
             coded: dict[str, _Coded] = {}
             for annotation in document["annotations"]:

@@ -218,7 +218,9 @@ class _Predict:
         if self._predict is None:
             self._predict = self.source.start()
         prediction = self._predict(item.path, image)
-        return replace(prediction, graph=replace(prediction.graph, file_name=file_text(item.path)))
+        graph, whose = prediction.graph, self.source.segments_from
+        model = graph.model | ({"segments": whose} if whose else {})
+        return replace(prediction, graph=replace(graph, file_name=file_text(item.path), model=model))
 
     def _write(
         self, writer: ArtifactWriter, item: ImageItem, image: Image.Image, prediction: Prediction, is_new: bool

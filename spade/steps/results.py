@@ -187,6 +187,23 @@ class ExportGraphResult(Result):
 
 
 @dataclass(frozen=True)
+class ExampleResult(Result):
+    """Of ``spade example``. ``segments_are``: where they come from; ``next``: the command that relates them."""
+
+    photos: list[str]
+    segments: str
+    segments_are: str
+    next: str
+
+
+@dataclass(frozen=True)
+class ViewResult(Result):
+    """Of ``spade view``."""
+
+    page: str
+
+
+@dataclass(frozen=True)
 class WorldResult(Result):
     """Of ``spade world``."""
 

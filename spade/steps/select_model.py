@@ -71,8 +71,7 @@ def select_source(
     found = read_model(folder)
     options = predictor_options(found, config.settings)
     wanted = _vocabulary(config, found.vocabulary)
-    prints, segments = _segments(config, paths, wanted.objects)
-    whose = f"segments found by {config.segmenter}" if config.segments is None else f"segments of {config.segments}"
+    prints, segments, whose = _segments(config, paths, wanted.objects)
     if isinstance(found, ModelFile):
         image_model = found
         start = lambda: _image_model(config, image_model, options, wanted, segments())  # noqa: E731
@@ -155,15 +154,16 @@ def _box_model(
 
 def _segments(
     config: PredictConfig, paths: Sequence[Path], known: Sequence[Label]
-) -> tuple[dict[str, str], Callable[[], Segments]]:
-    """What the segments depend on, and a function that opens their source."""
+) -> tuple[dict[str, str], Callable[[], Segments], str]:
+    """What the segments depend on, a function that opens their source, and whose they are."""
     if config.segments is not None:
         from spade.segmentation.given import GivenSegments
 
         source = GivenSegments(config.segments)
         pngs = [png for path in paths if (png := source.png_of(path)) is not None and png.is_file()]
         content = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
-        return {"segments": content}, lambda: lambda path, image: source.of(path, image.size)
+        whose = source.description or f"segments given by {config.segments.name}"
+        return {"segments": content}, lambda: lambda path, image: source.of(path, image.size), whose
     assert config.segmenter is not None
     name = config.segmenter
 
@@ -174,7 +174,7 @@ def _segments(
         segmenter = PretrainedSegmenter(name, open_device(device_name(config.device)), known)
         return lambda path, image: segmenter(image, path.name)
 
-    return {"segmenter": fingerprint(resolve_segmenter(name))}, start
+    return {"segmenter": fingerprint(resolve_segmenter(name))}, start, f"segments found by {name}"
 
 
 def _prints(model: ModelFile | BoxModelFile, vocabulary: Vocabulary) -> dict[str, str]:

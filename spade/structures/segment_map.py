@@ -87,7 +87,7 @@ def anchors(numbers: np.ndarray, count: int, cells: int = 56) -> np.ndarray:
         deepest = int(inside.max())
         if not deepest:
             continue
-        ys, xs = np.nonzero(inside >= max(1, round(0.75 * deepest)))
+        ys, xs = np.nonzero(inside >= max(1, round(0.9 * deepest)))
         places = np.stack([xs - 1, ys - 1], axis=1) * step + step // 2 + 0.5
         points[number] = places[((places - points[number]) ** 2).sum(1).argmin()]
     return points

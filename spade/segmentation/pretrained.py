@@ -1,4 +1,4 @@
-"""Segments from a panoptic model that transformers loads: Mask2Former, MaskFormer or OneFormer."""
+"""Segments from a panoptic model that transformers loads: Mask2Former, MaskFormer, OneFormer or EoMT."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.structures.panoptic_png import spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.segment_map import measured
-from spade.structures.vocabulary import Label, named_label
+from spade.structures.vocabulary import Label, named_label, psg_lists
 
-RULES = PanopticRules(min_score=0.5, min_overlap=0.8)  # thresholds that these models are published with
+# Thresholds that these models are published with; EoMT is surer of its queries.
+RULES = PanopticRules(min_score=0.5, min_overlap=0.8)
+RULES_OF = {"eomt": PanopticRules(min_score=0.8, min_overlap=0.8)}
 _TASK = "panoptic"
 
 
@@ -38,6 +40,8 @@ class PretrainedSegmenter:
         self.source, self.device = source, device
         self.model, self._processor, self._task = _loaded(folder, device)
         self.labels = _labels(folder, self.model.config, known)
+        self._rules = RULES_OF.get(self.model.config.model_type, RULES)
+        self._pads_below_and_right = self.model.config.model_type == "eomt" and bool(self._processor.do_pad)
         self._is_thing = torch.tensor([label.is_thing for label in self.labels], device=device)
 
     @torch.no_grad()
@@ -45,11 +49,12 @@ class PretrainedSegmenter:
         """The image's segments as a graph without relations. Post-processing is ours
         (spade.segmentation.panoptic).
         """
-        inputs = self._inputs(image)
-        outputs = self.model(**inputs)
+        inputs = self._inputs(image, name)
+        known = inputs if not self._pads_below_and_right else {"pixel_values": inputs["pixel_values"]}
+        outputs = self.model(**known)
         probabilities = outputs.class_queries_logits[0].float().softmax(-1)
         masks = without_padding(outputs.masks_queries_logits[0].float(), inputs)
-        numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, RULES)
+        numbers, chosen = panoptic_map(masks, probabilities, self._is_thing, image.size, self._rules)
         identities = np.array([0, *(spread_id(n) for n in range(len(chosen)))], np.uint32)
         segments = []
         for identity, proposal in zip(identities[1:].tolist(), chosen, strict=True):
@@ -61,13 +66,36 @@ class PretrainedSegmenter:
         found = measured(segments, numbers)
         return SceneGraph(name, image.width, image.height, found, (), names, (), identities[numbers])
 
-    def _inputs(self, image: Image.Image) -> dict[str, Tensor]:
-        if self._task is None:
-            made = self._processor(images=image, return_tensors="pt")
-        else:
-            made = dict(self._processor(image, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
-        names = ("pixel_values", "pixel_mask", "task_inputs")
+    def _inputs(self, image: Image.Image, name: str) -> dict[str, Tensor]:
+        """Raises SpadeError, naming the image, where the processor cannot take it: too narrow a one, say."""
+        try:
+            if self._task is None:
+                made = dict(self._processor(images=image, return_tensors="pt"))
+            else:
+                made = dict(self._processor(image, [_TASK], return_tensors="pt")) | {"task_inputs": self._task}
+        except Exception as error:  # of any kind, by processor and size
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+            size = f"{image.width} x {image.height}"
+            raise SpadeError(
+                f"{name or 'an image'}: {self.source} cannot prepare an image of {size} ({reason}); leave it out or "
+                "give its segments."
+            ) from None
+        if self._pads_below_and_right:
+            made["pixel_mask"] = self._valid(image, made["pixel_values"])
+        names = ("pixel_values", "pixel_mask", "task_inputs")  # a mask that the model does not take stays ours
         return {name: value.to(self.device) for name, value in made.items() if name in names}
+
+    def _valid(self, image: Image.Image, pixels: Tensor) -> Tensor:
+        """Where the input is image and not padding (1, H, W), of a processor that does not say so itself."""
+        from transformers.image_transforms import get_size_with_aspect_ratio
+
+        size = self._processor.size
+        height, width = get_size_with_aspect_ratio(
+            (image.height, image.width), size["shortest_edge"], size["longest_edge"]
+        )
+        valid = torch.zeros(1, *pixels.shape[-2:], dtype=torch.bool)
+        valid[:, :height, :width] = True
+        return valid
 
 
 def without_padding(masks: Tensor, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -114,8 +142,12 @@ def _loaded(folder: Path, device: torch.device) -> tuple[Any, Any, Tensor | None
         raise SpadeError(f"{folder}: this segmenter cannot be loaded ({reason}); choose another `segmenter`.") from None
     if not hasattr(processor, "post_process_panoptic_segmentation"):
         raise SpadeError(
-            f"{folder}: its preprocessor_config.json is of {type(processor).__name__}, which no segmenter has; "
+            f"{folder}: its images are prepared by {type(processor).__name__}, which no segmenter has; "
             "choose another `segmenter`."
+        )
+    if getattr(processor, "do_split_image", False):
+        raise SpadeError(
+            f"{folder}: cuts images into pieces, as models of semantic segmentation do; choose a panoptic `segmenter`."
         )
     if loading["missing_keys"] or loading.get("mismatched_keys"):
         missing = sorted(map(str, [*loading["missing_keys"], *loading.get("mismatched_keys", ())]))[0]
@@ -133,6 +165,14 @@ def _labels(folder: Path, config: Any, known: Sequence[Label]) -> tuple[Label, .
         raise SpadeError(
             f"{folder / 'config.json'}: id2label does not number its names from 0; choose another `segmenter`."
         )
+    if all(name == f"LABEL_{number}" for number, name in names.items()):
+        # As EoMT's are published: COCO's panoptic classes in their order, which is PSG's, without their names.
+        official = psg_lists()["thing_classes"] + psg_lists()["stuff_classes"]
+        if len(names) != len(official):
+            raise SpadeError(
+                f"{folder / 'config.json'}: id2label has no names for its {len(names)} classes; write them into it."
+            )
+        names = dict(enumerate(official))
     is_thing_of = {label.name.casefold(): label.is_thing for label in known}
     labels = [named_label(names[number]) for number in range(len(names))]
     return tuple(replace(label, is_thing=is_thing_of.get(label.name.casefold(), label.is_thing)) for label in labels)

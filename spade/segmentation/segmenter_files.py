@@ -11,34 +11,37 @@ from spade.core.hub import fetch
 
 _FILES = ["*.json", "*.txt", "*.safetensors"]
 
-KINDS = (
-    "mask2former",
-    "maskformer",
-    "oneformer",
-)  # of transformers' universal segmentation; others pad and answer in ways of their own
+# Of transformers' universal segmentation; others pad and answer in ways of their own.
+KINDS = ("mask2former", "maskformer", "oneformer", "eomt")
+# Short names of hub models that know COCO's 133 classes.
+HUB = {f"coco-{size}": f"facebook/mask2former-swin-{size}-coco-panoptic" for size in ("tiny", "small", "base", "large")}
+# Where a segmenter keeps how images are prepared: transformers 5 may write the second alone.
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 def resolve_segmenter(source: str) -> Path:
-    """The directory of a segmenter: a directory, or a hub id. Raises SpadeError with the remedy."""
+    """The directory of a segmenter: a directory, a short name, or a hub id. Raises SpadeError with the remedy."""
     folder = Path(source)
+    if not folder.is_dir():
+        source = HUB.get(source, source)
     if not folder.is_dir():
         if source.count("/") != 1 or source.startswith((".", "/", "~")):
             raise SpadeError(
-                f"{source}: no such segmenter; name a directory, or a hub id like "
-                "facebook/mask2former-swin-tiny-coco-panoptic."
+                f"{source}: no such segmenter; name a directory, {', '.join(HUB)}, or a hub id like "
+                "tue-mps/coco_panoptic_eomt_large_640."
             )
         folder = fetch(source, _FILES, "segmenter")
-    for name in ("config.json", "preprocessor_config.json"):
-        facts = read_json(
-            folder / name, "part of a segmenter", "name a panoptic model in transformers' format with `segmenter`."
+    remedy = "name a panoptic model in transformers' format with `segmenter`."
+    facts = read_json(folder / "config.json", "part of a segmenter", remedy)
+    kind = facts.get("model_type") if isinstance(facts, dict) else None
+    if kind not in KINDS:
+        raise SpadeError(
+            f"{folder}: is a model of type {kind!r}; `segmenter` takes {', '.join(KINDS)}, whose outputs are known."
         )
-        kind = facts.get("model_type") if isinstance(facts, dict) and name == "config.json" else KINDS[0]
-        if kind not in KINDS:
-            raise SpadeError(
-                f"{folder}: is a model of type {kind!r}; `segmenter` takes {', '.join(KINDS)}, whose outputs are known."
-            )
-        if isinstance(facts, dict) and name == "config.json":
-            _refuse_foreign_backbone(folder / name, facts)
+    if kind != "eomt":  # which builds its vision transformer itself, whatever name its config gives it
+        _refuse_foreign_backbone(folder / "config.json", facts)
+    there = [name for name in PROCESSOR_FILES if (folder / name).is_file()]
+    read_json(folder / (there or PROCESSOR_FILES)[0], "part of a segmenter", remedy)
     if not list(folder.glob("*.safetensors")):
         raise SpadeError(
             f"{folder}: has no weights in safetensors, the only kind that is loaded; choose another `segmenter`."

@@ -49,7 +49,8 @@ def predict(
     segmenter: Annotated[
         str | None,
         typer.Option(
-            help="Panoptic model of transformers that finds them: a directory or hub id (Mask2Former, OneFormer, ...)."
+            help="Panoptic model that finds them: coco-tiny, coco-base, coco-large (Mask2Former), a hub id or a "
+            "directory (Mask2Former, MaskFormer, OneFormer, EoMT)."
         ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="At most N relations an image.")] = 20,

@@ -257,7 +257,7 @@ def test_weights_that_lack_a_part_are_refused(tmp_path):
         PretrainedSegmenter(str(folder), CPU)
 
 
-@pytest.mark.parametrize("kind", ["bert", "eomt", "detr"])
+@pytest.mark.parametrize("kind", ["bert", "detr", "eomt_dinov3"])
 def test_another_kind_of_model_is_refused(tmp_path, kind):
     folder = mask2former(tmp_path)
     path = folder / "config.json"
@@ -276,7 +276,7 @@ def test_another_kind_of_model_is_refused(tmp_path, kind):
         (
             "preprocessor_config.json",
             {"image_processor_type": "CLIPImageProcessor"},
-            "is of CLIPImageProcessor.*, which no segmenter has",
+            "are prepared by CLIPImageProcessor.*, which no segmenter has",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from spade.data.psg_reader import load_psg
 from spade.segmentation.run_lengths import CodedMask, paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
-from spade.structures.scene_graph_json import read_scene_graph, text_of
+from spade.structures.scene_graph_json import graph_document, read_scene_graph, text_of
 from spade.structures.segment_map import measured, numbered
 from spade.structures.vocabulary import Label
 
@@ -33,9 +33,23 @@ class _Coded:
     masks: list[CodedMask]
 
 
+@dataclass(frozen=True)
+class _GraphFile:
+    """A scene graph's json, and its panoptic png, where it names one."""
+
+    path: Path
+    png: Path | None
+
+    @classmethod
+    def of(cls, path: Path, document: dict[str, Any]) -> _GraphFile:
+        name = document.get("panoptic")
+        return cls(path, inside(path.parent, name, path) if isinstance(name, str) else None)
+
+
 class GivenSegments:
-    """The images of a segments file: scene graph json, PSG annotation or a record of it (also .gz), or COCO json, of
-    panoptic pngs or with a mask an annotation (run lengths or polygons).
+    """The images of a segments file: scene graph json or a folder of them, PSG annotation or a record of it (also
+    .gz), or COCO json, of panoptic pngs or with a mask an annotation (run lengths or polygons), with or without
+    relations; relations in a file are left alone.
 
     Boxes and areas are those of the masks, whatever the file says of them. Raises SpadeError where the file is none of
     these.
@@ -47,11 +61,13 @@ class GivenSegments:
         self._graphs: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
         self.description = ""  # what the file says of itself
+        if path.is_dir():
+            self._read_folder()
+            return
         kind = _kind(path)
         if kind == "graph":
-            graph = read_scene_graph(path)
-            self._graphs[Path(graph.file_name).name] = graph
-            self._png_of_graph = inside(path.parent, str(read_json(path, "scene graph", "")["panoptic"]), path)
+            document = read_json(path, "scene graph", "")
+            self._graphs[Path(read_scene_graph(path).file_name).name] = _GraphFile.of(path, document)
         elif kind == "psg":
             self._read_psg()
         else:
@@ -75,19 +91,38 @@ class GivenSegments:
             )
         if isinstance(entry, _Coded):
             return self._decoded(image.name, size, entry)
-        if not isinstance(entry, SceneGraph):
+        if not isinstance(entry, _GraphFile):
             return self._painted(image.name, size, *entry)
-        if (entry.width, entry.height) != size:
-            sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {entry.width} x {entry.height}"
+        graph = read_scene_graph(entry.path)
+        if (graph.width, graph.height) != size:
+            sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {graph.width} x {graph.height}"
             raise SpadeError(f"{self.path}: {sizes}; give the image for which they were made.")
-        return self._masks(replace(entry, relations=(), file_name=image.name))
+        return self._masks(replace(graph, relations=(), file_name=image.name))
 
     def png_of(self, image: Path) -> Path | None:
         """The panoptic png that holds this image's masks; nothing for an image without segments here."""
         entry = self._graphs.get(image.name)
-        if isinstance(entry, SceneGraph):
-            return self._png_of_graph
+        if isinstance(entry, _GraphFile):
+            return entry.png
         return None if entry is None or isinstance(entry, _Coded) else entry[0]
+
+    def files(self, images: Sequence[Path]) -> list[Path]:
+        """The files that hold these images' segments, as far as they are there."""
+        used = [] if self.path.is_dir() else [self.path]
+        for image in images:
+            entry = self._graphs.get(image.name)
+            used += [entry.path] if isinstance(entry, _GraphFile) and entry.path != self.path else []
+            used += [png] if (png := self.png_of(image)) is not None and png.is_file() else []
+        return used
+
+    def _read_folder(self) -> None:
+        for path in sorted(self.path.glob("*.json")):
+            document = graph_document(path)
+            name = Path(str(document["image"].get("file_name", ""))).name if document is not None else ""
+            if document is not None and name:
+                self._keep(name, _GraphFile.of(path, document))
+        if not self._graphs:
+            raise SpadeError(f"{self.path}: holds no scene graph; name a folder that spade predict wrote, or {KINDS}.")
 
     def _read_psg(self) -> None:
         dataset = load_psg(self.path)
@@ -120,6 +155,11 @@ class GivenSegments:
             coded: dict[str, _Coded] = {}
             for annotation in document["annotations"]:
                 if "segments_info" not in annotation:
+                    if not annotation.get("segmentation"):
+                        raise SpadeError(
+                            f"{self.path}: an annotation of image {annotation['image_id']} has a box and no mask; "
+                            "give segmentations."
+                        )
                     coded_masks = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
                     coded_masks.categories.append(categories[int(annotation["category_id"])])
                     score = float(annotation.get("score", 1.0))

@@ -22,7 +22,7 @@ class CodedMask:
 def paint(masks: Sequence[CodedMask], size: tuple[int, int]) -> np.ndarray:
     """(H, W) int32: 0, or 1 + the place of the mask that a pixel belongs to; ``size`` is (width, height).
 
-    Where masks overlap, the pixel is that of the higher score, and of equal ones the smaller's. Raises ValueError for
+    Where masks overlap, the smaller lies on top. Raises ValueError for
     a mask that is none, or is not of this size.
     """
     from pycocotools import mask as coco
@@ -30,7 +30,7 @@ def paint(masks: Sequence[CodedMask], size: tuple[int, int]) -> np.ndarray:
     codes = [_checked(mask.segmentation, size) for mask in masks]
     areas = [int(coco.area(code)) for code in codes]
     numbers = np.zeros((size[1], size[0]), np.int32)
-    for place in sorted(range(len(masks)), key=lambda i: (masks[i].score, -areas[i])):
+    for place in sorted(range(len(masks)), key=lambda i: -areas[i]):
         # Only within its box: a thousand small masks on a large image would take minutes.
         x, y, width, height = (int(side) for side in coco.toBbox(codes[place]))
         window = np.s_[y : y + height, x : x + width]

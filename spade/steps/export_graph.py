@@ -16,7 +16,7 @@ from spade.steps.common import Run, StepResult, cached_result, finished_result, 
 from spade.steps.config import ExportConfig
 from spade.steps.results import ExportGraphResult, PredictResult
 from spade.structures.scene_graph import SceneGraph
-from spade.structures.scene_graph_json import read_scene_graph
+from spade.structures.scene_graph_json import graph_document, read_scene_graph
 from spade.structures.segment_map import measured, numbered
 
 STEP, VERSION = "export-graph", 2
@@ -100,7 +100,7 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
         path = Path(name)
         if path.is_dir():
             inside_it = [p for p in sorted(path.glob("*.json")) if p.name != "manifest.json"]
-            graphs = [p for p in inside_it if _is_graph(p)]
+            graphs = [p for p in inside_it if graph_document(p) is not None]
             problems += [f"{p}: is no scene graph" for p in inside_it if p not in graphs]
         elif path.is_file():
             graphs = [path]
@@ -110,14 +110,6 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
             raise SpadeError(f"{name}: no scene graph there; write one with: spade predict")
         found += graphs
     return list(dict.fromkeys(found)), problems
-
-
-def _is_graph(path: Path) -> bool:
-    try:
-        document = read_json(path, "scene graph", "")
-    except SpadeError:
-        return False
-    return isinstance(document, dict) and {"image", "segments", "relations"} <= document.keys()
 
 
 def _names(config: ExportConfig, paths: Sequence[Path], kind: GraphFormat) -> list[str]:

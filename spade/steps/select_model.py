@@ -160,8 +160,7 @@ def _segments(
         from spade.segmentation.given import GivenSegments
 
         source = GivenSegments(config.segments)
-        pngs = [png for path in paths if (png := source.png_of(path)) is not None and png.is_file()]
-        content = canonical_hash([sha256_file(path) for path in (config.segments, *pngs)])
+        content = canonical_hash([sha256_file(path) for path in source.files(paths)])
         whose = source.description or f"segments given by {config.segments.name}"
         return {"segments": content}, lambda: lambda path, image: source.of(path, image.size), whose
     assert config.segmenter is not None

@@ -81,7 +81,7 @@ def scene_graph_of(data: Any, path: Path, with_map: bool = True) -> SceneGraph:
 
 def is_map_of(path: Path, png: Path) -> bool:
     """Whether a file is the panoptic map that a scene graph json names."""
-    document = _graph_document(path)
+    document = graph_document(path)
     return document is not None and document.get("panoptic") == png.name
 
 
@@ -90,19 +90,20 @@ def is_drawing_of_graph(path: Path) -> bool:
     if path.suffix.lower() != ".png":
         return False
     if path.name.lower().endswith(".figure.png"):
-        return _graph_document(path.with_name(path.name[: -len(".figure.png")] + ".json")) is not None
+        return graph_document(path.with_name(path.name[: -len(".figure.png")] + ".json")) is not None
     return is_map_of(path.with_suffix(".json"), path)
 
 
-def _graph_document(path: Path) -> dict[str, Any] | None:
-    """A scene graph file's document; None where there is none."""
+def graph_document(path: Path) -> dict[str, Any] | None:
+    """The document of what looks like a scene graph file; None where there is none."""
     if not path.is_file():
         return None
     try:
         document = read_json(path, "scene graph", "")
     except SpadeError:
         return None
-    return document if isinstance(document, dict) and {"image", "segments", "relations"} <= document.keys() else None
+    is_graph = isinstance(document, dict) and {"image", "segments", "relations"} <= document.keys()
+    return document if is_graph and isinstance(document["image"], dict) else None
 
 
 def _check(segment: Segment, size: tuple[int, int]) -> None:

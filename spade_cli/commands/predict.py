@@ -44,7 +44,9 @@ def predict(
     model: Annotated[Path | None, typer.Option(help=MODEL)] = None,
     segments: Annotated[
         Path | None,
-        typer.Option(help="Masks and labels that are given, to be related: a scene graph, a PSG or a COCO file."),
+        typer.Option(
+            help="Masks and labels that are given, to be related: a scene graph, a folder of them, a PSG or COCO file."
+        ),
     ] = None,
     segmenter: Annotated[
         str | None,

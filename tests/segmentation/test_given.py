@@ -230,9 +230,9 @@ def test_refusals(tmp_path):
         (tmp_path / "x.json").write_text(content)
         with pytest.raises(SpadeError, match=told):
             GivenSegments(tmp_path / "x.json")
-    for missing in (tmp_path / "nowhere.json", tmp_path):
-        with pytest.raises(SpadeError, match=re.escape(f"{missing}: cannot be read")):
-            GivenSegments(missing)
+    missing = tmp_path / "nowhere.json"
+    with pytest.raises(SpadeError, match=re.escape(f"{missing}: cannot be read")):
+        GivenSegments(missing)
     categories = [{"id": 18, "name": "dog"}, {"id": 187, "name": "sky"}]
     for changes in (
         {"categories": [{"id": 18, "name": None}, categories[1]]},

@@ -48,12 +48,12 @@ def test_a_polygon_covers_what_it_encloses():
     assert (far == 1).all(), "corners are moved into the image"
 
 
-def test_the_surer_mask_lies_above_and_of_equals_the_smaller():
+def test_the_smaller_mask_lies_above_whatever_the_scores():
     large, small = np.ones((4, 4), bool), np.zeros((4, 4), bool)
     small[1:3, 1:3] = True
     assert (paint([CodedMask(coded(small)), CodedMask(coded(large))], (4, 4)) == np.where(small, 1, 2)).all()
     sure = [CodedMask(coded(small), 0.3), CodedMask(coded(large), 0.9)]
-    assert (paint(sure, (4, 4)) == 2).all()
+    assert (paint(sure, (4, 4)) == np.where(small, 1, 2)).all()
 
 
 @pytest.mark.parametrize(

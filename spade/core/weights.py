@@ -31,6 +31,15 @@ def settled(data: bytes) -> bytes:
     return struct.pack("<Q", len(text)) + text + data[8 + size :]
 
 
+def read_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
+    """A file's tensors as they are. Raises SpadeError where it is missing or damaged."""
+    try:
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise SpadeError(f"{path}: these tensors cannot be loaded ({reason}); {remedy}") from None
+
+
 def load_weights(module: nn.Module, path: Path, remedy: str) -> None:
     """Fill a module from a file, in float32. Raises SpadeError where the file is missing, damaged or of another
     shape.

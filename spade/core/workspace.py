@@ -21,6 +21,7 @@ STEPS = (
     "maps",
     "train-relations",
     "train-boxes",
+    "vocabulary",
     "predictions",
     "predict",
     "eval-predictions",  # of workspaces made before predictions had a step of their own
@@ -28,7 +29,11 @@ STEPS = (
     "export-graph",
 )
 
-COMMAND = {step: f"spade {step}" for step in STEPS} | dict.fromkeys(("predictions", "eval-predictions"), "spade eval")
+COMMAND = {step: f"spade {step}" for step in STEPS} | {
+    "vocabulary": "spade predict",
+    "predictions": "spade eval",
+    "eval-predictions": "spade eval",
+}
 
 
 class Workspace:

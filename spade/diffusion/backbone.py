@@ -66,11 +66,13 @@ class Backbone:
         return len(self.tokenizer(text, verbose=False).input_ids)  # a text that is too long is split, not a mistake
 
     @torch.no_grad()
-    def encode_text(self, texts: Sequence[str]) -> tuple[Tensor, list[list[tuple[int, int]]]]:
-        """Hidden states (B, L, D), padded to the encoder's length, and each token's character offsets."""
+    def encode_text(self, texts: Sequence[str], whole: bool = True) -> tuple[Tensor, list[list[tuple[int, int]]]]:
+        """Hidden states (B, L, D), padded to the encoder's length, and each token's character offsets. Not ``whole``:
+        padded to the longest of the texts; the encoder is causal, so that nothing else changes.
+        """
         batch = self.tokenizer(
             list(texts),
-            padding="max_length",
+            padding="max_length" if whole else "longest",
             truncation=True,
             max_length=self.token_limit,
             return_offsets_mapping=True,
@@ -85,7 +87,7 @@ class Backbone:
         texts = [prompt for label in labels for prompt in label.prompts]
         means: list[Tensor] = []
         for start in range(0, len(texts), 64):
-            hidden, offsets = self.encode_text(texts[start : start + 64])
+            hidden, offsets = self.encode_text(texts[start : start + 64], whole=False)
             for text, row, spans in zip(texts[start : start + 64], hidden, offsets, strict=True):
                 inside = [i for i, (first, last) in enumerate(spans) if last > first]
                 if not inside:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from itertools import compress
 
 import torch
@@ -10,7 +11,10 @@ from torch import Tensor
 
 from spade.diffusion.student import LabelContext, Student
 from spade.open_vocabulary.unseen_names import trained_names
-from spade.structures.vocabulary import Vocabulary
+from spade.structures.vocabulary import Label, Vocabulary
+
+BLOCK = 256  # labels that are embedded at a time
+Track = Callable[[Sequence[Sequence[Label]]], Iterable[Sequence[Label]]]
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,12 @@ class EncodedVocabulary:
     other_seen_predicates: Tensor
 
     @classmethod
-    def of(cls, asked: Vocabulary, trained: Vocabulary, student: Student) -> EncodedVocabulary:
-        """The names that are asked for, by a student and heads that were trained on others."""
+    def of(
+        cls, asked: Vocabulary, trained: Vocabulary, student: Student, track: Track = lambda blocks: blocks
+    ) -> EncodedVocabulary:
+        """The names that are asked for, by a student and heads that were trained on others; ``track`` sees the blocks
+        of labels go by.
+        """
         clip, device = student.clip, student.backbone.device
         names, trained_objects = ([label.prompts for label in v.objects] for v in (asked, trained))
         stated, trained_predicates = ([(name,) for name in v.predicates] for v in (asked, trained))
@@ -45,7 +53,9 @@ class EncodedVocabulary:
         predicates = (
             [] if alone else list(compress(trained.predicates, (~trained_names(trained_predicates, stated)).tolist()))
         )
-        texts = clip.embed_labels([*asked.objects, *objects]).tensor_split([len(names)])
+        listed = [*asked.objects, *objects]
+        blocks = [listed[start : start + BLOCK] for start in range(0, len(listed), BLOCK)]
+        texts = torch.cat([clip.embed_labels(block) for block in track(blocks)]).tensor_split([len(names)])
         phrases = clip.embed_predicates([*asked.predicates, *predicates]).tensor_split([len(stated)])
         return cls(
             asked,
@@ -58,6 +68,20 @@ class EncodedVocabulary:
             texts[1],
             phrases[1],
         )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that was computed, by name."""
+        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in ("vocabulary", "context")}
+        return own | {"begin": self.context.begin, "tokens": self.context.tokens}
+
+    @classmethod
+    def from_tensors(
+        cls, vocabulary: Vocabulary, tensors: Mapping[str, Tensor], device: torch.device
+    ) -> EncodedVocabulary:
+        """The inverse of ``tensors``, on a device."""
+        there = {name: tensor.to(device) for name, tensor in tensors.items()}
+        context = LabelContext(there.pop("begin"), there.pop("tokens"))
+        return cls(vocabulary, context, **there)
 
     def to_objects(self, attention: Tensor | None) -> Tensor | None:
         """Of attention (C + P, h, w) to all names the part to objects."""

@@ -37,7 +37,8 @@ from spade.segmentation.matching import mask_dice, match_queries
 from spade.segmentation.panoptic import PanopticSegment, panoptic_map
 from spade.structures.scene_graph import Prediction, SceneGraph, best_relations, check_limits
 from spade.structures.segment_map import numbered
-from spade.structures.vocabulary import Vocabulary, VocabularyLike, all_different, extended, given_vocabulary
+from spade.structures.vocabulary import Vocabulary, all_different, extended
+from spade.structures.vocabulary_file import VocabularyLike, given_vocabulary
 
 
 class SceneGraphPredictor:
@@ -60,7 +61,7 @@ class SceneGraphPredictor:
         self.student, self.vocabulary, self.facts, self.fusion = student, vocabulary, facts, fusion
         self.unseen_odds, self.gated = unseen_odds, True  # gated: sure classifiers give unseen names nothing
         self.heads = heads.to(student.backbone.device).eval()
-        self._encoded: EncodedVocabulary | None = None
+        self.encoded: EncodedVocabulary | None = None  # the last vocabulary, or one that was encoded before
         # Hooks and processors of the UNet, and the encoded vocabulary, serve one image at a time.
         self._turn = threading.RLock()
 
@@ -101,7 +102,7 @@ class SceneGraphPredictor:
             return each(image, lambda one: self._graph(one, chosen, top, min_score), errors == "skip")
         return self._graph(image, chosen, top, min_score)
 
-    def _graph(self, image: Any, vocabulary: Vocabulary | None, top: int, min_score: float) -> SceneGraph:
+    def _graph(self, image: ImageLike, vocabulary: Vocabulary | None, top: int, min_score: float) -> SceneGraph:
         opened = open_image(image)
         graph = self.predict(opened, vocabulary, top, min_score).graph
         return replace(graph, file_name=image_name(image), image=opened)
@@ -295,6 +296,6 @@ class SceneGraphPredictor:
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
     def _encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:
-        if self._encoded is None or self._encoded.vocabulary != vocabulary:
-            self._encoded = EncodedVocabulary.of(vocabulary, self.vocabulary, self.student)
-        return self._encoded
+        if self.encoded is None or self.encoded.vocabulary != vocabulary:
+            self.encoded = EncodedVocabulary.of(vocabulary, self.vocabulary, self.student)
+        return self.encoded

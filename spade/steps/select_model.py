@@ -27,8 +27,10 @@ from spade.models.config import PredictorOptions
 from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.steps.common import Run, no_source
 from spade.steps.config import PredictConfig
+from spade.steps.encode_vocabulary import use_encoded
 from spade.structures.label_index import refuse_unknown_predicates
-from spade.structures.vocabulary import Label, Vocabulary, given_vocabulary, read_vocabulary
+from spade.structures.vocabulary import Label, Vocabulary
+from spade.structures.vocabulary_file import given_vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -66,7 +68,7 @@ def select_source(
         model = read_image_model(folder)
         options = predictor_options(model, config.settings)
         wanted = _vocabulary(config, model.vocabulary if vocabulary is None else vocabulary)
-        start = lambda: _image_model(config, model, options, wanted)  # noqa: E731
+        start = lambda: _image_model(config, model, options, wanted, run)  # noqa: E731
         return PredictionSource(folder, wanted, options, _prints(model, wanted), start, _note(model))
     found = read_model(folder)
     options = predictor_options(found, config.settings)
@@ -74,7 +76,7 @@ def select_source(
     prints, segments, whose = _segments(config, paths, wanted.objects)
     if isinstance(found, ModelFile):
         image_model = found
-        start = lambda: _image_model(config, image_model, options, wanted, segments())  # noqa: E731
+        start = lambda: _image_model(config, image_model, options, wanted, run, segments())  # noqa: E731
         return PredictionSource(folder, wanted, options, _prints(found, wanted) | prints, start, _note(found), whose)
     if found.clip is None:
         refuse_unknown_predicates(wanted.predicates, found.vocabulary.predicates)
@@ -131,6 +133,7 @@ def _image_model(
     model: ModelFile,
     options: PredictorOptions,
     vocabulary: Vocabulary,
+    run: Run,
     segments: Segments | None = None,
 ) -> Predict:
     """A model that sees images, on its own segments or on others'."""
@@ -138,6 +141,7 @@ def _image_model(
 
     predictor = open_model(model, config.device, config.dtype, options)
     if segments is None:
+        use_encoded(predictor, model, vocabulary, config, run)
         return lambda path, image: predictor.predict(image, vocabulary)
     return lambda path, image: predictor.relate_segments(image, segments(path, image), vocabulary)
 

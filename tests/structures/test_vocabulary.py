@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spade.core.errors import SpadeError
-from spade.structures.vocabulary import Label, Vocabulary, plain_name, psg_lists, read_vocabulary
+from spade.structures.vocabulary import Label, Vocabulary, plain_name, psg_lists
+from spade.structures.vocabulary_file import read_vocabulary
 
 
 def read(tmp_path, text, section="objects"):

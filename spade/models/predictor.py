@@ -145,9 +145,8 @@ class SceneGraphPredictor:
         each, by mask and name; of more segments than there are proposals, the surplus by those that cover it best.
         """
         opened = open_image(image)
-        if numbers.shape != (opened.height, opened.width):
-            size = f"{numbers.shape[1]} x {numbers.shape[0]}"
-            raise SpadeError(f"given segments are {size}, the image {opened.width} x {opened.height}.")
+        if (size := numbers.shape) != (opened.height, opened.width):
+            raise SpadeError(f"given segments are {size[1]} x {size[0]}, the image {opened.width} x {opened.height}.")
         with self._turn:
             encoded = self._encode(self._vocabulary(vocabulary))
             proposals, classes, attention = self._propose(opened, encoded)

@@ -54,10 +54,10 @@ def node_centres(
     """
     count = len(wanted)
     half = np.stack([np.asarray(widths, float) / 2, np.full(count, NODE_HEIGHT / 2)], axis=1).reshape(-1, 2)
-    room = half[:, None] + half[None] + np.array([14.0, 12.0])
+    room = half[:, None] + half[None] + np.array([26.0, 22.0])
     for a, b, width in links:
         for pair in ((a, b), (b, a)):
-            room[pair] = np.maximum(room[pair], half[a] + half[b] + np.array([width + 40.0, 44.0]))
+            room[pair] = np.maximum(room[pair], half[a] + half[b] + np.array([width + 48.0, 64.0]))
     low, high = np.array(area[:2]) + half, np.array(area[2:]) - half
     low, high = np.minimum(low, (low + high) / 2), np.maximum(high, (low + high) / 2)
     # No two in one place: they could not be pushed apart.

@@ -194,12 +194,12 @@ def _graph(
 
 
 def _list(graph: SceneGraph, names: dict[int, str], width: float, top: float) -> list[Line]:
-    """All relations in words, best first, in as many columns as there is room for."""
+    """All relations in words, surest first, in as many columns as there is room for."""
     if not graph.relations:
         return [Line("no relation above the score threshold", MARGIN, top)]
     texts = [
         (f"{r.score:.2f}", f"{names[r.subject]} {one_line(r.predicate)} {names[r.object]}")
-        for r in graph.relations[:LISTED]
+        for r in sorted(graph.relations[:LISTED], key=lambda relation: -relation.score)
     ]
     if len(graph.relations) > LISTED:
         texts.append(("", f"and {len(graph.relations) - LISTED} more"))

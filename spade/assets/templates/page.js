@@ -156,10 +156,13 @@
       this.pinned = null;
       this.rest();
     }
+    surest() {
+      return [...this.shown].sort((a, b) => b.score - a.score);
+    }
     list() {
       if (!this.shown.length) return element("p", { class: "empty" }, "no relation to show");
       const list = element("ol");
-      for (const r of this.shown) {
+      for (const r of this.surest()) {
         const row = this.graph.relations.indexOf(r), item = element("li", { "data-row": row });
         const button = element("button", { type: "button", "aria-pressed": "false", "data-relation": row });
         button.append(element("span", { class: "value" }, r.score.toFixed(2)), `${this.graph.segments[r.s].name} ${r.predicate} ${this.graph.segments[r.o].name}`);
@@ -172,7 +175,7 @@
     table() {
       const table = element("table"), head = element("tr"), body = element("tbody");
       for (const title of ["score", "subject", "predicate", "object"]) head.append(element("th", { scope: "col" }, title));
-      for (const r of this.shown) {
+      for (const r of this.surest()) {
         const line = element("tr", { "data-row": this.graph.relations.indexOf(r) });
         line.append(element("td", { class: "value" }, r.score.toFixed(3)));
         for (const text of [this.graph.segments[r.s].name, r.predicate, this.graph.segments[r.o].name]) line.append(element("td", {}, text));

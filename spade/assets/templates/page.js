@@ -51,7 +51,7 @@
       this.body = element("div");
       this.root.append(head, this.pair, this.body);
       this.image = this.masks();
-      this.plotHeight = Math.round(Math.min(640, Math.max(360, 640 * this.graph.height / this.graph.width)));
+      this.plotHeight = Math.round(Math.min(800, Math.max(360, 640 * this.graph.height / this.graph.width)));
       this.plot = shape("svg", { viewBox: `0 0 640 ${this.plotHeight}`, class: "plot", role: "group", "aria-label": `graph of ${this.graph.name}` });
       this.pair.append(this.image, this.plot);
       this.update();

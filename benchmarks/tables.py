@@ -47,6 +47,16 @@ def seconds() -> str:
     return table(["step", "seconds"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 
+def predict() -> str:
+    """What a picture costs, from file to files."""
+    data = results("predict")
+    body = []
+    for row in data["rows"]:
+        what = row["setting"]["what"]
+        body += [[what, name, cell(value, 2)] for name, value in row["metrics"].items()]
+    return table(["what", "unit", "measured"], body) + f"\n\n{data['machine']} ({origin(data)})."
+
+
 def startup() -> str:
     """Seconds that help takes."""
     data = results("startup")
@@ -201,6 +211,7 @@ def world() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "quickstart": quickstart,
     "seconds": seconds,
+    "predict": predict,
     "startup": startup,
     "training": training,
     "teacher": teacher,

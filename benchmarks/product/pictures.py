@@ -31,12 +31,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_examples(folder / "photos")
-        photos = [_graph(folder, f"photos/{name}.jpg", folder / "photos" / SEGMENTS) for name in ("portrait", "temple")]
+        portrait = _graph(folder, "photos/portrait.jpg", folder / "photos" / SEGMENTS)
         Image.fromarray(make_sample(*SCENE).image).save(folder / "scene.png")
         scene = _graph(folder, "scene.png", None)
-        for name, graph in (("portrait", photos[0]), ("temple", photos[1]), ("scene", scene)):
+        for name, graph in (("portrait", portrait), ("scene", scene)):
             graph.plot().save(IMAGES / f"{name}.jpg", quality=86)
-        text = page([photos[0], scene], "2 scene graphs", "the portrait's segments are traced by hand")
+        text = page([portrait, scene], "2 scene graphs", "the portrait's segments are traced by hand")
         (folder / "page.html").write_text(text, "utf-8")
         _screenshots(folder / "page.html")
 

@@ -117,7 +117,9 @@ class RelationHead(nn.Module):
             memory, positions = refined.new_zeros((len(images), 1, self.config.width)), None
         elif memory is None:
             # Where there is no segment there is no pair either.
-            memory, absent = refined, ~present & present.any(1, keepdim=True)
+            memory = refined
+            if len(present) > 1:  # one image has no padding, and asking torch to mask it costs a start 0.3 s
+                absent = ~present & present.any(1, keepdim=True)
         keys = memory if positions is None or not self.config.positional_encoding else memory + positions
         similarity = [
             own[: len(nodes), : len(nodes)] for own, nodes in zip(self.similarity(refined), images, strict=True)

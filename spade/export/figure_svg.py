@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 from PIL import Image
 
+from spade.core.templates import jpeg_uri, render
 from spade.core.text import one_line
 from spade.export.figure import ARROW, FAINT, INK, TINTED, VEILED, backdrop
 from spade.export.figure_layout import ARROW_FONT, LIST_FONT, NODE_FONT, layout
 from spade.export.fonts import FAMILY, text_width
 from spade.export.names import Colour
 from spade.export.outlines import path_data
-from spade.export.templates import jpeg_uri, render
 from spade.structures.scene_graph import SceneGraph
 
 LONGEST = 1280  # pixels of the image within
@@ -33,10 +32,8 @@ def figure_svg(image: Image.Image | None, graph: SceneGraph) -> str:
         node_size=NODE_FONT,
         arrow_size=ARROW_FONT,
         list_size=LIST_FONT,
-        n=_number,
         colour=hex_colour,
         path=path_data,
-        points=_points,
         width=text_width,
     )
 
@@ -44,11 +41,3 @@ def figure_svg(image: Image.Image | None, graph: SceneGraph) -> str:
 def hex_colour(colour: Colour) -> str:
     """A colour as "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*colour)
-
-
-def _number(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")
-
-
-def _points(line: np.ndarray) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in line.tolist())

@@ -9,13 +9,13 @@ from typing import Any
 from PIL import Image
 
 from spade.core.files import write_chunks
+from spade.core.templates import asset, jpeg_uri, render
 from spade.core.text import one_line
 from spade.export.figure import backdrop
 from spade.export.figure_layout import mask_polygons, name_places
 from spade.export.figure_svg import hex_colour
 from spade.export.names import colours, display_names
 from spade.export.outlines import path_data
-from spade.export.templates import asset, jpeg_uri, render
 from spade.structures.scene_graph import SceneGraph
 from spade.structures.segment_map import numbered
 

@@ -1,12 +1,15 @@
-"""Small drawings for the report: plain SVG, no scripts, every text escaped."""
+"""Small drawings for the report, as plain svg: lines over bins, differences with intervals, a graph over its image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+
+from spade.core.templates import render
 
 LINES = ("#2563a8", "#b4572c", "#3c7d3a", "#7a4fa3", "#8a6d1b")
 COLOURS = {"found": "#1f7a4d", "missed": "#c2413a", "said": "#2563a8"}
@@ -31,66 +34,32 @@ class Edge:
     kind: str
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as percent; a dash for what does not exist."""
-    return "–" if value is None else f"{100 * value:.{digits}f}"
-
-
-def shown(text: str, longest: int = 24) -> str:
-    """A label on one line, escaped, without control characters, not longer than it has room for."""
-    line = "".join(c if c.isprintable() else " " for c in text)
-    return escape(line if len(line) <= longest else line[: longest - 1] + "…")
-
-
-def bars(rows: Sequence[tuple[str, float | None, str]]) -> str:
-    """Horizontal bars from 0 to 1: (label, value, note)."""
-    out = []
-    for label, value, note in rows:
-        width = 0 if value is None else 100 * max(0.0, min(1.0, value))
-        out.append(
-            f'<div class="bar"><span class="name" title="{shown(label, 200)}">{shown(label)}</span>'
-            f'<span class="track"><span style="width:{width:.1f}%"></span></span>'
-            f'<span class="value">{percent(value)}</span><span class="note">{escape(note)}</span></div>'
-        )
-    return "\n".join(out)
-
-
-def curve(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], counts: Sequence[int]) -> str:
+def curve(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], counts: Sequence[int]) -> Markup:
     """Lines over a few bins, values from 0 to 1, with the count of each bin under its label."""
     width, height, left, bottom = 560, 240, 40, 44
     inner, top = width - left - 70, height - bottom - 12
     x = [left + inner * (i + 0.5) / len(labels) for i in range(len(labels))]
-    out = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="recall by distance">']
-    for share in (0, 0.25, 0.5, 0.75, 1):
-        y = 12 + top * (1 - share)
-        out.append(f'<line x1="{left}" x2="{width - 60}" y1="{y:.1f}" y2="{y:.1f}" class="grid"/>')
-        out.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{100 * share:.0f}</text>')
-    for place, label, count in zip(x, labels, counts, strict=True):
-        out.append(f'<text x="{place:.1f}" y="{height - 26}" text-anchor="middle">{escape(label)}</text>')
-        out.append(f'<text x="{place:.1f}" y="{height - 10}" text-anchor="middle" class="faint">n = {count}</text>')
-    ends: list[float] = []
     together: dict[tuple[float | None, ...], str] = {}  # lines that are the same are drawn once
     for name, values in series.items():
         key = tuple(values)
         together[key] = f"{together[key]}, {name.partition('@')[2]}" if key in together else name
+    lines: list[dict[str, Any]] = []
+    ends: list[float] = []
     for colour, (values, name) in zip(LINES * 3, together.items(), strict=False):
         points = [(px, 12 + top * (1 - v)) for px, v in zip(x, values, strict=True) if v is not None]
         if not points:
             continue
-        out.append(
-            f'<polyline points="{" ".join(f"{a:.1f},{b:.1f}" for a, b in points)}" fill="none" stroke="{colour}" '
-            'stroke-width="2"/>'
-        )
-        out += [f'<circle cx="{a:.1f}" cy="{b:.1f}" r="3" fill="{colour}"/>' for a, b in points]
         y = points[-1][1] + 4
         while any(abs(y - other) < 13 for other in ends):
             y += 13
         ends.append(y)
-        out.append(f'<text x="{points[-1][0] + 8:.1f}" y="{y:.1f}" fill="{colour}">{escape(name)}</text>')
-    return "\n".join([*out, "</svg>"])
+        lines.append({"points": points, "colour": colour, "name": name, "y": y})
+    grid = [(12 + top * (1 - share), f"{100 * share:.0f}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    bins = list(zip(x, labels, counts, strict=True))
+    return render("chart_curve.svg", width=width, height=height, left=left, grid=grid, bins=bins, lines=lines)
 
 
-def intervals_chart(rows: Sequence[tuple[str, float, Sequence[float] | None]]) -> str:
+def intervals_chart(rows: Sequence[tuple[str, float, Sequence[float] | None]]) -> Markup:
     """Differences as dots with their intervals around zero: (label, difference, interval), as fractions."""
     reach = max([0.01, *(abs(v) for _, value, span in rows for v in (value, *(span or ())))]) * 1.1
     width, line, left = 620, 24, 190
@@ -99,62 +68,43 @@ def intervals_chart(rows: Sequence[tuple[str, float, Sequence[float] | None]]) -
     def at(value: float) -> float:
         return left + inner * (value + reach) / (2 * reach)
 
-    height = line * len(rows) + 34
-    out = [f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="differences">']
-    out.append(f'<line x1="{at(0):.1f}" x2="{at(0):.1f}" y1="4" y2="{height - 26}" stroke="#888"/>')
-    for value in (-reach / 1.1, 0.0, reach / 1.1):
-        out.append(
-            f'<text x="{at(value):.1f}" y="{height - 8}" text-anchor="middle" class="faint">{100 * value:+.1f}</text>'
-        )
+    drawn = []
     for number, (label, value, span) in enumerate(rows):
-        y = 16 + line * number
         sure = span is not None and (span[0] > 0 or span[1] < 0)
         colour = COLOURS["found" if value > 0 else "missed"] if sure else "#777"
-        out.append(f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{shown(label, 30)}</text>')
-        if span is not None:
-            out.append(
-                f'<line x1="{at(span[0]):.1f}" x2="{at(span[1]):.1f}" y1="{y}" y2="{y}" stroke="{colour}" '
-                'stroke-width="2"/>'
-            )
-        out.append(f'<circle cx="{at(value):.1f}" cy="{y}" r="4" fill="{colour}"/>')
-    return "\n".join([*out, "</svg>"])
+        ends = None if span is None else (at(span[0]), at(span[1]))
+        drawn.append({"y": 16 + line * number, "label": label, "x": at(value), "span": ends, "colour": colour})
+    ticks = [(at(value), f"{100 * value:+.1f}") for value in (-reach / 1.1, 0.0, reach / 1.1)]
+    height = line * len(rows) + 34
+    return render("chart_intervals.svg", width=width, height=height, left=left, zero=at(0), ticks=ticks, rows=drawn)
 
 
-def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], image: str | None, title: str) -> str:
+def graph(size: tuple[int, int], nodes: Sequence[Node], edges: Sequence[Edge], image: str | None, title: str) -> Markup:
     """A graph over an image (a data URI) of ``size`` (width, height): pills at the nodes, bent arrows with their
     predicates.
     """
     width, height = size
     unit = max(width, 1.2 * height) / 460  # of the drawing, so that text has one size on every page
     font = 15 * unit
-    out = [f'<svg class="graph" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">']
-    out.append(f'<rect width="{width}" height="{height}" fill="#e9e9ec"/>')
-    if image is not None:
-        out.append(f'<image href="{image}" width="{width}" height="{height}" preserveAspectRatio="none"/>')
-        out.append(f'<rect width="{width}" height="{height}" fill="#fff" opacity="0.45"/>')
     where = _apart(nodes, size, font)
-    labels = []
+    boxes = [_box(place, node.label, font) for node, place in zip(nodes, where, strict=True)]
+    arrows, labels, taken = [], [], list(boxes)
     for start, end, label, kind in _joined(edges):
-        drawn, spots = _arrow(where[start], where[end], kind, unit)
-        out.append(drawn)
-        labels.append((spots, label, COLOURS[kind]))
-    taken = [_box(place, node.label, font) for node, place in zip(nodes, where, strict=True)]
-    for spots, label, colour in labels:
+        arrow, spots = _arrow(where[start], where[end], unit)
+        arrows.append(arrow | {"colour": COLOURS[kind], "dashed": kind == "missed"})
         # The first free spot along the arrow, else the one that hides least.
         spot = min(spots, key=lambda spot: sum(_meet(_box(spot, label, font), other) for other in taken))
         taken.append(_box(spot, label, font))
-        out.append(_text(spot, label, 0.86 * font, colour, f' class="halo" stroke-width="{3.5 * unit:.1f}"'))
-    for node, place in zip(nodes, where, strict=True):
-        x1, y1, x2, y2 = _box(place, node.label, font)
-        out.append(
-            f'<rect x="{x1:.1f}" y="{y1:.1f}" width="{x2 - x1:.1f}" height="{y2 - y1:.1f}" rx="{0.6 * font:.1f}" '
-            'fill="#26313f"/>'
-        )
-        out.append(_text(place, node.label, font, "#fff", ""))
-    return "\n".join([*out, "</svg>"])
+        labels.append({"x": spot[0], "y": spot[1], "text": label, "colour": COLOURS[kind]})
+    pills = [
+        {"box": box, "x": place[0], "y": place[1], "label": node.label}
+        for node, place, box in zip(nodes, where, boxes, strict=True)
+    ]
+    drawing = {"arrows": arrows, "labels": labels, "nodes": pills, "unit": unit, "font": font}
+    return render("chart_graph.svg", width=width, height=height, image=image, title=title, **drawing)
 
 
-def _arrow(a: np.ndarray, b: np.ndarray, kind: str, unit: float) -> tuple[str, list[np.ndarray]]:
+def _arrow(a: np.ndarray, b: np.ndarray, unit: float) -> tuple[dict[str, Any], list[np.ndarray]]:
     """An arrow from a to b, bent to one side so that both directions can be seen, and the spots where its label may
     stand.
     """
@@ -167,21 +117,12 @@ def _arrow(a: np.ndarray, b: np.ndarray, kind: str, unit: float) -> tuple[str, l
     tip = b + (middle - b) / max(float(np.hypot(*(middle - b))), 1e-6) * 15 * unit
     side = (tip - middle) / max(float(np.hypot(*(tip - middle))), 1e-6) * 8 * unit
     wing = np.array([-side[1], side[0]]) * 0.6
-    dash = f' stroke-dasharray="{6 * unit:.1f} {4 * unit:.1f}"' if kind == "missed" else ""
-    path = f"M{a[0]:.1f} {a[1]:.1f} Q{middle[0]:.1f} {middle[1]:.1f} {tip[0]:.1f} {tip[1]:.1f}"
-    head = " ".join(f"{x:.1f},{y:.1f}" for x, y in (tip + side, tip - side + wing, tip - side - wing))
-    line = f'<path d="{path}" fill="none" stroke="{COLOURS[kind]}" stroke-width="{2.2 * unit:.1f}"{dash}/>'
-    shares = (0.5, 0.4, 0.6, 0.3, 0.7)
-    curve_at = [(1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * tip for t in shares]
+    head = (tip + side, tip - side + wing, tip - side - wing)
+    curve_at = [(1 - t) ** 2 * a + 2 * t * (1 - t) * middle + t**2 * tip for t in (0.5, 0.4, 0.6, 0.3, 0.7)]
     spots = curve_at + [
         point + np.array([0, shift * 15 * unit]) for shift in (1.2, -1.2, 2.4, -2.4) for point in curve_at
     ]
-    return f'{line}<polygon points="{head}" fill="{COLOURS[kind]}"/>', spots
-
-
-def _text(at: np.ndarray, label: str, size: float, colour: str, extra: str) -> str:
-    place = f'x="{at[0]:.1f}" y="{at[1] + 0.35 * size:.1f}"'
-    return f'<text {place} font-size="{size:.1f}" text-anchor="middle" fill="{colour}"{extra}>{shown(label)}</text>'
+    return {"start": a, "middle": middle, "tip": tip, "head": head}, spots
 
 
 def _joined(edges: Sequence[Edge]) -> list[tuple[int, int, str, str]]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image
 
 from spade.core.errors import SpadeError
+from spade.core.templates import jpeg_uri, percent
+from spade.core.text import one_line
 from spade.data.images import read_image
 from spade.data.psg import Record
-from spade.evaluation.report.charts import Edge, Node, graph, percent, shown
+from spade.evaluation.report.charts import Edge, Node, graph
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import PredictedImage, Predictions
 from spade.evaluation.scoring.protocols import Judgement, predicted_boxes
@@ -24,7 +26,16 @@ DRAWN = 8  # arrows in an image
 PIXELS = 420  # longest side of an image in the page
 
 
-def examples(evaluator: Evaluator, predictions: Predictions) -> str:
+@dataclass(frozen=True)
+class Card:
+    """An image's drawings with their captions, and what became of each annotated triplet: found or missed."""
+
+    title: str
+    drawings: list[tuple[Markup, str]]
+    lines: list[tuple[str, str]]
+
+
+def examples(evaluator: Evaluator, predictions: Predictions) -> list[tuple[str, list[Card]]]:
     """Cards of the worst and the best answered images by recall at the largest K; among equals those with more
     triplets.
     """
@@ -36,19 +47,18 @@ def examples(evaluator: Evaluator, predictions: Predictions) -> str:
     others = [i for i in order if i not in worst]
     best = sorted(others, key=lambda i: (-_recall(answered[i], k), -len(answered[i].hits.triples), i))[:count]
     if not order:
-        return "<p>No image has both relations and rows.</p>"
-    out = []
-    for title, chosen in (("Worst", worst), ("Best", best)):
-        cards = [_card(evaluator, predictions, answered[i], k) for i in chosen]
-        out.append(f'<h3>{title}</h3><div class="cards">{"".join(cards)}</div>' if cards else "")
-    return "".join(out)
+        return []
+    return [
+        (title, [_card(evaluator, predictions, answered[i], k) for i in chosen])
+        for title, chosen in (("Worst", worst), ("Best", best))
+    ]
 
 
 def _recall(judgement: Judgement, k: int) -> float:
     return float(among(judgement.hits.first, k).mean())
 
 
-def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, k: int) -> str:
+def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, k: int) -> Card:
     record = judgement.record
     classes, predicates = evaluator.dataset.classes, evaluator.dataset.predicates
     size = (record.width, record.height)
@@ -60,10 +70,10 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
         kind = "found" if is_hit else "missed"
         edges.append(Edge(used.index(s), used.index(o), predicates[p], kind))
         words = " ".join(
-            shown(w)
+            one_line(w, 24)
             for w in (classes[record.segments[s].category], predicates[p], classes[record.segments[o].category])
         )
-        lines.append(f'<li class="{kind}">{words}: {f"row {rank + 1}" if rank >= 0 else "not found"}</li>')
+        lines.append((kind, f"{words}: {f'row {rank + 1}' if rank >= 0 else 'not found'}"))
     boxes = np.array([record.segments[n].bbox for n in used], np.float64)
     # Of many arrows the first few are drawn, half found and half missed if there are both; the list has them all.
     drawn = sorted(edges, key=lambda edge: [e for e in edges if e.kind == edge.kind].index(edge))[:DRAWN]
@@ -71,18 +81,17 @@ def _card(evaluator: Evaluator, predictions: Predictions, judgement: Judgement, 
         size, _nodes(boxes, [classes[record.segments[n].category] for n in used]), drawn, image, "annotated graph"
     )
     predicted = _said(evaluator, predictions.get(record), record, image, max(3, min(DRAWN, len(edges))))
-    metrics = "".join(
-        f"<figure>{drawing}<figcaption>{caption}</figcaption></figure>"
-        for drawing, caption in ((true, "annotated"), (predicted, "predicted, first rows"))
-    )
-    head = f"<h3>{shown(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}</h3>"
-    return f'<div class="card">{head}<div class="pair">{metrics}</div><ul>{"".join(lines)}</ul></div>'
+    drawings = [(true, "annotated")] + ([] if predicted is None else [(predicted, "predicted, first rows")])
+    title = f"{one_line(record.image_id, 60)}: R@{k} {percent(_recall(judgement, k), 0)} % of {len(edges)}"
+    return Card(title, drawings, lines)
 
 
-def _said(evaluator: Evaluator, predicted: PredictedImage | None, record: Record, image: str | None, count: int) -> str:
+def _said(
+    evaluator: Evaluator, predicted: PredictedImage | None, record: Record, image: str | None, count: int
+) -> Markup | None:
     """The first rows of a prediction as a graph."""
     if predicted is None:
-        return ""
+        return None
     classes, predicates = evaluator.dataset.classes, evaluator.dataset.predicates
     rows = predicted.rows.triples[:count].tolist()
     used = sorted({n for row in rows for n in row[:2]})
@@ -111,7 +120,4 @@ def _image(evaluator: Evaluator, record: Record) -> str | None:
         image = Image.fromarray(
             np.stack([(ids * m % 160 + 80).astype(np.uint8) for m in (2654435761, 40503, 97)], axis=-1)
         )
-    image.thumbnail((PIXELS, PIXELS))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=72)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return jpeg_uri(image, PIXELS, 72)

@@ -203,3 +203,28 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     table = spade("quickstart", "--images", "20").stdout
     assert "held-out scenes" in table
     assert "packaged" in table
+
+
+def test_predict_takes_names_on_stdin_and_labels_with_commas(world, here):
+    names = "\n".join(str(world / "images" / f"{n:06d}.png") for n in (4, 9)) + "\n"
+    arguments = ["predict", "-", "--vocab", "person,dog,sky", "--json", "--no-figures", "--workspace", str(here / "w")]
+    result = CliRunner().invoke(app, arguments, input=names)
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)
+    assert made["result"]["graphs"] == ["000004.json", "000009.json"]
+    graph = json.loads((Path(made["path"]) / "000004.json").read_text())
+    assert graph["vocabulary"]["objects"] == ["person", "dog", "sky"]
+    shown = spade("view", "--no-browser", "--workspace", here / "w")
+    assert shown.stdout.strip().endswith("page.html")
+
+
+def test_example_view_and_export_from_nothing(here):
+    assert spade("example", "photos").exit_code == 0
+    made = spade("predict", "photos/portrait.jpg", "--segments", "photos/segments.json", "--output", "graphs")
+    assert made.exit_code == 0, made.output
+    assert "1 image, 4 segments, 4 relations" in made.stdout
+    assert "page: graphs/page.html" in made.stdout
+    written = spade("export-graph", "graphs", "--format", "dot", "--output", "portrait.dot")
+    assert written.exit_code == 0, written.output
+    assert (here / "portrait.dot").read_text().startswith("digraph")
+    one_sentence(spade("example", "graphs/page.html"), "is a file; name a folder")

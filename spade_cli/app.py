@@ -45,6 +45,13 @@ class SpadeGroup(TyperGroup):
         except SpadeError as error:
             print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
             raise typer.Exit(error.exit_code) from None
+        except BrokenPipeError:
+            # Whoever read the output has left; Python would complain once more when it closes it.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (OSError, UnicodeError) as error:
+            print(printable(f"spade: {system_answer(error)}").replace("\n", " "), file=sys.stderr)
+            raise typer.Exit(2) from None
         except Exception as error:
             # torch's; importing it here would cost every --help a second.
             if type(error).__name__ != "OutOfMemoryError":
@@ -52,6 +59,24 @@ class SpadeGroup(TyperGroup):
             remedy = "free the GPU, lower --batch-size where there is one, or use --device cpu."
             print(f"spade: the GPU has too little memory left; {remedy}", file=sys.stderr)
             raise typer.Exit(2) from None
+
+
+def system_answer(error: OSError | UnicodeError) -> str:
+    """What the system has answered, in a sentence with the path and the reason."""
+    if isinstance(error, UnicodeError):
+        reason = getattr(error, "reason", error)
+        return f"a name or a text cannot be read or written ({reason}); use UTF-8."
+    place = error.filename if error.filename is not None else "the output"
+    place = os.fsdecode(place) if isinstance(place, bytes) else str(place)
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{place}: {reason[:1].lower()}{reason[1:]}; mend that, or choose another place."
+
+
+def let_any_text_through() -> None:
+    """What a pipe's encoding cannot carry is written as an escape, on both outputs."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 app = typer.Typer(
@@ -81,6 +106,7 @@ def main(
     ] = False,
 ) -> None:
     """Open-vocabulary panoptic scene graphs with diffusion features, after SPADE (ICCV 2025)."""
+    let_any_text_through()
 
 
 COMMANDS = (

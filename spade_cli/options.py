@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from spade.core.errors import SpadeError
+from spade.core.paths import expanded, user_path
 from spade.core.workspace import Workspace
 from spade.steps.common import Run, StepResult
 from spade.steps.results import PredictResult
@@ -86,7 +87,7 @@ class Common:
 
 
 def _workspace(value: Path | None) -> Path:
-    return value or Path(os.environ.get("SPADE_WORKSPACE") or "spade-workspace")
+    return value or user_path(os.environ.get("SPADE_WORKSPACE") or "spade-workspace")
 
 
 _GENERAL: dict[str, tuple[Any, Any]] = {
@@ -177,6 +178,7 @@ def add(
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
+        kwargs = {option: expanded(value) for option, value in kwargs.items()}
         values = {option: kwargs.pop(option) for option in added}
         values["workspace"] = _workspace(values["workspace"])
         if config is not None:
@@ -239,7 +241,7 @@ def show(result: StepResult[Any], common: Common) -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     if common.json:
-        print(json_module.dumps(result.to_json(), ensure_ascii=False, allow_nan=False))
+        print(json_module.dumps(result.to_json(), allow_nan=False))  # ascii: any pipe can carry it
         return
     if common.quiet:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the command line sets it, before torch is loaded
@@ -16,6 +17,8 @@ from spade.steps.config import EvalConfig, ExportConfig, PredictConfig
 from tests.configs import calibrating, inverting, relating
 
 torch.set_num_threads(2)
+# Tests have a memory of hashes of their own.
+os.environ["SPADE_CACHE"] = tempfile.mkdtemp(prefix="spade-cache-")
 # No test may depend on a hub; the libraries fail at once instead of trying.
 os.environ["HF_HUB_OFFLINE"] = "1"
 

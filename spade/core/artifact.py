@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
@@ -17,7 +18,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from spade.core.errors import SpadeError, given
+from spade.core.digests import digest
+from spade.core.errors import SpadeError, SpadeWarning, given
 from spade.core.files import TEMPORARY, sha256_file, write_json
 
 STATE = "state.safetensors"  # of a training under way; not part of its result
@@ -56,8 +58,17 @@ class ArtifactWriter:
     def __init__(self, root: Path, facts: dict[str, Any], key: str, force: bool) -> None:
         self.facts, self.key, self.step = facts, key, str(facts["step"])
         self.path = root / self.step / key
-        self._began, self._force = time.time(), force
-        self.cached = not force and (self.path / "manifest.json").is_file()
+        self._began = time.time()
+        there = not force and (self.path / "manifest.json").is_file()
+        lost = lost_or_altered(self.artifact) if there else []
+        if lost:
+            warnings.warn(
+                f"{self.path / lost[0]}: was lost or altered since it was written ({len(lost)} files in all); the "
+                "result is made anew.",
+                SpadeWarning,
+                stacklevel=2,
+            )
+        self.cached, self._force = there and not lost, force or bool(lost)
         self._lock: FileLock | None = None
 
     @property
@@ -190,7 +201,20 @@ def _threads() -> int:
 
 def verify(artifact: Artifact, remedy: str) -> None:
     """Check an artifact's files against its manifest. Raises SpadeError naming the first damaged file."""
+    for name in lost_or_altered(artifact):
+        path = artifact.path / name
+        raise SpadeError(f"{path}: this file was changed or damaged since {artifact.step} wrote it; {remedy}")
+
+
+def lost_or_altered(artifact: Artifact) -> list[str]:
+    """Names of an artifact's files that are not as its manifest has them."""
+    found = []
     for name, facts in artifact.manifest["files"].items():
         path = artifact.path / name
-        if not path.is_file() or path.stat().st_size != facts["bytes"] or sha256_file(path) != facts["sha256"]:
-            raise SpadeError(f"{path}: this file was changed or damaged since {artifact.step} wrote it; {remedy}")
+        try:
+            if path.stat().st_size == facts["bytes"] and digest(path) == facts["sha256"]:
+                continue
+        except OSError:
+            pass
+        found.append(name)
+    return found

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import what_it_is
 
 TEMPORARY = ".partial"
 
@@ -38,9 +39,9 @@ def write_chunks(path: Path, chunks: Iterable[bytes]) -> None:
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise SpadeError(
-            f"{path}: cannot be written ({error.strerror}); choose another place or free some space."
-        ) from None
+        # What a folder that is a file answers: its place is taken, whatever the system calls that.
+        reason = "Not a directory" if isinstance(error, FileExistsError) else error.strerror
+        raise SpadeError(f"{path}: cannot be written ({reason}); choose another place or free some space.") from None
 
 
 def write_text(path: Path, text: str) -> None:
@@ -63,12 +64,15 @@ def write_json_lines(path: Path, rows: Iterable[Any]) -> None:
 def read_json(path: Path, what: str, remedy: str) -> Any:
     """Read a json file that the user named; SpadeError says what is wrong and the remedy."""
     try:
-        return json.loads(path.read_bytes())
+        content = path.read_bytes()
+        return json.loads(content)
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such {what}; {remedy}") from None
     except OSError as error:
         raise SpadeError(f"{path}: this {what} cannot be read ({error.strerror}); {remedy}") from None
     except (ValueError, RecursionError) as error:
+        if (found := what_it_is(content[:100])) is not None:
+            raise SpadeError(f"{path}: is {found[0]}, and no {what}; {found[1]}, or {remedy}") from None
         reason = str(error).splitlines()[0][:120]
         raise SpadeError(f"{path}: this {what} is not valid json ({reason}); {remedy}") from None
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from spade.core.digests import digest
 from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash
 
@@ -39,15 +39,9 @@ def fetch(hub_id: str, patterns: Sequence[str], parameter: str, name: str | None
 
 
 def fingerprint(folder: Path) -> str:
-    """Hash of a model directory's files that are loaded: names, sizes, and 1 MB from 17 places (of small ones, all)."""
+    """Hash of a model directory's files that are loaded: names, sizes and whole contents."""
     facts = []
     patterns = PARTS_FILES if (folder / "unet").is_dir() else PLAIN_FILES
     for path in sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()}):
-        size, digest = path.stat().st_size, hashlib.sha256()
-        with open(path, "rb") as file:
-            for place in range(17):
-                if size > 1 << 24:
-                    file.seek(place * (size - (1 << 20)) // 16)
-                digest.update(file.read(1 << 20))
-        facts.append([path.relative_to(folder).as_posix(), size, digest.hexdigest()])
+        facts.append([path.relative_to(folder).as_posix(), path.stat().st_size, digest(path)])
     return canonical_hash(facts)

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from spade.core.errors import SpadeError
+from spade.core.paths import user_path
 from spade.data.images import extensions
 from spade.structures.scene_graph_json import is_drawing_of_graph
 
@@ -39,7 +40,7 @@ def find_images(name: str | Path, found: FoundImages, workspace: Path | None = N
     A file that is named ``alone`` is always taken. Of several, and in folders and globs, those that lie in a result of
     a workspace, or that an earlier prediction wrote beside its graph, are passed over.
     """
-    path, before, passed = Path(name), len(found.paths), sum(found.passed_over.values())
+    path, before, passed = user_path(name), len(found.paths), sum(found.passed_over.values())
     if path.is_dir():
         _in_folder(path, workspace, found)
     elif _is_file(path):
@@ -48,7 +49,7 @@ def find_images(name: str | Path, found: FoundImages, workspace: Path | None = N
             return
         found.paths.append(path)
     else:
-        for other in sorted(Path(p) for p in glob.glob(str(name), recursive=True)):
+        for other in sorted(Path(p) for p in glob.glob(str(path), recursive=True)):
             if other.is_file():
                 _take(other, workspace, found, by_name=False)
     if len(found.paths) == before:

@@ -12,6 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.file_kinds import what_it_is
+from spade.core.paths import user_path
 
 # Pillow knows their names and cannot open them by itself, or runs another program to do so.
 _FOREIGN = {"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "MPEG", "WMF"}
@@ -56,6 +58,10 @@ def _decoded(file: Any, name: str) -> Image.Image:
     except Exception:  # a damaged file makes Pillow's decoders raise anything
         if (deep := _many_bits(file)) is not None:
             return _grey_or_rgb(deep, name)
+        file.seek(0)
+        found = what_it_is(file.read(100))
+        if found is not None and not found[0].endswith("image"):
+            raise SpadeError(f"{name}: is {found[0]}, and no image that can be read; {found[1]}.") from None
         raise SpadeError(f"{name}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
 
 
@@ -79,7 +85,7 @@ def open_image(source: Any) -> Image.Image:
     torch, uint8 or float in [0, 1], the bytes of a file, or an open file. Raises SpadeError for anything else.
     """
     if isinstance(source, (str, Path)):
-        return read_image(Path(source))
+        return read_image(user_path(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _decoded(io.BytesIO(bytes(source)), "bytes")
     if hasattr(source, "read") and hasattr(source, "seek"):

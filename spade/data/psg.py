@@ -11,7 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spade.core.files import canonical_hash, inside, sha256_file
+from spade.core.digests import digest, digests
+from spade.core.files import canonical_hash, inside
+from spade.core.progress import Reporter
 from spade.structures.vocabulary import Vocabulary
 
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
@@ -64,6 +66,7 @@ class Dataset:
     test_ids: frozenset[str]
     problems: tuple[str, ...]  # one sentence for each record that was left out
     is_world: bool
+    notes: tuple[str, ...] = ()  # what was converted, one sentence for each kind
     novel_objects: frozenset[str] = frozenset()  # that training must not see
     novel_predicates: frozenset[str] = frozenset()
 
@@ -123,12 +126,23 @@ class Dataset:
         """Where the record's panoptic png lies."""
         return inside(self.root, record.panoptic_name, self.source)
 
-    def fingerprint(self, records: list[Record], images: bool = True, panoptic: bool = False) -> str:
-        """Hash of the annotation file and of the names and sizes of these records' images and panoptic pngs (absent:
-        null).
-        """
+    def fingerprint(
+        self, records: list[Record], images: bool = True, panoptic: bool = False, report: Reporter | None = None
+    ) -> str:
+        """Hash of the contents of the annotation file and of these records' images and panoptic pngs (absent: null)."""
+        paths = self._paths(records, images, panoptic)
+        contents = [[self._name(path), content] for path, content in zip(paths, digests(paths, report), strict=True)]
+        return canonical_hash({"annotations": digest(self.source), "contents": contents})
+
+    def fingerprint_by_size(self, records: list[Record], images: bool = True, panoptic: bool = False) -> str:
+        """As workspaces hold it that were made before contents were compared: names and sizes of the files."""
+        paths = self._paths(records, images, panoptic)
+        sizes = [[self._name(path), path.stat().st_size if path.is_file() else None] for path in paths]
+        return canonical_hash({"annotations": digest(self.source), "pictures": sizes})
+
+    def _paths(self, records: list[Record], images: bool, panoptic: bool) -> list[Path]:
         paths = [self.image_path(r) for r in records] if images else []
-        paths += [self.panoptic_path(r) for r in records] if panoptic else []
-        sizes = [[str(p.relative_to(self.root)), p.stat().st_size if p.is_file() else None] for p in paths]
-        # "pictures" is in the fingerprints of every workspace.
-        return canonical_hash({"annotations": sha256_file(self.source), "pictures": sizes})
+        return paths + ([self.panoptic_path(r) for r in records] if panoptic else [])
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.root))

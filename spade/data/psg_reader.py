@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import gzip
-import math
 import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import what_it_is
 from spade.core.files import inside
-from spade.data.psg import Dataset, Record, SegmentRecord
+from spade.core.paths import user_path
+from spade.data.checks import RecordError, checked_record
+from spade.data.psg import Dataset
 from spade.structures.vocabulary import all_different, psg_lists
 
 FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
@@ -48,7 +51,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
 
     A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
     """
-    source = find_annotations(data)
+    source = find_annotations(user_path(data))
     document = _whole(_parse(source))
     if "data" not in document and "annotations" in document and "images" in document:
         raise SpadeError(
@@ -80,26 +83,33 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         raise SpadeError(
             f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md)."
         ) from None
-    root = images if images is not None else source.parent
+    root = user_path(images) if images is not None else source.parent
     if not root.is_dir():
         raise SpadeError(f"{root}: no such image folder; name it with `images`.")
     records, problems = [], []
+    notes: Counter[str] = Counter()
     seen: set[str] = set()
     for index, row in enumerate(rows):
         try:
             # One record at a time: all of them as dicts at once would take ten times the file.
-            record = _record(msgspec.json.decode(row), *map(len, lists.values()))
+            record, converted = checked_record(msgspec.json.decode(row), *lists.values())
             for name in (record.file_name, record.panoptic_name):
                 inside(root, name, source)
             if record.image_id in seen:
-                raise ValueError(f"image_id {record.image_id} occurs twice")
+                raise RecordError(f"image_id {record.image_id} occurs twice")
             seen.add(record.image_id)
             records.append(record)
-        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
-            problems.append(f"{source}: record {index} left out ({type(error).__name__}: {str(error)[:100]})")
-    if not records:
+            notes.update(converted)
+        except (RecordError, ValueError, RecursionError) as error:
+            problems.append(f"{source}: record {index} left out ({error})")
+    if not records or len(problems) > len(records):
         why = f" ({problems[0]})" if problems else ""
-        raise SpadeError(f"{source}: holds no usable record{why}; check it against docs/own-data.md.")
+        raise SpadeError(
+            f"{source}: {len(problems) or 'all'} of its {len(rows)} records cannot be used{why}; check it against "
+            "docs/own-data.md."
+            if rows
+            else f"{source}: holds no record; check it against docs/own-data.md."
+        )
     test_ids = _value(source, document, "test_image_ids") or []
     if not isinstance(test_ids, list):
         raise SpadeError(
@@ -118,6 +128,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         test,
         tuple(problems),
         is_world,
+        tuple(f"{source}: {count} records: {note}" for note, count in notes.items()),
         *_novel(source, _value(source, document, "novel"), lists),
     )
 
@@ -151,6 +162,7 @@ def _novel(source: Path, value: Any, lists: dict[str, tuple[str, ...]]) -> tuple
 
 def _parse(source: Path) -> dict[str, msgspec.Raw]:
     """The file's top level: for each key the bytes of its value, checked to be json but not yet turned into objects."""
+    raw = b""
     try:
         raw = source.read_bytes()
         raw = gzip.decompress(raw) if source.suffix == ".gz" else raw
@@ -161,6 +173,8 @@ def _parse(source: Path) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError:
         raise SpadeError(f"{source}: is not PSG's object with data and classes; give it psg.json.") from None
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
+        if (found := what_it_is(raw[:100])) is not None:
+            raise SpadeError(f"{source}: is {found[0]}, and no annotation file; {found[1]}.") from None
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None
 
@@ -183,44 +197,3 @@ def _value(source: Path, document: dict[str, msgspec.Raw], key: str) -> Any:
         raise SpadeError(
             f"{source}: {key} cannot be read ({str(error)[:100]}); write the annotation file again."
         ) from None
-
-
-def _record(row: dict, things: int, stuff: int, predicates: int) -> Record:
-    segments = []
-    for info, annotation in zip(row["segments_info"], row["annotations"], strict=True):
-        category = int(info["category_id"])
-        if not 0 <= category < things + stuff:
-            raise ValueError(f"category_id {category} is out of range")
-        x1, y1, x2, y2 = (float(v) for v in annotation["bbox"])
-        identity = int(info["id"])
-        if not 0 < identity < 1 << 24:
-            raise ValueError(f"segment id {identity} does not fit a panoptic png")
-        crowd = bool(info.get("iscrowd", 0))
-        if not all(map(math.isfinite, (x1, y1, x2, y2))) or int(info["area"]) < 0:
-            raise ValueError(f"box {annotation['bbox']} or area {info['area']}")
-        segments.append(
-            SegmentRecord(identity, category, category < things, crowd, int(info["area"]), (x1, y1, x2, y2))
-        )
-    if len({segment.id for segment in segments}) != len(segments):
-        raise ValueError("a segment id occurs twice")
-    relations = []
-    for subject, target, predicate in row["relations"]:
-        triple = (int(subject), int(target), int(predicate))
-        if not (0 <= triple[0] < len(segments) and 0 <= triple[1] < len(segments) and 0 <= triple[2] < predicates):
-            raise ValueError(f"relation {list(triple)} is out of range")
-        relations.append(triple)
-    width, height = int(row["width"]), int(row["height"])
-    if not (0 < width < 1 << 20 and 0 < height < 1 << 20):
-        raise ValueError(f"size {width} x {height}")
-    image_id = str(row["image_id"])
-    coco = str(row.get("coco_image_id", image_id))
-    return Record(
-        image_id,
-        coco,
-        str(row["file_name"]),
-        str(row["pan_seg_file_name"]),
-        width,
-        height,
-        tuple(segments),
-        tuple(relations),
-    )

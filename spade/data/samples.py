@@ -10,6 +10,7 @@ from PIL import Image
 
 from spade.core.errors import SpadeError
 from spade.core.progress import Reporter
+from spade.data.checks import check_map
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.structures.panoptic_png import Planes, planes_to_ids, read_planes
@@ -41,20 +42,27 @@ def checked_image(dataset: Dataset, record: Record) -> Image.Image:
 def check_size(path: Path, image: Image.Image, record: Record) -> None:
     """Raise SpadeError where an image has another size than its record says."""
     if image.size != (record.width, record.height):
+        turned = image.size == (record.height, record.width)
+        why = " (turned by its EXIF orientation, as viewers show it? annotate the upright image)" if turned else ""
         raise SpadeError(
-            f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}."
+            f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}{why}; "
+            "give the image that was annotated."
         )
 
 
 def annotated_ids(dataset: Dataset, record: Record) -> np.ndarray:
-    """The annotated panoptic ids (H, W) of a record. Raises SpadeError if it cannot be read or has another size."""
+    """The annotated panoptic ids (H, W) of a record. Raises SpadeError if it cannot be read, has another size, or is
+    another image's (spade.data.checks.check_map).
+    """
     return planes_to_ids(annotated_planes(dataset, record))
 
 
 def annotated_planes(dataset: Dataset, record: Record) -> Planes:
     """The annotated panoptic ids as their png's three planes. Raises SpadeError as ``annotated_ids`` does."""
     path = dataset.panoptic_path(record)
-    return read_planes(path, size=(record.width, record.height))
+    planes = read_planes(path, size=(record.width, record.height))
+    check_map(record, planes, path)
+    return planes
 
 
 def annotated_numbers(dataset: Dataset, record: Record) -> np.ndarray:

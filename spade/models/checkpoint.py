@@ -13,6 +13,7 @@ from spade.core.artifact import Artifact
 from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
 from spade.core.hub import fingerprint
+from spade.core.paths import user_path
 from spade.core.workspace import Workspace
 from spade.diffusion.backbone_files import embedded_model, resolve_backbone
 from spade.models.config import UNSEEN_ODDS, HeadsConfig, PredictorOptions
@@ -63,7 +64,7 @@ def find_model(source: str | Path | None, inputs: Collection[str] = ("image",)) 
     """
     if source is None:
         return packaged(next(iter(inputs)))
-    folder = Path(source)
+    folder = user_path(source)
     if str(source) in PACKAGED and not folder.exists():
         return _asset(str(source))
     if (folder / "model.json").is_file():

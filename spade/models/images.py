@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 
 from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.paths import user_path
 from spade.data.image_files import FoundImages, file_text, find_images
 from spade.structures.scene_graph import SceneGraph
 
@@ -22,7 +23,7 @@ ImageLike = Any  # what spade.data.images.open_image takes
 def is_many(image: Any) -> bool:
     """Whether this is several images: a folder, a glob that is no file's name, or a list, tuple or iterator."""
     if isinstance(image, (str, Path)):
-        path = Path(image)
+        path = user_path(image)
         return path.is_dir() or (glob.has_magic(str(image)) and not path.is_file())
     if isinstance(image, (bytes, bytearray, np.ndarray, torch.Tensor, Image.Image)) or hasattr(image, "read"):
         return False

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from spade.core.errors import SpadeError
 from spade.core.hub import fetch
+from spade.core.paths import user_path
 
 
 def resolve_clip(source: str) -> Path:
@@ -21,7 +22,7 @@ def resolve_clip(source: str) -> Path:
             source.removeprefix("hf-hub:"), ["*.json", "*.txt", "open_clip_model.safetensors"], "clip", source
         )
     else:
-        folder = Path(source)
+        folder = user_path(source)
     if not (folder / "open_clip_config.json").is_file() or not (folder / "open_clip_model.safetensors").is_file():
         raise SpadeError(
             f"{source}: is no OpenCLIP model (open_clip_config.json and open_clip_model.safetensors); "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,26 +11,31 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.files import inside, read_json
+from spade.core.paths import base_name, user_path
 from spade.core.text import one_line
+from spade.data.checks import thing_flag
 from spade.data.psg_reader import load_psg
 from spade.segmentation.run_lengths import CodedMask, paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import graph_document, read_scene_graph, text_of
 from spade.structures.segment_map import measured, numbered
-from spade.structures.vocabulary import Label
+from spade.structures.vocabulary import Label, known_supercategory, named_label
 
 MOST = 1000  # segments of an image; every ordered pair of them is looked at
 KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO file of panoptic pngs or masks"
 
 
+Kind = tuple[int, bool | None]  # a category's number, and what the segment says itself of thing or stuff
+
+
 @dataclass(frozen=True)
 class _Coded:
-    """An image's segments as COCO's annotations have them: category numbers, and masks."""
+    """An image's segments as COCO's annotations have them: what they are, and masks."""
 
-    categories: list[int]
+    kinds: list[Kind]
     masks: list[CodedMask]
 
 
@@ -56,7 +62,7 @@ class GivenSegments:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = path = Path(path)
+        self.path = path = user_path(path)
         self._labels: tuple[Label, ...] = ()
         self._graphs: dict[str, Any] = {}
         self._problems: tuple[str, ...] = ()
@@ -67,7 +73,7 @@ class GivenSegments:
         kind = _kind(path)
         if kind == "graph":
             document = read_json(path, "scene graph", "")
-            self._graphs[Path(read_scene_graph(path).file_name).name] = _GraphFile.of(path, document)
+            self._graphs[base_name(read_scene_graph(path).file_name)] = _GraphFile.of(path, document)
         elif kind == "psg":
             self._read_psg()
         else:
@@ -118,7 +124,7 @@ class GivenSegments:
     def _read_folder(self) -> None:
         for path in sorted(self.path.glob("*.json")):
             document = graph_document(path)
-            name = Path(str(document["image"].get("file_name", ""))).name if document is not None else ""
+            name = base_name(str(document["image"].get("file_name", ""))) if document is not None else ""
             if document is not None and name:
                 self._keep(name, _GraphFile.of(path, document))
         if not self._graphs:
@@ -131,7 +137,7 @@ class GivenSegments:
         for record in dataset.records:
             if record.file_name not in known:  # PSG has annotated a few images twice; the first counts
                 known.add(record.file_name)
-                rows = [(segment.id, segment.category) for segment in record.segments]
+                rows = [(segment.id, (segment.category, segment.is_thing)) for segment in record.segments]
                 self._add(record.file_name, dataset.panoptic_path(record), rows)
 
     def _read_coco(self) -> None:
@@ -140,15 +146,7 @@ class GivenSegments:
             categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
             if len(categories) < len(document["categories"]):
                 raise ValueError("two categories of one id")
-            self._labels = tuple(
-                Label(
-                    text_of(c, "name"),
-                    bool(c.get("isthing", 1)),
-                    (),
-                    text_of(c, "supercategory") if c.get("supercategory") else None,
-                )
-                for c in document["categories"]
-            )
+            self._labels = self._categories(document["categories"])
             info = document.get("info")
             self.description = one_line(str(info.get("description") or ""), 200) if isinstance(info, dict) else ""
             names = {image["id"]: str(image["file_name"]) for image in document["images"]}
@@ -161,20 +159,45 @@ class GivenSegments:
                             "give segmentations."
                         )
                     coded_masks = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
-                    coded_masks.categories.append(categories[int(annotation["category_id"])])
+                    coded_masks.kinds.append(
+                        (categories[int(annotation["category_id"])], thing_flag(annotation.get("isthing")))
+                    )
                     score = float(annotation.get("score", 1.0))
                     if not 0 <= score <= 1:
                         raise ValueError(f"a score of {score}, which is no probability")
                     coded_masks.masks.append(CodedMask(annotation["segmentation"], score))
                     continue
                 png = str(annotation["file_name"])
-                rows = [(int(s["id"]), categories[int(s["category_id"])]) for s in annotation["segments_info"]]
+                rows = [
+                    (int(s["id"]), (categories[int(s["category_id"])], thing_flag(s.get("isthing"))))
+                    for s in annotation["segments_info"]
+                ]
                 self._add(names[annotation["image_id"]], self._png(png), rows)
             for file_name, masks in coded.items():
-                self._keep(Path(file_name).name, masks)
+                self._keep(base_name(file_name), masks)
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             reason = f"{type(error).__name__}: {str(error)[:80]}"
             raise SpadeError(f"{self.path}: is no COCO file of segments ({reason}); name {KINDS}.") from None
+
+    def _categories(self, rows: Sequence[Any]) -> tuple[Label, ...]:
+        """A file's categories. Thing or stuff is what they say, else what PSG's lists say of their names; of a name
+        that nobody knows a warning tells that it counts as a thing.
+        """
+        labels, unknown = [], []
+        for row in rows:
+            name, flag = text_of(row, "name"), thing_flag(row.get("isthing"))
+            group = text_of(row, "supercategory") if row.get("supercategory") else None
+            if flag is None and known_supercategory(name) is None:
+                unknown.append(name)
+            labels.append(Label(name, named_label(name).is_thing if flag is None else flag, (), group))
+        if unknown:
+            warnings.warn(
+                f"{self.path}: nothing says whether {one_line(', '.join(unknown), 80)} are things or stuff; they count "
+                "as things (isthing in categories would say it).",
+                SpadeWarning,
+                stacklevel=2,
+            )
+        return tuple(labels)
 
     def _png(self, name: str) -> Path:
         """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
@@ -184,8 +207,8 @@ class GivenSegments:
         ]
         return next((place for place in places if place.is_file()), places[0])
 
-    def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, int]]) -> None:
-        name = Path(file_name).name
+    def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, Kind]]) -> None:
+        name = base_name(file_name)
         ids = [identity for identity, _ in rows]
         if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
             raise SpadeError(
@@ -198,8 +221,8 @@ class GivenSegments:
             raise SpadeError(f"{self.path}: two of its images are called {name}; give the images names of their own.")
         self._graphs[name] = found
 
-    def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, int]]) -> SceneGraph:
-        segments = [self._segment(identity, category) for identity, category in rows]
+    def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, Kind]]) -> SceneGraph:
+        segments = [self._segment(identity, kind) for identity, kind in rows]
         return self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
 
     def _decoded(self, name: str, size: tuple[int, int], coded: _Coded) -> SceneGraph:
@@ -210,14 +233,16 @@ class GivenSegments:
             raise SpadeError(f"{self.path}: {name}: {error}; mend the file, or leave that annotation out.") from None
         ids = np.array([0, *(spread_id(n) for n in range(len(coded.masks)))], np.uint32)
         segments = [
-            self._segment(identity, category, mask.score)
-            for identity, category, mask in zip(ids[1:].tolist(), coded.categories, coded.masks, strict=True)
+            self._segment(identity, kind, mask.score)
+            for identity, kind, mask in zip(ids[1:].tolist(), coded.kinds, coded.masks, strict=True)
         ]
         return self._masks(self._graph(name, size, segments, ids[numbers]))
 
-    def _segment(self, identity: int, category: int, score: float = 1.0) -> Segment:
+    def _segment(self, identity: int, kind: Kind, score: float = 1.0) -> Segment:
+        category, flag = kind
         label = self._labels[category]
-        return Segment(identity, label.name, category, label.is_thing, score, (0, 0, 0, 0), 0, label.supercategory)
+        is_thing = label.is_thing if flag is None else flag
+        return Segment(identity, label.name, category, is_thing, score, (0, 0, 0, 0), 0, label.supercategory)
 
     def _graph(self, name: str, size: tuple[int, int], segments: Sequence[Segment], ids: np.ndarray) -> SceneGraph:
         return SceneGraph(name, *size, tuple(segments), (), tuple(label.name for label in self._labels), (), ids)

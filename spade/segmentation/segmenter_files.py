@@ -8,6 +8,7 @@ from typing import Any
 from spade.core.errors import SpadeError
 from spade.core.files import read_json
 from spade.core.hub import fetch
+from spade.core.paths import user_path
 
 _FILES = ["*.json", "*.txt", "*.safetensors"]
 
@@ -21,7 +22,7 @@ PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 def resolve_segmenter(source: str) -> Path:
     """The directory of a segmenter: a directory, a short name, or a hub id. Raises SpadeError with the remedy."""
-    folder = Path(source)
+    folder = user_path(source)
     if not folder.is_dir():
         source = HUB.get(source, source)
     if not folder.is_dir():

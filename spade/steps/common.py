@@ -68,6 +68,8 @@ def open_dataset(data: Path, images: Path | None, report: Reporter, strict: bool
     from spade.data.psg_reader import load_psg
 
     dataset = load_psg(data, images)
+    for note in dataset.notes:
+        report.say(f"note: {note}")
     report_skipped(dataset.problems, "records", report, strict)
     return dataset
 

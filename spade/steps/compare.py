@@ -25,7 +25,7 @@ def run(
     """
     systems = [open_predictions(path, dataset, config.mode == "predcls", config.lenient) for path in config.compare]
     prints = {f"predictions {n}": system.fingerprint() for n, system in enumerate(systems)}
-    prints |= {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
+    prints |= {"data": data_print(config, dataset, records, run), **lists.fingerprints(config)}
     writer = run.workspace.writer(
         *step, keyed(config) | {"compared": len(systems)}, fingerprints=prints, force=run.force
     )

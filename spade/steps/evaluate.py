@@ -50,7 +50,7 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         inputs["predictions"] = source.key
     # Refuses a bad file before anything is written.
     predictions = open_predictions(path, dataset, config.mode == "predcls", config.lenient)
-    prints = {"data": data_print(config, dataset, records), **lists.fingerprints(config)}
+    prints = {"data": data_print(config, dataset, records, run), **lists.fingerprints(config)}
     if source is None:
         prints["predictions"] = predictions.fingerprint()
     writer = run.workspace.writer(STEP, VERSION, keyed(config), inputs, prints, run.force)

@@ -11,6 +11,7 @@ from pathlib import Path
 from spade.core.artifact import keyed
 from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash, inside, read_json, sha256_file, write_bytes
+from spade.core.paths import user_path
 from spade.export.graph_files import FORMATS, GraphFormat, graph_format
 from spade.steps.common import Run, StepResult, cached_result, finished_result, report_skipped
 from spade.steps.config import ExportConfig
@@ -97,7 +98,7 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
     found: list[Path] = []
     problems: list[str] = []
     for name in config.graphs:
-        path = Path(name)
+        path = user_path(name)
         if path.is_dir():
             inside_it = [p for p in sorted(path.glob("*.json")) if p.name != "manifest.json"]
             graphs = [p for p in inside_it if graph_document(p) is not None]
@@ -105,7 +106,7 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
         elif path.is_file():
             graphs = [path]
         else:
-            graphs = sorted(Path(p) for p in glob.glob(str(name), recursive=True) if Path(p).is_file())
+            graphs = sorted(Path(p) for p in glob.glob(str(path), recursive=True) if Path(p).is_file())
         if not graphs:
             raise SpadeError(f"{name}: no scene graph there; write one with: spade predict")
         found += graphs

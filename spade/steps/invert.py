@@ -52,7 +52,7 @@ def run(config: InvertConfig, run: Run) -> StepResult[InvertResult]:
     dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
     prints = {
-        "data": dataset.fingerprint(records),
+        "data": dataset.fingerprint(records, report=run.report),
         "backbone": fingerprint(folder),
         "clip": fingerprint(resolve_clip(config.clip)),
     }

@@ -53,7 +53,7 @@ class Lists:
         return lists
 
 
-def data_print(config: EvalConfig, dataset: Dataset, records: list[Record]) -> str:
+def data_print(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> str:
     """Hash of what an evaluation looks at of the data set."""
     panoptic = Evaluator(dataset, config.protocol, config.mode).needs_masks
-    return dataset.fingerprint(records, images=False, panoptic=panoptic)
+    return dataset.fingerprint(records, images=False, panoptic=panoptic, report=run.report)

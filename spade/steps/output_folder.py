@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from spade.core.digests import digest
 from spade.core.errors import SpadeError, given
-from spade.core.files import sha256_file
 from spade.core.workspace import Workspace
 
 
@@ -30,7 +30,7 @@ def refuse_foreign(output: Path, names: Sequence[str], inputs: Iterable[Path], s
         facts["sha256"] for artifact in workspace.artifacts(step) for facts in artifact.manifest["files"].values()
     }
     for path in taken:
-        if not path.is_file() or sha256_file(path) not in written:
+        if not path.is_file() or digest(path) not in written:
             raise SpadeError(
                 f"{path}: is there and was not written by {step} of this workspace; choose another {given('output')}."
             )

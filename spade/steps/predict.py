@@ -11,6 +11,7 @@ from spade.core.artifact import ArtifactWriter, keyed
 from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
 from spade.core.files import read_json, write_json_lines
+from spade.core.paths import user_path
 from spade.core.pipeline import overlapped
 from spade.core.text import one_line
 from spade.data.image_files import FoundImages, file_text, find_images, passed_over
@@ -71,7 +72,7 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
     if source.note and dataset is None and not all(_lies_in_dataset(path) for path in paths):
         run.report.say(source.note)
-    prints = source.prints | {"images": images_print(items)}
+    prints = source.prints | {"images": images_print(items, run.report)}
     store = None
     if dataset is not None or few:
         segments = "found" if config.segments is None and config.segmenter is None else "given"
@@ -253,7 +254,7 @@ def expand(names: Sequence[str], workspace: Path) -> FoundImages:
         raise SpadeError("no image named; for example: spade predict photo.jpg")
     found = FoundImages()
     for name in names:
-        if Path(name).is_dir() and (images := _dataset_images(Path(name))):
+        if user_path(name).is_dir() and (images := _dataset_images(user_path(name))):
             found.paths += images
         else:
             find_images(name, found, workspace, alone=len(names) == 1)
@@ -272,7 +273,7 @@ def _whole_dataset(config: PredictConfig) -> Dataset | None:
     own_names = config.vocab is None and config.predicates is None
     if len(config.images) != 1 or not own_names or config.segments is not None or config.segmenter is not None:
         return None
-    folder = Path(config.images[0])
+    folder = user_path(config.images[0])
     if not folder.is_dir() or not _dataset_images(folder):
         return None
     from spade.data.psg_reader import load_psg

@@ -44,10 +44,10 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     items, by_id = dataset_items(dataset, records), {record.image_id: record for record in records}
     prints = {"model": model.fingerprint(), "vocabulary": canonical_hash(dataset.vocabulary.to_json())}
     if annotated:
-        content = dataset.fingerprint(records, images=sees_images, panoptic=sees_images)
+        content = dataset.fingerprint(records, images=sees_images, panoptic=sees_images, report=run.report)
         prints["annotation"] = canonical_hash([content, [record.image_id for record in records]])
     else:
-        prints["images"] = images_print(items)
+        prints["images"] = images_print(items, run.report)
     segments = "annotated" if annotated else "found"
     dtype = config.dtype if sees_images else "float32"
     writer = predictions_writer(run, config.device, dtype, options, segments, prints)

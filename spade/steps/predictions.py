@@ -16,9 +16,11 @@ import msgspec
 
 from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
 from spade.core.device import device_name, dtype_name
+from spade.core.digests import digests
 from spade.core.errors import SpadeError
-from spade.core.files import canonical_hash, sha256_file
+from spade.core.files import canonical_hash
 from spade.core.pipeline import overlapped
+from spade.core.progress import Reporter
 from spade.data.image_files import file_text
 from spade.evaluation.formats.exchange_writer import ExchangeWriter, exchange_header, exchange_row, prediction_of
 from spade.evaluation.formats.sources import OWN
@@ -69,19 +71,12 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def images_print(items: Sequence[ImageItem]) -> str:
+def images_print(items: Sequence[ImageItem], report: Reporter | None = None) -> str:
     """Hash of what images hold, of their names and ids; an absent one counts as null."""
-    content = [_digest(item.path) for item in items]
+    content = digests([item.path for item in items], report)
     return canonical_hash(
         [[item.image_id, file_text(item.path), digest] for item, digest in zip(items, content, strict=True)]
     )
-
-
-def _digest(path: Path) -> str | None:
-    try:
-        return sha256_file(path)
-    except OSError:  # whoever reads it says why
-        return None
 
 
 def predictions_writer(

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spade.core.device import device_name
+from spade.core.digests import digest
 from spade.core.errors import SpadeError, given
-from spade.core.files import canonical_hash, sha256_file
+from spade.core.files import canonical_hash
 from spade.core.hub import fingerprint
 from spade.core.settings import configure
 from spade.models.checkpoint import (
@@ -164,7 +165,7 @@ def _segments(
         from spade.segmentation.given import GivenSegments
 
         source = GivenSegments(config.segments)
-        content = canonical_hash([sha256_file(path) for path in source.files(paths)])
+        content = canonical_hash([digest(path) for path in source.files(paths)])
         whose = source.description or f"segments given by {config.segments.name}"
         return {"segments": content}, lambda: lambda path, image: source.of(path, image.size), whose
     assert config.segmenter is not None

@@ -74,7 +74,7 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     device = device_name(config.device)
     init = "scratch" if packaged is None else "embedded"
     config = replace(config, init=init, device=device, dtype=dtype_name(config.dtype, device))
-    prints = {"data": dataset.fingerprint(records, panoptic=True)}
+    prints = {"data": dataset.fingerprint(records, panoptic=True, report=run.report)}
     prints |= {} if packaged is None else {"start": sha256_file(packaged.folder / HEADS)}
     prints |= {} if frozen is None else {"masks": sha256_file(frozen.folder / HEADS)}
     key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import what_it_is
 from spade.core.files import write_bytes
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]  # red, green, blue
@@ -58,8 +59,23 @@ def read_planes(path: Path, data: bytes | None = None, size: tuple[int, int] | N
             return red, green, blue
     except FileNotFoundError:
         raise SpadeError(f"{path}: no such panoptic png; check the path, or unpack the pngs there.") from None
-    except (OSError, ValueError, Image.DecompressionBombError, SyntaxError):
+    except SpadeError:
+        raise
+    except Exception:  # a damaged file makes Pillow's decoders raise anything
+        if (found := _kind(path, data)) is not None:
+            raise SpadeError(f"{path}: is {found[0]}, and no panoptic png; {found[1]}.") from None
         raise SpadeError(f"{path}: this panoptic png cannot be decoded; fetch or write it again.") from None
+
+
+def _kind(path: Path, data: bytes | None) -> tuple[str, str] | None:
+    try:
+        if data is None:
+            with open(path, "rb") as file:
+                data = file.read(100)
+    except OSError as error:
+        return f"not to be read ({error.strerror})", "mend that"
+    found = what_it_is(data[:100])
+    return None if found is not None and found[0].endswith("image") else found
 
 
 def write_panoptic(path: Path, ids: np.ndarray) -> None:

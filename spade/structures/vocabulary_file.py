@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.errors import SpadeError
+from spade.core.paths import user_path
 from spade.structures.vocabulary import Label, Vocabulary, all_different, named_label
 
 VocabularyLike = Vocabulary | str | Path | Sequence[str]
@@ -22,8 +23,8 @@ def given_vocabulary(vocabulary: str | Path | Sequence[str], trained: Vocabulary
     """
     if isinstance(vocabulary, (str, Path)):
         text = str(vocabulary)
-        if "," not in text or Path(vocabulary).is_file():
-            return user_vocabulary(Path(vocabulary), trained)
+        if "," not in text or user_path(vocabulary).is_file():
+            return user_vocabulary(user_path(vocabulary), trained)
         vocabulary = [label.strip() for label in text.split(",") if label.strip()]
         if not vocabulary:
             raise SpadeError(f'vocabulary: "{text}" names no label; write for example: person,dog,sky')

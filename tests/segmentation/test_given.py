@@ -112,7 +112,7 @@ def test_a_record_that_cannot_be_used_is_told(world, tmp_path):
     (tmp_path / "psg.json").write_text(json.dumps(document))
     name = document["data"][0]["file_name"].split("/")[-1]
     with pytest.raises(
-        SpadeError, match=rf"has no segments of {name} \(1 of its records cannot be used; .*relation \[0, 99, 0\]"
+        SpadeError, match=rf"has no segments of {name} \(1 of its records cannot be used; .*relations\[0\] \[0, 99, 0\]"
     ):
         GivenSegments(tmp_path / "psg.json").of(name, (128, 128))
 

@@ -18,8 +18,9 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
+from spade.core.digests import digest
 from spade.core.errors import SpadeError
-from spade.core.files import canonical_hash, inside, sha256_file
+from spade.core.files import canonical_hash, inside
 from spade.data.psg import Dataset, Record
 from spade.evaluation.formats.predictions import (
     LARGEST,
@@ -181,10 +182,10 @@ class Exchange:
         for name in sorted(self._pngs) if not self.predcls else ():
             try:
                 path = inside(self.path.parent, name, self.path)
-                pngs.append([name, sha256_file(path) if path.is_file() else None])
+                pngs.append([name, digest(path) if path.is_file() else None])
             except SpadeError:  # a name that leads out is never opened; its image is refused when it is read
                 pngs.append([name, None])
-        return canonical_hash([sha256_file(self.path), pngs])
+        return canonical_hash([digest(self.path), pngs])
 
     def get(self, record: Record) -> PredictedImage | None:
         """The prediction for a record; None if there is none. Raises SpadeError naming image and field."""

@@ -18,8 +18,9 @@ import msgspec
 import numpy as np
 import tifffile
 
+from spade.core.digests import digest
 from spade.core.errors import SpadeError
-from spade.core.files import canonical_hash, inside, sha256_file
+from spade.core.files import canonical_hash, inside
 from spade.core.quiet import LoggerLevel
 from spade.data.psg import Dataset, Record
 from spade.evaluation.formats.predictions import (
@@ -75,9 +76,9 @@ class Files:
     def fingerprint(self, names: Sequence[str]) -> str:
         """Hash of a zip, or of the named files of a folder."""
         if self._zip is not None:
-            return sha256_file(self.path)
+            return digest(self.path)
         return canonical_hash(
-            [[name, sha256_file(self.path / name) if name in self else None] for name in sorted(set(names))]
+            [[name, digest(self.path / name) if name in self else None] for name in sorted(set(names))]
         )
 
 
@@ -175,7 +176,7 @@ class Sgbench(Imported):
 
     def fingerprint(self) -> str:
         """Hash of the file."""
-        return sha256_file(self.path)
+        return digest(self.path)
 
     def read(self, image: Any, record: Record) -> PredictedImage:
         """One image: its TIFF holds a mask (H, W) for each entry of annotation."""

@@ -1,0 +1,35 @@
+"""What a file is that is not what was expected, by its first bytes: told in a message, with what to do about it."""
+
+from __future__ import annotations
+
+# First bytes, from which place on, what the file is, and the remedy.
+_KINDS = (
+    (b"version https://git-lfs", 0, "a pointer of Git LFS", "fetch the file itself with: git lfs pull"),
+    (b"PK\x03\x04", 0, "a zip archive", "unpack it first"),
+    (b"\x1f\x8b", 0, "a gzip archive", "unpack it first"),
+    (b"Rar!", 0, "a rar archive", "unpack it first"),
+    (b"7z\xbc\xaf", 0, "a 7z archive", "unpack it first"),
+    (b"%PDF", 0, "a pdf", "export its pages as png or jpeg"),
+    (b"ftyp", 4, "a video, or an image of Apple's HEIC", "save its frames, or the image, as png or jpeg"),
+    (b"\x1a\x45\xdf\xa3", 0, "a video", "save its frames as png or jpeg"),
+    (b"AVI ", 8, "a video", "save its frames as png or jpeg"),
+    (b"<?xml", 0, "xml", "export it as png or jpeg"),
+    (b"<svg", 0, "an svg drawing", "export it as png or jpeg"),
+    (b"\x89HDF", 0, "an hdf5 file", "name the file that belongs here"),
+    (b"\x93NUMPY", 0, "an array of numpy", "save it as png or jpeg"),
+    (b"\x80\x02", 0, "a pickle", "which is never opened; name the file that belongs here"),
+    (b"\x89PNG", 0, "a png image", "name the file that belongs here"),
+    (b"\xff\xd8\xff", 0, "a jpeg image", "name the file that belongs here"),
+)
+
+
+def what_it_is(head: bytes) -> tuple[str, str] | None:
+    """What a file with these first bytes (a hundred will do) is, and the remedy; None for an unknown kind."""
+    if not head:
+        return "an empty file", "fetch or write it again"
+    for mark, place, kind, remedy in _KINDS:
+        if head[place : place + len(mark)] == mark:
+            return kind, remedy
+    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+        return "a page of html, as a server sends in the place of a file", "fetch the file again"
+    return None

@@ -1,0 +1,90 @@
+"""Answers of the system are one sentence with a path and the right reason; output survives any pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SPADE = [sys.executable, "-m", "spade_cli"]
+
+
+def run(*arguments, cwd, **options):
+    command = [*SPADE, *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, **options)
+
+
+@pytest.fixture
+def here(tmp_path, world):
+    shutil.copy(world / "images" / "000004.png", tmp_path / "a.png")
+    return tmp_path
+
+
+def one_sentence(done, *parts):
+    assert done.returncode == 2, done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith(("note:", "model:"))]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("spade: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def test_a_full_output_is_one_sentence(here):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*SPADE, "status"], cwd=here, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 2
+    assert "no space left on device" in done.stderr.lower()
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_leaves_is_no_traceback(here):
+    done = subprocess.run(
+        f"{sys.executable} -m spade_cli predict --help | head -n 1 > /dev/null",
+        cwd=here, shell=True, stderr=subprocess.PIPE, text=True, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+
+
+def test_json_is_ascii_whatever_the_pipe_can_carry(here):
+    (here / "a.png").rename(here / "\u56fe.png")
+    environment = os.environ | {"PYTHONIOENCODING": "cp1252"}
+    done = run("predict", "\u56fe.png", "--json", "--no-figures", "--no-page", cwd=here, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.isascii()
+    assert json.loads(done.stdout)["result"]["graphs"] == ["\u56fe.json"]
+    plain = run("predict", "\u56fe.png", "--output", "\u56fe", "--no-figures", "--no-page", cwd=here, env=environment)
+    assert plain.returncode == 0, plain.stderr
+    assert "in: \\u56fe" in plain.stdout
+
+
+def test_places_that_cannot_be_written(here):
+    (here / "file").write_text("")
+    graph = here / "g.json"
+    assert run("predict", "a.png", "--output", "out", cwd=here).returncode == 0
+    shutil.copy(here / "out" / "a.json", graph)
+    shutil.copy(here / "out" / "a.png", here / "a.png")
+    one_sentence(
+        run("export-graph", "out/a.json", "--output", "file/x.graphml", cwd=here),
+        "file/x.graphml: cannot be written (Not a directory)",
+    )
+    one_sentence(run("predict", "a.png", "--workspace", "file", cwd=here), "file: is a file; name a folder")
+    one_sentence(run("world", "file/psg", "--images", "5", cwd=here), "file/psg")
+    one_sentence(run("predict", "x" * 300, cwd=here), "x" * 20)
+
+
+def test_a_folder_without_permission(here):
+    """As a user who is not root."""
+    (here / "locked").mkdir(mode=0o500)
+    command = [*SPADE, "world", "locked/psg", "--images", "5"]
+    if os.access(here / "locked", os.W_OK):
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search",
+                   "--inh-caps=-dac_override,-dac_read_search", *command]  # fmt: skip
+    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
+    one_sentence(done, "locked/psg", "ermission denied")

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+from PIL import Image
+
+from spade.core.errors import SpadeError
+from spade.core.file_kinds import what_it_is
+from spade.core.files import read_json
+from spade.core.paths import base_name, expanded, user_path
+from spade.data.images import read_image
+from spade.structures.panoptic_png import read_panoptic
+
+KINDS = {
+    "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+    "a page of html": b"<!DOCTYPE html>\n<html><body>404</body></html>",
+    "a video": b"\0\0\0\x20ftypisom\0\0\x02\0isomiso2avc1mp41",
+    "a pdf": b"%PDF-1.7\n",
+    "an empty file": b"",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_are_told_by_their_first_bytes(tmp_path, kind):
+    path = tmp_path / "x.png"
+    path.write_bytes(KINDS[kind])
+    for read, what in (
+        (read_image, "no image"),
+        (read_panoptic, "no panoptic png"),
+        (lambda p: read_json(p, "list", "."), "no list"),
+    ):
+        with pytest.raises(SpadeError, match=rf"x\.png: is {kind}.*{what}"):
+            read(path)
+
+
+def test_a_zip_and_an_image_and_what_nobody_knows():
+    buffer = io.BytesIO()
+    zipfile.ZipFile(buffer, "w").writestr("a", "b")
+    assert what_it_is(buffer.getvalue())[0] == "a zip archive"
+    image = io.BytesIO()
+    Image.new("RGB", (2, 2)).save(image, "PNG")
+    assert what_it_is(image.getvalue())[0] == "a png image"
+    assert what_it_is(b"rubbish") is None
+
+
+def test_one_rule_for_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/a.jpg") == tmp_path / "a.jpg"
+    assert user_path("a~b/c") == user_path("a~b/c").__class__("a~b/c")
+    assert expanded([user_path("x"), "~/y", 3]) == [user_path("x"), "~/y", 3]
+    for name in ("images\\000004.png", "C:\\data\\000004.png", "images/000004.png", "000004.png"):
+        assert base_name(name) == "000004.png"
+
+
+@pytest.mark.parametrize("name", ["~/ws", "~"])
+def test_tilde_means_home_everywhere(monkeypatch, tmp_path, name):
+    import spade
+    from spade.core.errors import SpadeError as Error
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Error, match=str(tmp_path)):
+        spade.load(name)
+    assert not (tmp_path / "~").exists()

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spade.core.artifact import Artifact
+from spade.core.digests import digest
 from spade.core.errors import SpadeError, given
-from spade.core.files import canonical_hash, read_json, sha256_file, write_bytes, write_json
+from spade.core.files import canonical_hash, read_json, write_bytes, write_json
 from spade.core.hub import fingerprint
 from spade.core.paths import user_path
 from spade.core.workspace import Workspace
@@ -125,7 +126,7 @@ def _hashes(paths: list[Path], inputs: str) -> list[list[str]]:
     for path in paths:
         if not path.is_file():
             raise SpadeError(f"{path}: this file of the model is missing; train it anew with: {COMMANDS[inputs]}")
-    return [[path.name, sha256_file(path)] for path in paths]
+    return [[path.name, digest(path)] for path in paths]
 
 
 def read_model(folder: Path) -> ModelFile | BoxModelFile:

@@ -1,0 +1,307 @@
+"""Every reader of a file of somebody's, with a small valid file to begin from, and ways to damage it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+import torch
+from hypothesis import strategies as st
+from PIL import Image
+
+from spade.core.errors import SpadeError
+from spade.core.weights import load_weights, read_tensors, to_bytes
+from spade.core.workspace import Workspace
+from spade.data.images import read_image
+from spade.data.psg_reader import load_psg
+from spade.diffusion.backbone_files import embedded_model
+from spade.evaluation.formats.sources import open_predictions
+from spade.export.coco import coco
+from spade.models.checkpoint import read_model
+from spade.models.config import HeadsConfig
+from spade.segmentation.given import GivenSegments
+from spade.steps.results import PredictResult
+from spade.structures.panoptic_png import ids_to_rgb, png_bytes, read_panoptic, write_panoptic
+from spade.structures.scene_graph_json import read_scene_graph
+from spade.structures.vocabulary import Vocabulary
+from spade.structures.vocabulary_file import user_vocabulary
+from tests.evaluation.formats.exchange_files import image, lines
+from tests.export.graphs import graph
+
+
+@dataclass(frozen=True)
+class Reader:
+    """``seed`` writes what it needs into a folder and gives the name of the file to damage; ``read`` reads it all."""
+
+    seed: Callable[[Path], str]
+    read: Callable[[Path], Any]
+
+
+def _psg(folder: Path) -> str:
+    ids = np.zeros((4, 8), np.uint32)
+    ids[:, :4], ids[:, 4:] = 5, 6
+    record = {
+        "image_id": "1", "file_name": "1.jpg", "pan_seg_file_name": "1.png", "width": 8, "height": 4,
+        "segments_info": [{"id": 5, "category_id": 0, "area": 16, "isthing": 1},
+                          {"id": 6, "category_id": 1, "area": 16, "iscrowd": 0}],
+        "annotations": [{"bbox": [0, 0, 4, 4], "bbox_mode": 0, "category_id": 0}, {"bbox": [4, 0, 8, 4]}],
+        "relations": [[0, 1, 0]],
+    }  # fmt: skip
+    lists = {"thing_classes": ["a", "b"], "stuff_classes": [], "predicate_classes": ["p", "q"], "test_image_ids": ["1"]}
+    (folder / "psg.json").write_text(json.dumps({"data": [record], **lists, "novel": {"objects": ["b"]}}))
+    for name in ("1.png", "m.png"):
+        write_panoptic(folder / name, ids)
+    return "psg.json"
+
+
+def _read_psg(path: Path) -> None:
+    dataset = load_psg(path)
+    dataset.for_training()
+    GivenSegments(path).of("1.jpg", (8, 4))
+
+
+def _coco(folder: Path) -> str:
+    document = coco([graph(("dog", "sky"), file_name="a.jpg")])
+    document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+    (folder / "coco.json").write_text(json.dumps(document))
+    return "coco.json"
+
+
+def _panoptic_coco(folder: Path) -> str:
+    made = graph(("dog", "sky"), file_name="a.jpg")
+    write_panoptic(folder / "a.png", made.ids)
+    rows = [{"id": s.id, "category_id": 7 + s.category_id, "isthing": 1} for s in made.segments]
+    categories = [{"id": 7, "name": "dog"}, {"id": 8, "name": "sky", "isthing": "0", "supercategory": "x"}]
+    annotations = [{"image_id": 1, "file_name": "a.png", "segments_info": rows}]
+    document = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": annotations, "categories": categories}
+    (folder / "panoptic.json").write_text(json.dumps(document))
+    return "panoptic.json"
+
+
+def _exchange(folder: Path) -> str:
+    _psg(folder)
+    return lines(load_psg(folder / "psg.json"), image()).name
+
+
+def _sgbench(folder: Path) -> str:
+    _psg(folder)
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.ones((2, 4, 8), np.uint8), photometric="minisblack")
+    notes = [{"category": 0, "bbox": [0, 0, 4, 4, 0.9]}, {"category": 1, "bbox": [4, 0, 8, 4, 0.8]}]
+    row = {"id": "1", "triplets": [[0, 1, 0]], "ng_triplets": None, "annotation": notes, "seg_filename": "1.tiff"}
+    with zipfile.ZipFile(folder / "s.zip", "w") as archive:
+        archive.writestr("triplets.json", json.dumps({"version": 1, "images": [row]}))
+        archive.writestr("1.tiff", buffer.getvalue())
+    return "s.zip"
+
+
+def _submission(folder: Path) -> str:
+    _psg(folder)
+    segments = [{"id": 5, "category_id": 1}, {"id": 6, "category_id": 2}]
+    rows = [{"relations": [[0, 1, 1]], "segments_info": segments, "pan_seg_file_name": "0.png"}]
+    (folder / "panseg").mkdir()
+    shutil.copy(folder / "m.png", folder / "panseg" / "0.png")
+    (folder / "relation.json").write_text(json.dumps(rows))
+    return "relation.json"
+
+
+def _read_predictions(path: Path) -> None:
+    dataset = load_psg(path.parent / "psg.json")
+    predictions = open_predictions(path, dataset)
+    predictions.get(dataset.records[0])
+    predictions.fingerprint()
+
+
+def _scene_graph(folder: Path) -> str:
+    graph(("dog", "sky")).save(folder / "g.json")
+    return "g.json"
+
+
+def _vocabulary(folder: Path) -> str:
+    text = "# labels\nperson, man (animal)\nstuff: lava\n[predicates]\nholding\n"
+    (folder / "v.txt").write_text(text)
+    return "v.txt"
+
+
+def _png(folder: Path) -> str:
+    (folder / "p.png").write_bytes(png_bytes(ids_to_rgb(graph().ids)))
+    return "p.png"
+
+
+def _picture(kind: str) -> Callable[[Path], str]:
+    def seed(folder: Path) -> str:
+        rng = np.random.default_rng(0)
+        picture = Image.fromarray(rng.integers(0, 255, (24, 32, 3), np.uint8))
+        if kind == "tif":
+            tifffile.imwrite(folder / "x.tif", rng.random((6, 8)).astype(np.float32))
+        else:
+            picture.save(folder / f"x.{kind}")
+        return f"x.{kind}"
+
+    return seed
+
+
+def _model(folder: Path) -> str:
+    shutil.copy(embedded_model() / "model.json", folder / "model.json")
+    return "model.json"
+
+
+def _box_model(folder: Path) -> str:
+    shutil.copy(embedded_model().parent / "psg-relations" / "model.json", folder / "model.json")
+    return "model.json"
+
+
+def _read_model(path: Path) -> None:
+    model = read_model(path.parent)
+    if isinstance(getattr(model, "heads", None), HeadsConfig):
+        model.heads.to_json()
+
+
+def _adapter(folder: Path) -> str:
+    shutil.copytree(embedded_model() / "adapter", folder, dirs_exist_ok=True)
+    return "adapter.json"
+
+
+@cache
+def _parts() -> tuple[Any, Any]:
+    from spade.diffusion.backbone import load_backbone
+    from spade.open_vocabulary.clip import load_clip
+
+    return load_backbone("tiny", torch.device("cpu"), torch.float32), load_clip("tiny", torch.device("cpu"))
+
+
+def _read_adapter(path: Path) -> None:
+    from spade.diffusion import lora
+    from spade.diffusion.student import load_student
+
+    backbone, clip = _parts()
+    try:
+        load_student(backbone, clip, path.parent)
+    finally:
+        lora.remove(backbone.unet)
+
+
+def _manifest(folder: Path) -> str:
+    writer = Workspace(folder).writer("predict", 1, {"a": 1})
+    writer.begin()
+    writer.file("g.json").write_text("{}")
+    writer.finish(PredictResult(["g.json"], [], {}, "m").to_json())
+    return f"predict/{writer.key}/manifest.json"
+
+
+def _read_manifest(path: Path) -> None:
+    workspace = Workspace(path.parents[2])
+    workspace.status()
+    newest = workspace.newest("predict")
+    if newest is not None:
+        PredictResult.of(newest)
+    _ = workspace.writer("predict", 1, {"a": 1}).cached
+
+
+def _tensors(folder: Path) -> str:
+    (folder / "t.safetensors").write_bytes(to_bytes({"weight": torch.ones(2, 3), "bias": torch.zeros(2)}, {"a": "b"}))
+    return "t.safetensors"
+
+
+def _read_tensors(path: Path) -> None:
+    read_tensors(path, "train anew.")
+    load_weights(torch.nn.Linear(3, 2), path, "train anew.")
+
+
+READERS: dict[str, Reader] = {
+    "psg.json": Reader(_psg, _read_psg),
+    "coco": Reader(_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
+    "panoptic coco": Reader(_panoptic_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
+    "exchange": Reader(_exchange, _read_predictions),
+    "sgbench": Reader(_sgbench, _read_predictions),
+    "submission": Reader(_submission, _read_predictions),
+    "scene graph": Reader(_scene_graph, read_scene_graph),
+    "vocabulary": Reader(_vocabulary, lambda path: user_vocabulary(path, Vocabulary.of(("a",), (), ("p",)))),
+    "panoptic png": Reader(_png, lambda path: read_panoptic(path, (40, 30))),
+    **{f"picture {kind}": Reader(_picture(kind), read_image) for kind in ("png", "jpg", "gif", "tif", "webp", "bmp")},
+    "model.json": Reader(_model, _read_model),
+    "model.json of boxes": Reader(_box_model, _read_model),
+    "adapter.json": Reader(_adapter, _read_adapter),
+    "manifest": Reader(_manifest, _read_manifest),
+    "safetensors": Reader(_tensors, _read_tensors),
+}
+
+_LEAVES = (
+    None, True, False, 0, 1, -1, 2**31, 2**63, -(10**30), 0.5, -0.0, 1e308, float("inf"), float("nan"), "", " ", "a",
+    "\x00", "\ud800", "../../x", "C:\\x", "/etc/passwd", "~", "a" * 5000, [], {}, [[]], [None], {"a": 1}, [0, 1, 2, 3],
+)  # fmt: skip
+
+
+@st.composite
+def damaged(draw: Any, data: bytes) -> bytes:
+    """A file's bytes, damaged: as bytes, or, of json, as a document with other values, keys or lists."""
+    document = _document(data)
+    if document is None or draw(st.booleans()):
+        return _bytes_damaged(draw, data)
+    for _ in range(draw(st.integers(1, 3))):
+        document = _values_damaged(draw, document)
+    return json.dumps(document).encode("utf-8", "surrogatepass")
+
+
+def _document(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _bytes_damaged(draw: Any, data: bytes) -> bytes:
+    changed = bytearray(data)
+    for _ in range(draw(st.integers(1, 4))):
+        place, kind = draw(st.integers(0, max(len(changed) - 1, 0))), draw(st.integers(0, 4))
+        if kind == 0:
+            changed[place : place + 1] = draw(st.binary(min_size=1, max_size=4))
+        elif kind == 1:
+            del changed[place:]
+        elif kind == 2:
+            del changed[place : place + draw(st.integers(1, 9))]
+        elif kind == 3:
+            changed[place:place] = draw(st.binary(max_size=12))
+        else:
+            changed[place:place] = changed[max(0, place - 20) : place]
+    return bytes(changed)
+
+
+def _values_damaged(draw: Any, node: Any) -> Any:
+    """The document with one node changed, chosen on the way down."""
+    if isinstance(node, dict) and node and draw(st.integers(0, 5)):
+        key = draw(st.sampled_from(sorted(node)))
+        changed = dict(node)
+        if draw(st.integers(0, 6)) == 0:
+            del changed[key]
+        else:
+            changed[key] = _values_damaged(draw, node[key])
+        return changed
+    if isinstance(node, list) and node and draw(st.integers(0, 5)):
+        place = draw(st.integers(0, len(node) - 1))
+        rest = [node[place]] * 2 if draw(st.integers(0, 6)) == 0 else [_values_damaged(draw, node[place])]
+        return [*node[:place], *rest, *node[place + 1 :]]
+    return draw(st.sampled_from(_LEAVES))
+
+
+def survives(reader: Reader, folder: Path, name: str, data: bytes) -> bool:
+    """Whether reading ends well or with a SpadeError; any other exception goes on. True where it ended well."""
+    path = folder / name
+    path.write_bytes(data)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            reader.read(path)
+        except SpadeError:
+            return False
+    return True

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from spade.core.text import counted
 from spade.evaluation.scoring.metric_names import RANKED
 from spade.steps.results import PredictResult
 
@@ -18,9 +19,9 @@ def evaluation(result: Mapping[str, Any]) -> list[str]:
 def prediction(result: PredictResult, folder: Path, seconds: float) -> list[str]:
     """What was predicted, how fast, and where it lies; ``seconds`` 0 for a result that was there."""
     counts = [
-        _count(len(result.graphs), "image"),
+        counted(len(result.graphs), "image"),
         *(
-            _count(n, what)
+            counted(n, what)
             for n, what in ((result.segments, "segment"), (result.relations, "relation"))
             if n is not None
         ),
@@ -28,7 +29,7 @@ def prediction(result: PredictResult, folder: Path, seconds: float) -> list[str]
     speed = f" ({len(result.graphs) / seconds:.1f} images/s)" if seconds > 0 and len(result.graphs) > 1 else ""
     lines = [", ".join(counts) + speed]
     if result.skipped:
-        lines.append(f"left out: {_count(len(result.skipped), 'image')}")
+        lines.append(f"left out: {counted(len(result.skipped), 'image')}")
     lines.append(f"model: {Path(result.model).name}")
     place = Path(result.output) if result.output else folder
     if result.page is not None:
@@ -36,10 +37,6 @@ def prediction(result: PredictResult, folder: Path, seconds: float) -> list[str]
     if result.predictions is not None:
         lines.append(f"for spade eval: {result.predictions}")
     return [*lines, f"in: {place}"]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _single(result: Mapping[str, Any]) -> list[str]:

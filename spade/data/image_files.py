@@ -14,6 +14,7 @@ from pathlib import Path
 
 from spade.core.errors import SpadeError
 from spade.core.paths import user_path
+from spade.core.text import counted
 from spade.data.images import extensions
 from spade.structures.scene_graph_json import is_drawing_of_graph
 
@@ -24,13 +25,14 @@ class FoundImages:
 
     paths: list[Path] = field(default_factory=list)
     passed_over: dict[str, int] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)  # names that lead to none
 
     def pass_over(self, reason: str) -> None:
         """Count one more."""
         self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
 
 
-OWN_FILES, OTHER_KINDS = "maps, figures and results of earlier predictions", "files that are no images by their names"
+OWN_FILES, OTHER_KINDS = "of earlier predictions (maps, figures, results)", "that is no image by its name"
 
 
 def find_images(name: str | Path, found: FoundImages, workspace: Path | None = None, alone: bool = True) -> None:
@@ -71,7 +73,7 @@ def passed_over(found: FoundImages) -> str:
 
 
 def _counted(found: FoundImages) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in found.passed_over.items())
+    return ", ".join(f"{counted(count, 'file')} {reason}" for reason, count in found.passed_over.items())
 
 
 def _in_folder(folder: Path, workspace: Path | None, found: FoundImages) -> None:
@@ -82,8 +84,10 @@ def _in_folder(folder: Path, workspace: Path | None, found: FoundImages) -> None
             f"{folder}: this folder cannot be read ({error.strerror}); mend that or leave it out."
         ) from None
     for path in inside:
-        if path.is_file():
+        if _is_file(path):
             _take(path, workspace, found, by_name=True)
+        elif not path.is_dir():
+            found.pass_over("that cannot be opened")
 
 
 def _take(path: Path, workspace: Path | None, found: FoundImages, by_name: bool) -> None:

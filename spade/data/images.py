@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.errors import SpadeError
 from spade.core.file_kinds import what_it_is
 from spade.core.paths import user_path
+from spade.data.deep_images import deep_values, scaled_rgb
 
 # Pillow knows their names and cannot open them by itself, or runs another program to do so.
 _FOREIGN = {"BUFR", "EPS", "FPX", "GRIB", "HDF5", "MIC", "MPEG", "WMF"}
@@ -36,6 +36,7 @@ def extensions() -> frozenset[str]:
 
 def read_image(path: Path) -> Image.Image:
     """Read an image as upright RGB (its EXIF orientation applied). Raises SpadeError naming the file."""
+    path = Path(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -49,6 +50,9 @@ def read_image(path: Path) -> Image.Image:
 def _decoded(file: Any, name: str) -> Image.Image:
     """An open file as upright RGB."""
     try:
+        if (deep := deep_values(file, name)) is not None:
+            return scaled_rgb(deep[0], name, deep[1])
+        file.seek(0)
         with Image.open(file, formats=formats()) as image:
             return upright_rgb(image, name)
     except SpadeError:
@@ -56,28 +60,11 @@ def _decoded(file: Any, name: str) -> Image.Image:
     except Image.DecompressionBombError:
         raise SpadeError(f"{name}: this image has too many pixels to be opened safely; scale it down first.") from None
     except Exception:  # a damaged file makes Pillow's decoders raise anything
-        if (deep := _many_bits(file)) is not None:
-            return _grey_or_rgb(deep, name)
         file.seek(0)
         found = what_it_is(file.read(100))
         if found is not None and not found[0].endswith("image"):
             raise SpadeError(f"{name}: is {found[0]}, and no image that can be read; {found[1]}.") from None
         raise SpadeError(f"{name}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
-
-
-def _many_bits(file: Any) -> np.ndarray | None:
-    """Colours of more than 16 bits, or floats, of a TIFF, which Pillow does not open; None for any other file."""
-    file.seek(0)
-    if file.read(4)[:2] not in (b"II", b"MM"):
-        return None
-    import tifffile
-
-    try:
-        file.seek(0)
-        array = np.asarray(tifffile.imread(file))
-    except Exception:  # as above
-        return None
-    return array if array.ndim == 3 and array.shape[2] == 3 and array.dtype.kind in "iuf" else None
 
 
 def open_image(source: Any) -> Image.Image:
@@ -125,35 +112,12 @@ def _from_torch(tensor: Any) -> np.ndarray:
 def upright_rgb(image: Image.Image, name: str = "an image") -> Image.Image:
     """A PIL image as upright RGB on white; more than 8 bits a channel are scaled, and a warning says how."""
     upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return scaled_rgb(np.asarray(upright), name)
     if upright.mode in ("RGBA", "LA", "PA") or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, (255, 255, 255, 255)), rgba)
-    elif upright.mode.startswith("I") or upright.mode == "F":
-        return _grey_or_rgb(np.asarray(upright), name)
     return upright.convert("RGB")
-
-
-def _grey_or_rgb(values: np.ndarray, name: str) -> Image.Image:
-    """Values (H, W) or (H, W, 3) of any range as RGB.
-
-    The range is what the image holds: whole numbers from 0 to the next power of two, floats in [0, 1] to 1; anything
-    else from its least to its greatest value.
-    """
-    finite = np.isfinite(values)
-    known = np.where(finite, values, 0).astype(np.float64)
-    low, high = float(known.min(initial=0)), float(known.max(initial=0))
-    if low >= 0 and values.dtype.kind in "iu":
-        high = 2.0 ** max(8, int(high).bit_length()) - 1
-    elif low >= 0 and high <= 1:
-        high = 1.0
-    elif low >= 0 and high <= 255:
-        high = 255.0
-    if values.dtype.kind == "f" or high > 255:
-        warnings.warn(
-            f"{name}: {values.dtype} pixels are scaled from {low:g} .. {high:g} to 8 bits.", SpadeWarning, stacklevel=2
-        )
-    scaled = (known - low) * (255 / ((high - low) or 1.0))
-    return Image.fromarray(np.rint(scaled).clip(0, 255).astype(np.uint8)).convert("RGB")
 
 
 def model_size(width: int, height: int, shorter: int, multiple: int, longest_ratio: float = 4.0) -> tuple[int, int]:

@@ -173,7 +173,7 @@ def _parse(source: Path) -> dict[str, msgspec.Raw]:
     except msgspec.ValidationError:
         raise SpadeError(f"{source}: is not PSG's object with data and classes; give it psg.json.") from None
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
-        if (found := what_it_is(raw[:100])) is not None:
+        if source.suffix != ".gz" and (found := what_it_is(raw[:100])) is not None:
             raise SpadeError(f"{source}: is {found[0]}, and no annotation file; {found[1]}.") from None
         reason = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise SpadeError(f"{source}: is not valid json ({reason}); fetch or write the annotation file again.") from None

@@ -16,8 +16,8 @@ HEAD = 11.0  # length of an arrow's head
 GAP = 3.0  # between an arrow's end and its node
 _ROUNDS = 240
 _SAMPLES = 40
-_ALONG = np.array([0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74])
-_BENDS, _BENDS_OF_TWO = (0.0, 22.0, -22.0, 46.0, -46.0, 80.0, -80.0), (18.0, 36.0, 60.0, 90.0)
+_ALONG = np.array([0.5, 0.44, 0.56, 0.38, 0.62, 0.32, 0.68, 0.26, 0.74, 0.2, 0.8])
+_BENDS, _BENDS_OF_TWO = (0.0, 22.0, -22.0, 46.0, -46.0, 80.0, -80.0, 120.0, -120.0), (18.0, 36.0, 60.0, 90.0, 130.0)
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,36 @@ class Arrow:
         return np.stack([tip, root + side, root - side])
 
 
-def node_centres(
+def placed(
     wanted: np.ndarray, widths: Sequence[float], links: Sequence[tuple[int, int, float]], area: Box
+) -> tuple[np.ndarray, list[Arrow]]:
+    """Centres (N, 2) of nodes, and the arrows between them, with more room between the nodes where an arrow would run
+    under one, or under words.
+    """
+    best: tuple[float, np.ndarray, list[Arrow]] | None = None
+    for spread in (1.0, 1.35, 1.8):
+        centres = node_centres(wanted, widths, links, area, spread)
+        arrows, cost = route(centres, widths, links, area)
+        if best is None or cost < best[0] - 1:
+            best = cost, centres, arrows
+        if cost < 4 * max(len(links), 1):
+            break
+    assert best is not None
+    return best[1], best[2]
+
+
+def node_centres(
+    wanted: np.ndarray,
+    widths: Sequence[float],
+    links: Sequence[tuple[int, int, float]],
+    area: Box,
+    spread: float = 1.0,
 ) -> np.ndarray:
     """Centres (N, 2) of nodes as near to where they are ``wanted`` (N, 2) as room for them and for the words between
     them allows.
 
-    widths (N,) of the nodes in pixels; links: (node, node, width of the words between them); area: where nodes may lie.
+    widths (N,) of the nodes in pixels; links: (node, node, width of the words between them); area: where nodes may lie;
+    spread: how much more room than needed.
     """
     count = len(wanted)
     half = np.stack([np.asarray(widths, float) / 2, np.full(count, NODE_HEIGHT / 2)], axis=1).reshape(-1, 2)
@@ -58,6 +81,7 @@ def node_centres(
     for a, b, width in links:
         for pair in ((a, b), (b, a)):
             room[pair] = np.maximum(room[pair], half[a] + half[b] + np.array([width + 48.0, 64.0]))
+    room *= spread
     low, high = np.array(area[:2]) + half, np.array(area[2:]) - half
     low, high = np.minimum(low, (low + high) / 2), np.maximum(high, (low + high) / 2)
     # No two in one place: they could not be pushed apart.
@@ -77,14 +101,15 @@ def node_centres(
 
 def route(
     centres: np.ndarray, widths: Sequence[float], links: Sequence[tuple[int, int, float]], area: Box
-) -> list[Arrow]:
+) -> tuple[list[Arrow], float]:
     """The arrows of ``links`` (node, node, width of the words on it), the first with the best place. Of two between the
-    same nodes each bends to its own left.
+    same nodes each bends to its own left. With how bad it is in all.
     """
     half = np.stack([np.asarray(widths, float) / 2, np.full(len(centres), NODE_HEIGHT / 2)], axis=1).reshape(-1, 2)
     nodes = np.concatenate([centres - half, centres + half], axis=1)
     there = {(a, b) for a, b, _ in links}
     arrows: list[Arrow] = []
+    total = 0.0
     for a, b, width in links:
         bends = _BENDS_OF_TWO if (b, a) in there else _BENDS
         others = np.delete(nodes, [a, b], axis=0)
@@ -93,6 +118,7 @@ def route(
             line = _between(centres[a], centres[b], nodes[a], nodes[b], bend)
             cost, label = _label(line, width, nodes, arrows, area)
             cost += 30.0 * float(_covered(line, others, 5.0).any(1).sum()) + 0.25 * abs(bend)
+            cost += 20.0 * float((~_covered(line, np.array([area]), 4.0)[:, 0]).sum())
             if arrows:
                 cost += 40.0 * float(_covered(line, np.array([arrow.label for arrow in arrows]), 2.0).any(1).sum())
             if best is None or cost < best[0]:
@@ -101,7 +127,8 @@ def route(
                 break
         assert best is not None
         arrows.append(best[1])
-    return arrows
+        total += best[0]
+    return arrows, total
 
 
 def _between(start: np.ndarray, end: np.ndarray, tail: np.ndarray, head: np.ndarray, bend: float) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from spade.export.networkx_graph import clean, node_facts
 from spade.structures.scene_graph import SceneGraph
@@ -11,14 +11,14 @@ from spade.structures.scene_graph import SceneGraph
 _ESCAPES = {"\\": "\\\\", "'": "\\'", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t", "`": "\\`"}
 
 
-def cypher(graphs: Sequence[SceneGraph], merged: bool) -> str:
+def cypher(graphs: Iterable[SceneGraph], merged: bool) -> str:
     """A CREATE statement for each segment, a node (:Segment), and one for each relation, whose type is the predicate in
     capitals; ``predicate`` holds it as it is.
 
     Segments are found again by image and id, so that several files go into one database; merged, the id starts with the
     graph's number.
     """
-    lines = []
+    lines, count = [], 0
     for number, graph in enumerate(graphs):
         prefix = f"{number}/" if merged else ""
         for segment in graph.segments:
@@ -29,7 +29,9 @@ def cypher(graphs: Sequence[SceneGraph], merged: bool) -> str:
                 _map({"image": clean(graph.file_name), "id": f"{prefix}{identity}"})
                 for identity in (relation.subject, relation.object)
             ]
-            facts = {"predicate": clean(relation.predicate), "score": float(relation.score)}
+            name = clean(relation.predicate)
+            facts = {"number": count, "label": name, "predicate": name, "score": float(relation.score)}
+            count += 1
             kind = relation_type(relation.predicate)
             lines.append(f"MATCH (s:Segment {ends[0]}), (o:Segment {ends[1]}) CREATE (s)-[:{kind} {_map(facts)}]->(o);")
     return "".join(f"{line}\n" for line in lines)

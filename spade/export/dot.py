@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from spade.export.figure_svg import hex_colour
 from spade.export.names import colours, display_names
@@ -10,8 +10,9 @@ from spade.export.networkx_graph import clean, node_facts
 from spade.structures.scene_graph import SceneGraph
 
 
-def dot(graphs: Sequence[SceneGraph], merged: bool) -> str:
+def dot(graphs: Iterable[SceneGraph], merged: bool) -> str:
     """A directed graph with a node for each segment and an edge for each relation; merged, a cluster for each image."""
+    count = 0
     lines = ["digraph scene_graphs {", '  node [shape=box style="rounded" penwidth=2];']
     for number, graph in enumerate(graphs):
         prefix = f"{number}/" if merged else ""
@@ -21,12 +22,15 @@ def dot(graphs: Sequence[SceneGraph], merged: bool) -> str:
         for segment in graph.segments:
             facts = node_facts(segment, graph.file_name)
             facts |= {"name": segment.label, "label": names[segment.id], "color": hex_colour(shades[segment.id])}
+            facts["file_name"] = facts.pop("image")  # Graphviz would draw it into the node
             lines.append(f"  {quoted(f'{prefix}{segment.id}')} {_attributes(facts)};")
         if merged:
             lines.append("  }")
         for relation in graph.relations:
             ends = quoted(f"{prefix}{relation.subject}"), quoted(f"{prefix}{relation.object}")
-            facts = {"label": relation.predicate, "predicate": relation.predicate, "score": relation.score}
+            facts = {"number": count, "label": relation.predicate, "predicate": relation.predicate}
+            facts["score"] = relation.score
+            count += 1
             lines.append(f"  {ends[0]} -> {ends[1]} {_attributes(facts)};")
     return "\n".join([*lines, "}", ""])
 

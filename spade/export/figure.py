@@ -7,9 +7,11 @@ import io
 import numpy as np
 from PIL import Image, ImageDraw
 
+from spade.core.errors import SpadeError
+from spade.data.images import open_image
 from spade.export.arrows import Box
 from spade.export.figure_layout import ARROW_FONT, LIST_FONT, NODE_FONT, FigureLayout, layout
-from spade.export.fonts import typeset
+from spade.export.fonts import text_width, typeset
 from spade.structures.scene_graph import SceneGraph
 
 INK, FAINT, PAPER, ARROW = (28, 30, 36), (118, 122, 132), (255, 255, 255), (74, 78, 90)
@@ -26,7 +28,11 @@ def figure(image: Image.Image | None, graph: SceneGraph) -> Image.Image:
 def backdrop(image: Image.Image | None, graph: SceneGraph) -> Image.Image:
     """What is drawn below the masks: the image that is given, the graph's own, or grey."""
     if image is not None:
-        return image
+        opened = open_image(image)
+        if opened.size != (graph.width, graph.height):
+            sizes = f"is {opened.width} x {opened.height}, the graph's {graph.width} x {graph.height}"
+            raise SpadeError(f"image: {sizes}; give the image that the graph is of.")
+        return opened
     return graph.image or Image.new("RGB", (graph.width, graph.height), (208, 210, 214))
 
 
@@ -105,13 +111,20 @@ def _words(brush: ImageDraw.ImageDraw, plan: FigureLayout) -> None:
         ([(word, arrow.label) for word, arrow in zip(plan.predicates, plan.arrows, strict=True)], ARROW_FONT),
     ):
         for text, box in boxes:
-            shown, font = typeset(text, size)
             # By the baseline, so that names with and without descenders stand level.
-            brush.text(((box[0] + box[2]) / 2, (box[1] + box[3]) / 2 + 0.36 * size), shown, font=font, fill=INK,
-                       anchor="ms")  # fmt: skip
+            start = (box[0] + box[2] - text_width(text, size)) / 2
+            _write(brush, (start, (box[1] + box[3]) / 2 + 0.36 * size), text, size, INK)
     for line in plan.lines:
-        text, font = typeset(line.text, LIST_FONT)
         at = line.y + LIST_FONT
-        if line.score:
-            brush.text((line.x, at), line.score, font=typeset(line.score, LIST_FONT)[1], fill=FAINT, anchor="ls")
-        brush.text((line.x + (42 if line.score else 0), at), text, font=font, fill=INK, anchor="ls")
+        _write(brush, (line.x, at), line.score, LIST_FONT, FAINT)
+        _write(brush, (line.x + (42 if line.score else 0), at), line.text, LIST_FONT, INK)
+
+
+def _write(
+    brush: ImageDraw.ImageDraw, at: tuple[float, float], text: str, size: int, ink: tuple[int, int, int]
+) -> None:
+    """A line of text that begins at a point of its baseline."""
+    x, y = at
+    for piece, font in typeset(text, size):
+        brush.text((x, y), piece, font=font, fill=ink, anchor="ls")
+        x += font.getlength(piece)

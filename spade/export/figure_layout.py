@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spade.core.text import one_line
-from spade.export.arrows import NODE_HEIGHT, Arrow, Box, node_centres, route
+from spade.export.arrows import NODE_HEIGHT, Arrow, Box, placed
 from spade.export.fonts import text_width
 from spade.export.names import Colour, colours, display_names
 from spade.export.outlines import Ring, outlines
@@ -29,10 +29,11 @@ LISTED = 60  # lines; of more relations the last line says how many
 
 @dataclass(frozen=True)
 class Text:
-    """A line of text in a box, centred in it."""
+    """A segment's name in a box, centred in it."""
 
     text: str
     box: Box
+    segment: int
 
 
 @dataclass(frozen=True)
@@ -150,8 +151,20 @@ def _names(graph: SceneGraph, names: dict[int, str], places: np.ndarray, image: 
             y = min(max(places[number, 1] - height / 2 + shift, image[1]), image[3] - height)
             box = (float(x), float(y), float(x + width), float(y + height))
             if not any(_meet(box, other.box) for other in chosen):
-                chosen.append(Text(text, box))
+                chosen.append(Text(text, box, graph.segments[number].id))
                 break
+    return chosen
+
+
+def named_places(graph: SceneGraph, places: np.ndarray) -> list[tuple[int, tuple[float, float]]]:
+    """Segment ids whose names find room on the image at about 600 pixels, and where their middles go, in its pixels."""
+    unit = max(graph.width / 600, graph.height / 450)
+    area: Box = (0.0, 0.0, graph.width / unit, graph.height / unit)
+    names = display_names(graph)
+    chosen = []
+    for text in _names(graph, names, places / unit, area, DRAWN):
+        x1, y1, x2, y2 = text.box
+        chosen.append((text.segment, (round((x1 + x2) / 2 * unit, 1), round((y1 + y2) / 2 * unit, 1))))
     return chosen
 
 
@@ -185,12 +198,12 @@ def _graph(
     inner: Box = (panel[0] + 10, panel[1] + 10, panel[2] - 10, panel[3] - 10)
     share = places[shown].reshape(-1, 2) / np.array([graph.width, graph.height])
     wanted = np.array(inner[:2]) + share * (np.array(inner[2:]) - np.array(inner[:2]))
-    centres = node_centres(wanted, widths, links, inner)
+    centres, arrows = placed(wanted, widths, links, inner)
     nodes = []
     for number, text, width, (x, y) in zip(shown, texts, widths, centres.tolist(), strict=True):
         box = (x - width / 2, y - NODE_HEIGHT / 2, x + width / 2, y + NODE_HEIGHT / 2)
         nodes.append(Node(text, box, shades[graph.segments[number].id]))
-    return nodes, route(centres, widths, links, inner), words
+    return nodes, arrows, words
 
 
 def _list(graph: SceneGraph, names: dict[int, str], width: float, top: float) -> list[Line]:

@@ -4,6 +4,7 @@ of the system's fonts that has them.
 
 from __future__ import annotations
 
+import re
 import warnings
 from functools import cache, lru_cache
 from importlib.util import find_spec
@@ -17,30 +18,41 @@ FAMILY = "DejaVu Sans"
 # Latin, Greek and Cyrillic, which DejaVu Sans has whole; of others a font's table of characters is asked.
 _SURELY_THERE = 0x0530
 _MISSING = "\u25a1"
+_WORDS = re.compile(r"\s+|\S+")
 # Of many that have a character, those that people read most easily.
 _PREFERRED = ("notosans", "sourcehansans", "msyh", "pingfang", "hiragino", "segoeui", "arialuni")
 
 
+Run = tuple[str, ImageFont.FreeTypeFont]  # a piece of text, and the font that has its characters
+
+
 def text_width(text: str, size: int) -> float:
     """The width of a line of text in pixels."""
-    shown, font = typeset(text, size)
-    return font.getlength(shown)
+    return sum(font.getlength(piece) for piece, font in typeset(text, size))
 
 
 @lru_cache(maxsize=4096)
-def typeset(text: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
-    """A text as it can be written, and the font that writes it. Characters that no installed font has become boxes, of
-    which one warning tells.
+def typeset(text: str, size: int) -> tuple[Run, ...]:
+    """A line of text in pieces, each with the font that writes it: a label may mix scripts. Characters that no
+    installed font has become boxes, of which one warning a text tells.
     """
-    path = _file_for(frozenset(c for c in text if ord(c) >= _SURELY_THERE))
-    font = _font(path, size)
     if all(ord(c) < _SURELY_THERE for c in text):
-        return text, font
-    known = _characters(path)
-    lacking = {c for c in text if ord(c) >= _SURELY_THERE and ord(c) not in known}
+        return ((text, _font(_own(), size)),) if text else ()
+    pieces: list[tuple[str, Path]] = []
+    lacking = False
+    for word in _WORDS.findall(text):
+        path = _file_for(frozenset(c for c in word if ord(c) >= _SURELY_THERE))
+        known = _characters(path)
+        shown = "".join(c if ord(c) < _SURELY_THERE or ord(c) in known else _MISSING for c in word)
+        if shown != word:
+            lacking, path = True, _own()
+        if pieces and (pieces[-1][1] == path or word.isspace()):
+            pieces[-1] = (pieces[-1][0] + shown, pieces[-1][1])
+        else:
+            pieces.append((shown, path))
     if lacking:
         _tell(text)
-    return "".join(_MISSING if c in lacking else c for c in text), font
+    return tuple((piece, _font(path, size)) for piece, path in pieces)
 
 
 @cache
@@ -101,10 +113,10 @@ def _font(path: Path, size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _tell(text: str) -> None:
-    """Say once of each label that it cannot be drawn."""
+    """Say once of each text that it cannot be drawn."""
     warnings.warn(
-        f"label {text!r}: no installed font has all of its characters; figures show boxes in their place "
-        "(the Noto fonts have them).",
+        f"{text!r}: no installed font has all of its characters; figures show boxes in their place (the Noto fonts "
+        "have most).",
         SpadeWarning,
         stacklevel=2,
     )

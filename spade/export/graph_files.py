@@ -6,14 +6,14 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from spade.core.errors import SpadeError, given
 from spade.export.coco import coco
 from spade.export.cypher import cypher
 from spade.export.dot import dot
-from spade.export.networkx_graph import networkx_of, node_facts
+from spade.export.networkx_graph import NODE_FACTS, networkx_of, node_facts
 from spade.structures.scene_graph import SceneGraph
 
 Files = Mapping[str, bytes]  # by what stands after the file's stem
@@ -26,11 +26,11 @@ class GraphFormat:
     """
 
     suffixes: tuple[str, ...]
-    write: Callable[[Sequence[SceneGraph], bool], Files]
+    write: Callable[[Iterable[SceneGraph], bool], Files]
     needs_maps: bool = False
 
 
-def _graphml(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _graphml(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     import networkx as nx
 
     buffer = io.BytesIO()
@@ -38,7 +38,7 @@ def _graphml(graphs: Sequence[SceneGraph], merged: bool) -> Files:
     return {".graphml": buffer.getvalue()}
 
 
-def _gexf(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _gexf(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     import networkx as nx
 
     graph = networkx_of(graphs, merged)
@@ -50,39 +50,40 @@ def _gexf(graphs: Sequence[SceneGraph], merged: bool) -> Files:
     return {".gexf": re.sub(rb' lastmodifieddate="[^"]*"', b"", buffer.getvalue(), count=1)}
 
 
-def _node_link(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _node_link(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     import networkx as nx
 
     data = nx.node_link_data(networkx_of(graphs, merged), edges="edges")
     return {".json": _json(data)}
 
 
-def _coco(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _coco(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     return {".json": _json(coco(graphs))}
 
 
-def _dot(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _dot(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     return {".dot": dot(graphs, merged).encode("utf-8")}
 
 
-def _cypher(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _cypher(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     return {".cypher": cypher(graphs, merged).encode("utf-8")}
 
 
-def _csv(graphs: Sequence[SceneGraph], merged: bool) -> Files:
+def _csv(graphs: Iterable[SceneGraph], merged: bool) -> Files:
     nodes, edges = io.StringIO(), io.StringIO()
     node_rows, edge_rows = csv.writer(nodes), csv.writer(edges)
-    edge_rows.writerow(["source", "target", "predicate", "score", "image"])
+    node_rows.writerow(["id", *NODE_FACTS])
+    edge_rows.writerow(["id", "source", "target", "label", "predicate", "score", "image"])
+    count = 0
     for number, graph in enumerate(graphs):
         prefix = f"{number}/" if merged else ""
         for segment in graph.segments:
-            facts = node_facts(segment, graph.file_name)
-            if not nodes.tell():
-                node_rows.writerow(["id", *facts])
-            node_rows.writerow([f"{prefix}{segment.id}", *facts.values()])
+            node_rows.writerow([f"{prefix}{segment.id}", *node_facts(segment, graph.file_name).values()])
         for relation in graph.relations:
             ends = f"{prefix}{relation.subject}", f"{prefix}{relation.object}"
-            edge_rows.writerow([*ends, relation.predicate, relation.score, graph.file_name])
+            name = relation.predicate
+            edge_rows.writerow([count, *ends, name, name, relation.score, graph.file_name])
+            count += 1
     return {"/nodes.csv": nodes.getvalue().encode("utf-8"), "/edges.csv": edges.getvalue().encode("utf-8")}
 
 

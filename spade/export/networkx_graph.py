@@ -14,6 +14,13 @@ from spade.structures.scene_graph import SceneGraph, Segment
 _UNPRINTABLE = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
+# What a graph file says of a segment, in this order.
+NODE_FACTS = (
+    *("label", "category_id", "is_thing", "score", "area", "x1", "y1", "x2", "y2"),
+    *("centroid_x", "centroid_y", "image"),
+)
+
+
 def clean(text: str) -> str:
     """A text that every graph format can carry: characters that XML forbids become U+FFFD."""
     return _UNPRINTABLE.sub("\ufffd", text)

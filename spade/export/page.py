@@ -12,12 +12,13 @@ from spade.core.files import write_chunks
 from spade.core.templates import asset, jpeg_uri, render
 from spade.core.text import one_line
 from spade.export.figure import backdrop
-from spade.export.figure_layout import mask_polygons, name_places
+from spade.export.figure_layout import mask_polygons, name_places, named_places
 from spade.export.figure_svg import hex_colour
 from spade.export.names import colours, display_names
 from spade.export.outlines import path_data
 from spade.structures.scene_graph import SceneGraph
 from spade.structures.segment_map import numbered
+from spade.structures.vocabulary import plain_name
 
 PIXELS = 960  # longest side of an image in the page
 FIRST = 8  # relations of an image that are shown at first
@@ -67,7 +68,7 @@ class Summary:
 
     def __init__(self, predicates: Iterable[str], labels: Iterable[str], relations: int) -> None:
         self.predicates = {one_line(name, 80) for name in predicates}
-        self.labels, self.relations = {one_line(name, 80) for name in labels}, relations
+        self.labels, self.relations = {one_line(plain_name(name), 80) for name in labels}, relations
 
     @classmethod
     def of(cls, graph: SceneGraph) -> Summary:
@@ -90,6 +91,7 @@ def _facts(graph: SceneGraph) -> dict[str, Any]:
     names, shades = display_names(graph, longest=40), colours(graph)
     numbers = None if graph.panoptic is None else numbered(graph.panoptic, [s.id for s in graph.segments])
     places, polygons = name_places(graph, numbers), mask_polygons(graph, numbers)
+    shown = dict(named_places(graph, places))
     index = {segment.id: number for number, segment in enumerate(graph.segments)}
     digits = 1 if max(graph.width, graph.height) < 400 else 0
     return {
@@ -99,7 +101,9 @@ def _facts(graph: SceneGraph) -> dict[str, Any]:
         "segments": [
             {
                 "name": names[segment.id],
-                "label": one_line(segment.label, 80),
+                "label": one_line(plain_name(segment.label), 80),
+                "official": one_line(segment.label, 80),
+                "at": shown.get(segment.id),
                 "colour": hex_colour(shades[segment.id]),
                 "area": segment.area,
                 "x": round(float(x), 1),

@@ -20,6 +20,8 @@ def save(graph: SceneGraph, path: str | Path, format: str | None = None) -> Path
     """Write a graph to ``path``; see ``SceneGraph.save``."""
     from spade.export.graph_files import FORMATS, graph_format
 
+    if not isinstance(path, (str, Path)):
+        raise SpadeError(f"path: {type(path).__name__} is none; give the name of a file, such as graph.html.")
     path = user_path(path)
     name = path.name.lower()
     if format is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from spade.core.artifact import Artifact, ArtifactWriter
 from spade.core.errors import SpadeError, given
 from spade.core.progress import Reporter, Silent
+from spade.core.text import counted
 from spade.core.workspace import Workspace
 from spade.steps.results import EvalResult, Result
 
@@ -105,4 +106,4 @@ def report_skipped(problems: Sequence[str], what: str, report: Reporter, strict:
     for line in problems[:5]:
         report.say(f"skipped: {line}")
     more = f", the first {min(5, len(problems))} named above" if len(problems) > 5 else ""
-    report.say(f"skipped {len(problems)} {what}{more}")
+    report.say(f"skipped {counted(len(problems), what.removesuffix('s'))}{more}")

@@ -87,6 +87,7 @@ def run(config: ExportConfig, run: Run) -> StepResult[ExportGraphResult]:
     if config.output is not None:
         for name in done.result.files:
             write_bytes(_target(config.output, kind, name, names), (done.path / name).read_bytes())
+        done = replace(done, result=replace(done.result, output=str(config.output)))
     return done
 
 
@@ -138,10 +139,8 @@ def _files(
             graph = source.read() if number else first
             yield [(f"{name}{ending}", data) for ending, data in kind.write([graph], False).items()]
         return
-    graphs = [first]
-    for source in sources[1:]:
-        yield []
-        graphs.append(source.read())
+    # One after the other: of their maps there is never more than one.
+    graphs = (source.read() if number else first for number, source in enumerate(sources))
     yield [(f"{MERGED}{ending}", data) for ending, data in kind.write(graphs, True).items()]
 
 
@@ -165,6 +164,8 @@ def _refuse_output(config: ExportConfig, kind: GraphFormat, paths: Iterable[Path
     if output is None:
         return
     suffix = output.suffix.lower()
+    if not kind.suffixes[0] and suffix == f".{config.format}":
+        raise SpadeError(f"{given('output', output)}: csv is a folder with nodes.csv and edges.csv; name a folder.")
     if suffix and not output.is_dir() and suffix not in kind.suffixes:
         others = [name for name, other in FORMATS.items() if suffix in other.suffixes]
         if others or kind.suffixes[0]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ def refuse_foreign(output: Path, names: Sequence[str], inputs: Iterable[Path], s
     """
     if output.exists() and not output.is_dir():
         raise SpadeError(f"{output}: is a file; name a folder with {given('output')}.")
-    taken = [output / name for name in names if (output / name).exists()]
+    taken = [output / name for name in names if os.path.lexists(output / name)]
     if not taken:
         return
     used = {path.resolve() for path in inputs}
@@ -30,7 +31,7 @@ def refuse_foreign(output: Path, names: Sequence[str], inputs: Iterable[Path], s
         facts["sha256"] for artifact in workspace.artifacts(step) for facts in artifact.manifest["files"].values()
     }
     for path in taken:
-        if not path.is_file() or digest(path) not in written:
+        if path.is_symlink() or not path.is_file() or digest(path) not in written:
             raise SpadeError(
                 f"{path}: is there and was not written by {step} of this workspace; choose another {given('output')}."
             )

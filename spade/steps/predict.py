@@ -11,16 +11,16 @@ from spade.core.artifact import ArtifactWriter, keyed
 from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError
 from spade.core.files import read_json, write_json_lines
-from spade.core.paths import user_path
 from spade.core.pipeline import overlapped
 from spade.core.text import one_line
-from spade.data.image_files import FoundImages, file_text, find_images, passed_over
+from spade.data.image_files import file_text, passed_over
 from spade.evaluation.formats.exchange_writer import exchange_header
 from spade.evaluation.formats.sources import OWN
 from spade.steps.common import Run, StepResult, cached_result, finished_result, report_skipped
 from spade.steps.config import PredictConfig
 from spade.steps.graph_outputs import Outputs, page_files
 from spade.steps.output_folder import copy_files, refuse_foreign
+from spade.steps.predict_inputs import expand, lies_in_dataset, test_records, whole_dataset
 from spade.steps.predictions import (
     MOST_KEPT,
     ImageItem,
@@ -31,7 +31,7 @@ from spade.steps.predictions import (
     predictions_writer,
 )
 from spade.steps.results import PredictResult
-from spade.steps.select_model import PredictionSource, select_source
+from spade.steps.select_model import PredictionSource, segment_files, select_source
 from spade.structures.label_index import OR
 
 if TYPE_CHECKING:
@@ -47,17 +47,18 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     """Predict scene graphs of images with the newest trained model, or the packaged one."""
     device = device_name(config.device)
     config = replace(config, device=device, dtype=dtype_name(config.dtype, device))
-    dataset = _whole_dataset(config)
+    dataset = whole_dataset(config)
     if dataset is None:
         found = expand(config.images, run.workspace.root)
-        paths, records = found.paths[: config.limit], {}
+        paths, records, missing = found.paths[: config.limit], {}, found.problems
         if note := passed_over(found):
             run.report.say(note)
+        report_skipped(missing, "names", run.report, config.strict)
         items = [ImageItem(name, file_text(path), path) for name, path in zip(output_names(paths), paths, strict=True)]
     else:
         asked = test_records(dataset)[: config.limit]
         items, records = dataset_items(dataset, asked), {record.image_id: record for record in asked}
-        paths = [item.path for item in items]
+        paths, missing = [item.path for item in items], []
     few = len(items) <= MOST_KEPT
     outputs = Outputs(
         config.top,
@@ -66,11 +67,12 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
         few if config.page is None else config.page,
     )
     if config.output is not None:
-        inputs = [*paths, *(Path(name) for name in (config.segments, config.vocab, config.predicates) if name)]
+        inputs = [*paths, *(Path(name) for name in (config.vocab, config.predicates) if name)]
+        inputs += segment_files(config, paths)
         names = [*(name for item in items for name in outputs.files(item.name)), *page_files(outputs, len(items))]
         refuse_foreign(config.output, names, inputs, STEP, run.workspace)
     source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
-    if source.note and dataset is None and not all(_lies_in_dataset(path) for path in paths):
+    if source.note and dataset is None and not all(lies_in_dataset(path) for path in paths):
         run.report.say(source.note)
     prints = source.prints | {"images": images_print(items, run.report)}
     store = None
@@ -91,6 +93,8 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
                 store.writer.release()
     for label, meaning in done.result.labels.items():
         run.report.say(f'label "{one_line(label, 80)}": not known by name, stands for {one_line(meaning, 200)}')
+    if missing:  # no part of what is kept: the next call may name others
+        done = replace(done, result=replace(done.result, skipped=[*missing, *done.result.skipped]))
     if config.output is not None:
         copy_files(done.path, list(writer.artifact.manifest["files"]), config.output)
         done = replace(done, result=replace(done.result, output=str(config.output)))
@@ -176,7 +180,8 @@ class _Predict:
         )
 
     def _page_note(self) -> str:
-        return "; ".join(note for note in (self.source.segments_from, self.source.note.removeprefix("note: ")) if note)
+        known = "" if not self.source.note else "by the tiny model, which knows the embedded world's images only"
+        return "; ".join(note for note in (self.source.segments_from, known) if note)
 
     def _read(self, item: ImageItem) -> Image.Image | SpadeError:
         from spade.data.images import read_image
@@ -246,51 +251,3 @@ def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Seque
 
     write_json_lines(writer.file(OWN), lines())
     return writer.file(OWN)
-
-
-def expand(names: Sequence[str], workspace: Path) -> FoundImages:
-    """Files, folders, globs and data sets to image files. Raises SpadeError when a name leads to none."""
-    if not names:
-        raise SpadeError("no image named; for example: spade predict photo.jpg")
-    found = FoundImages()
-    for name in names:
-        if user_path(name).is_dir() and (images := _dataset_images(user_path(name))):
-            found.paths += images
-        else:
-            find_images(name, found, workspace, alone=len(names) == 1)
-    found.paths = list(dict.fromkeys(found.paths))
-    return found
-
-
-def _lies_in_dataset(path: Path) -> bool:
-    from spade.data.psg_reader import is_dataset
-
-    return any(is_dataset(folder) for folder in list(path.absolute().parents)[:3])
-
-
-def _whole_dataset(config: PredictConfig) -> Dataset | None:
-    """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
-    own_names = config.vocab is None and config.predicates is None
-    if len(config.images) != 1 or not own_names or config.segments is not None or config.segmenter is not None:
-        return None
-    folder = user_path(config.images[0])
-    if not folder.is_dir() or not _dataset_images(folder):
-        return None
-    from spade.data.psg_reader import load_psg
-
-    return load_psg(folder)
-
-
-def _dataset_images(folder: Path) -> list[Path]:
-    """The test images of a PSG data set; nothing where the folder is none."""
-    from spade.data.psg_reader import is_dataset, load_psg
-
-    if not is_dataset(folder):
-        return []
-    dataset = load_psg(folder)
-    return [dataset.image_path(record) for record in test_records(dataset)]
-
-
-def test_records(dataset: Dataset) -> list[Record]:
-    """A data set's test records; all where it has none."""
-    return dataset.split("test") or dataset.split("all")

@@ -181,9 +181,10 @@ class PredictResult(Result):
 
 @dataclass(frozen=True)
 class ExportGraphResult(Result):
-    """Of ``spade export-graph``."""
+    """Of ``spade export-graph``. ``output``: where the user wanted the files, too."""
 
     files: list[str]
+    output: str | None = None
 
 
 @dataclass(frozen=True)

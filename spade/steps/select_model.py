@@ -75,6 +75,8 @@ def select_source(
     options = predictor_options(found, config.settings)
     wanted = _vocabulary(config, found.vocabulary)
     prints, segments, whose = _segments(config, paths, wanted.objects)
+    if config.vocab is not None:
+        run.report.say("note: segments keep their labels; a vocabulary says what these mean, not which are looked for")
     if isinstance(found, ModelFile):
         image_model = found
         start = lambda: _image_model(config, image_model, options, wanted, run, segments())  # noqa: E731
@@ -155,6 +157,15 @@ def _box_model(
 
     predictor = open_box_model(model, config.device, options)
     return lambda path, image: predictor.predict(segments(path, image), vocabulary)
+
+
+def segment_files(config: PredictConfig, paths: Sequence[Path]) -> list[Path]:
+    """The files that hold the segments which are given for these images."""
+    if config.segments is None:
+        return []
+    from spade.segmentation.given import GivenSegments
+
+    return GivenSegments(config.segments).files(paths)
 
 
 def _segments(

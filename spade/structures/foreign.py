@@ -52,6 +52,11 @@ def graph_of_results(
     """Segments of transformers' image-segmentation pipeline: a list of {"label", "score", "mask"}, each mask an image
     of mode L with 255 where the segment is; a score of None counts as 1.
     """
+    if not isinstance(results, (list, tuple)) or not all(isinstance(result, Mapping) for result in results):
+        raise SpadeError(
+            f"results: {type(results).__name__} is no list of dicts with label, score and mask, as the "
+            "image-segmentation pipeline returns it."
+        )
     try:
         masks = [np.asarray(result["mask"]) > 127 for result in results]
         labels = [result["label"] for result in results]

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from spade.core.errors import SpadeError
 from spade.core.files import inside, read_json
 from spade.structures.panoptic_png import read_panoptic
@@ -80,9 +82,16 @@ def scene_graph_of(data: Any, path: Path, with_map: bool = True) -> SceneGraph:
 
 
 def is_map_of(path: Path, png: Path) -> bool:
-    """Whether a file is the panoptic map that a scene graph json names."""
+    """Whether a file is the panoptic map that a scene graph json names: by its name, and by the segments in it."""
     document = graph_document(path)
-    return document is not None and document.get("panoptic") == png.name
+    if document is None or document.get("panoptic") != png.name:
+        return False
+    try:
+        graph = scene_graph_of(document, path)
+    except SpadeError:
+        return False
+    known = {segment.id for segment in graph.segments}
+    return {int(identity) for identity in np.unique(graph.ids)} - {0} <= known
 
 
 def is_drawing_of_graph(path: Path) -> bool:

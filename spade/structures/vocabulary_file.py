@@ -23,6 +23,8 @@ def given_vocabulary(vocabulary: str | Path | Sequence[str], trained: Vocabulary
     """
     if isinstance(vocabulary, (str, Path)):
         text = str(vocabulary)
+        if not text.strip():
+            raise SpadeError("vocabulary: is empty; give a file, or labels such as person,dog,sky.")
         if "," not in text or user_path(vocabulary).is_file():
             return user_vocabulary(user_path(vocabulary), trained)
         vocabulary = [label.strip() for label in text.split(",") if label.strip()]
@@ -109,16 +111,24 @@ def _lines(path: Path) -> list[str]:
             return text.splitlines()
         if isinstance(document, list) and all(isinstance(label, str) and label.strip() for label in document):
             return document
+        if isinstance(document, dict) and document and all(map(_is_numbered_name, document.items())):
+            return [document[key] for key in sorted(document, key=int)]  # an id2label of transformers or ultralytics
         what = f"a json object of {', '.join(list(document)[:4])}" if isinstance(document, dict) else "json"
         raise SpadeError(f"{path}: is {what}, and no list of labels; {REMEDY}")
     except FileNotFoundError:
-        raise SpadeError(f"{path}: no such vocabulary file; write one label a line into it.") from None
+        raise SpadeError(
+            f"{path}: no such vocabulary file; write one label a line into it, or name labels with commas: person,dog."
+        ) from None
     except UnicodeDecodeError:
         raise SpadeError(f"{path}: not UTF-8 text; save the vocabulary file as UTF-8.") from None
     except OSError as error:
         raise SpadeError(
             f"{path}: cannot be read ({error.strerror}); name a text file with one label a line."
         ) from None
+
+
+def _is_numbered_name(entry: tuple[Any, Any]) -> bool:
+    return entry[0].isdecimal() and isinstance(entry[1], str) and bool(entry[1].strip())
 
 
 def _json(text: str) -> Any:

@@ -101,7 +101,7 @@ def test_user_errors_are_one_sentence_and_leave_nothing(here):
     one_sentence(spade("predict", "grey.png", "--model", "."), "holds no trained model")
     one_sentence(spade("invert", "cut.json"), "cut.json", "fetch or write the annotation file again")
     one_sentence(spade("invert", "none"), "none", "spade world none")
-    one_sentence(spade("invert", "grey.png"), "grey.png", "is not valid json")
+    one_sentence(spade("invert", "grey.png"), "grey.png", "is a png image, and no annotation file")
     one_sentence(spade("calibrate"), "run first: spade invert")
     one_sentence(spade("calibrate", "--rank", "0"), "--rank 0")
     one_sentence(spade("export-graph", "none.json"), "none.json", "spade predict")

@@ -27,7 +27,7 @@ def overlap(a, b):
 
 @pytest.mark.parametrize("size", [(40, 30), (30, 300), (900, 40), (1, 1), (4000, 3000)])
 def test_a_figure_of_any_image(size):
-    page = Image.open(io.BytesIO(figure_png(Image.new("RGB", (30, 30), "red"), graph(size=size))))
+    page = Image.open(io.BytesIO(figure_png(Image.new("RGB", size, "red"), graph(size=size))))
     assert 380 < page.height < 700
     assert 450 < page.width < 1400
 
@@ -123,13 +123,16 @@ def test_a_drawing_holds_any_text_as_text(label, predicate):
 
 
 def test_scripts_that_our_font_lacks_are_drawn_or_noted(monkeypatch):
-    assert fonts.typeset("\u0441\u0442\u0440\u0430\u043d\u0430", 15)[0] == "\u0441\u0442\u0440\u0430\u043d\u0430"
+    (only,) = fonts.typeset("\u0441\u0442\u0440\u0430\u043d\u0430", 15)
+    assert only[0] == "\u0441\u0442\u0440\u0430\u043d\u0430"
+    mixed = fonts.typeset("\u05db\u05dc\u05d1 eating dog", 15)
+    assert "".join(piece for piece, _ in mixed) == "\u05db\u05dc\u05d1 eating dog"
     monkeypatch.setattr(fonts, "_installed", list)
     for cached in (fonts.typeset, fonts._file_for, fonts._tell):
         cached.cache_clear()
     with pytest.warns(SpadeWarning, match="no installed font has all of its characters"):
-        shown, _ = fonts.typeset("dog \u732b", 15)
-    assert shown == "dog \u25a1"
+        pieces = fonts.typeset("dog \u732b", 15)
+    assert "".join(piece for piece, _ in pieces) == "dog \u25a1"
     for cached in (fonts.typeset, fonts._file_for, fonts._tell):
         cached.cache_clear()
 

@@ -80,6 +80,24 @@ def test_a_graph_may_not_replace_the_photograph(tmp_path):
     assert not (tmp_path / "dog.json").exists()
 
 
+def test_a_photograph_in_the_place_of_an_earlier_map_stays(tmp_path):
+    MADE.save(tmp_path / "dog.json")
+    Image.effect_noise((40, 30), 80).convert("RGB").save(tmp_path / "dog.png")
+    before = (tmp_path / "dog.png").read_bytes()
+    with pytest.raises(SpadeError, match=r"dog\.png: is there and is no map of dog\.json"):
+        MADE.save(tmp_path / "dog.json")
+    assert (tmp_path / "dog.png").read_bytes() == before
+
+
+def test_arguments_of_drawing_and_saving_are_checked():
+    with pytest.raises(SpadeError, match="int is no image"):
+        MADE.plot(5)
+    with pytest.raises(SpadeError, match="image: is 7 x 7, the graph's 40 x 30"):
+        MADE.plot(Image.new("RGB", (7, 7)))
+    with pytest.raises(SpadeError, match="path: NoneType is none"):
+        MADE.save(None)
+
+
 def test_a_graph_as_an_object():
     assert len(MADE) == 2
     assert str(MADE) == "dog 1 under sky\ndog 2 near dog 1"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.readers import READERS, damaged, survives
+from tests.fuzz.damage import damaged
+from tests.fuzz.readers import READERS, survives
 
 SECONDS = 10
 

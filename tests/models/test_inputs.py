@@ -40,7 +40,7 @@ def test_every_kind_of_image_gives_one_graph(model, photo, world, tmp_path):
         (None, "NoneType is no image; give a path, a PIL image"),
         (7, "int is no image"),
         ({}, "dict is no image"),
-        (b"", "bytes: this image cannot be decoded"),
+        (b"", "bytes: is an empty file, and no image"),
         (np.zeros((0, 0, 3), np.uint8), r"an array of shape \(0, 0, 3\)"),
         (np.zeros((4, 4), np.uint8), r"an array of shape \(4, 4\)"),
         (np.zeros((4, 4, 3), np.float32), "type float32 is no image"),

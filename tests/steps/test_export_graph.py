@@ -63,7 +63,7 @@ def test_a_folder_s_other_files_are_passed_over_and_counted(tmp_path, capsys):
 
     run = Run(Workspace(tmp_path / "w"), Report())
     assert export_graph.run(ExportConfig(graphs=(str(folder),)), run).result.files == ["a.graphml"]
-    assert said == [f"skipped: {folder / 'notes.json'}: is no scene graph", "skipped 1 files"]
+    assert said == [f"skipped: {folder / 'notes.json'}: is no scene graph", "skipped 1 file"]
 
 
 @pytest.mark.parametrize(

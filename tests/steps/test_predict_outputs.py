@@ -46,6 +46,34 @@ def test_an_output_never_replaces_an_input(scene):
         predicted("a.png", vocab="v/a.json", output=Path("v"))
 
 
+def test_graphs_and_maps_of_given_segments_are_inputs(scene):
+    predicted("a.png", output=Path("graphs"))
+    before = {path: path.read_bytes() for path in Path("graphs").iterdir()}
+    with pytest.raises(SpadeError, match=r"graphs/a\.(json|png): is an input of this run"):
+        predicted("a.png", segments=Path("graphs"), output=Path("graphs"))
+    assert {path: path.read_bytes() for path in Path("graphs").iterdir()} == before
+
+
+def test_a_link_in_the_output_is_not_followed(scene):
+    Path("out").mkdir()
+    Path("out/a.json").symlink_to(scene / "elsewhere.json")
+    with pytest.raises(SpadeError, match=r"out/a\.json: is there and was not written"):
+        predicted("a.png", output=Path("out"))
+
+
+def test_a_name_that_leads_nowhere_stops_no_other(scene):
+    done = predicted("a.png", "nowhere.png", "nothing/*.png", page=False, figures=False)
+    assert done.result.graphs == ["a.json"]
+    assert [problem.split(":")[0] for problem in done.result.skipped] == ["nowhere.png", "nothing/*.png"]
+    again = predicted("a.png", "other.png", page=False, figures=False)
+    assert again.cached
+    assert [problem.split(":")[0] for problem in again.result.skipped] == ["other.png"]
+    with pytest.raises(SpadeError, match=r"nowhere\.png: no image there"):
+        predicted("a.png", "nowhere.png", strict=True)
+    with pytest.raises(SpadeError, match=r"nowhere\.png: no image there"):
+        predicted("nowhere.png", "none.png")
+
+
 @pytest.mark.parametrize("name", ["a.json", "a.png", "a.figure.png", "page.html"])
 def test_an_output_replaces_only_what_an_earlier_run_wrote(scene, name):
     Path("out").mkdir()
@@ -73,10 +101,10 @@ def test_outputs_and_workspaces_are_no_images(scene):
     run.report.say = said.append
     done = predict.run(PredictConfig(images=("**/*.png",)), run)
     assert sorted(done.result.graphs) == ["a.json", "b.jpg.json"]
-    assert any("maps, figures and results of earlier predictions" in line for line in said)
+    assert any("of earlier predictions" in line for line in said)
     folder = predict.run(PredictConfig(images=(".",)), run)
     assert sorted(folder.result.graphs) == ["a.json", "b.jpg.json", "c.json"]
-    assert any("files that are no images by their names" in line for line in said)
+    assert any("that is no image by its name" in line for line in said)
     assert predicted("c.png").result.graphs == ["c.json"], "what is named alone is wanted"
 
 
@@ -143,7 +171,8 @@ def test_whatever_is_wrong_with_an_image_the_others_go_on(scene, content):
     Path("bad.png").write_bytes(content)
     done = predicted("a.png", "bad.png", page=False, figures=False)
     assert done.result.graphs == ["a.json"]
-    assert "bad.png: this image cannot be decoded" in done.result.skipped[0]
+    told = "this image cannot be decoded" if content else "is an empty file, and no image that can be read"
+    assert f"bad.png: {told}" in done.result.skipped[0]
 
 
 def test_figures_and_page_can_be_left_out(scene):

@@ -26,6 +26,7 @@ def read(tmp_path, text):
         ('[\n "person",\n "C# book"\n]\n', ("person", "C# book"), ()),
         ("\"person\"\n'traffic light'\n", ("person", "traffic light"), ()),
         ("[ predicates ]\nholding\n[ objects ]\ndog", ("dog",), ("holding",)),
+        ('{"0": "person", "2": "sky", "1": "dog"}', ("person", "dog", "sky"), ()),
         ("C# book\ndog # a comment\n# another\n", ("C# book", "dog"), ()),
         ("7up can\n3-seat sofa\nt-shirt", ("7up can", "3-seat sofa", "t-shirt"), ()),
     ],
@@ -70,6 +71,7 @@ def test_labels_in_one_text(tmp_path, monkeypatch):
     assert given_vocabulary("a,b", TRAINED).names == ("cat",), "a path that exists is one"
     for bad, message in (
         (",,", "names no label"),
+        ("", "is empty"),
         ("person,person", "listed twice"),
         ("nowhere.txt", r"nowhere\.txt: no such vocabulary file"),
         ({0: "dog"}, "dict is no list of labels"),

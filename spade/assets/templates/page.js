@@ -17,7 +17,7 @@
       return r.score >= +control.score.value
         && (!control.predicate.value || r.predicate === control.predicate.value)
         && (!control.label.value || s.label === control.label.value || o.label === control.label.value)
-        && (named || `${s.name} ${r.predicate} ${o.name}`.toLowerCase().includes(query));
+        && (named || `${s.name} ${r.predicate} ${o.name} ${s.official} ${o.official}`.toLowerCase().includes(query));
     });
     return found.slice(0, +control.count.value);
   }
@@ -25,7 +25,7 @@
   function mentions(graph) {
     const query = control.search.value.trim().toLowerCase();
     return !control.predicate.value && graph.segments.some((s) => (!control.label.value || s.label === control.label.value)
-      && (graph.name.toLowerCase().includes(query) || s.name.toLowerCase().includes(query)));
+      && (graph.name.toLowerCase().includes(query) || `${s.name} ${s.official}`.toLowerCase().includes(query)));
   }
 
   class Card {
@@ -67,7 +67,9 @@
         const path = shape("path", { d: segment.d, fill: segment.colour, class: "mask", tabindex: 0, role: "button", "data-segment": index, "aria-label": `${segment.name}, segment` });
         this.reacts(path, () => this.light([index]), () => this.pin(`s${index}`, [index]));
         svg.append(path);
-        const name = shape("g", { class: "name", transform: `translate(${segment.x} ${segment.y}) scale(${unit})` });
+        // A name that finds no room shows when its segment lights up.
+        const [x, y] = segment.at || [segment.x, segment.y];
+        const name = shape("g", { class: segment.at ? "name" : "name spare", "data-name": index, transform: `translate(${x} ${y}) scale(${unit})` });
         const wide = textWidth(segment.name, 13) + 12;
         name.append(shape("rect", { x: -wide / 2, y: -9.5, width: wide, height: 19, rx: 9.5 }), shape("text", { y: 4.5 }, segment.name));
         names.append(name);
@@ -79,6 +81,8 @@
         this.zoom(event.deltaY < 0 ? 0.85 : 1 / 0.85, event);
       }, { passive: false });
       svg.addEventListener("pointerdown", (event) => this.drag(event));
+      // What is dragged is not focused, which would light it up.
+      svg.addEventListener("mousedown", (event) => { if (this.view[2] < this.whole[2]) event.preventDefault(); });
       return svg;
     }
     // The image, faint, behind the graph: nodes lie where their segments are.
@@ -106,11 +110,18 @@
     drag(event) {
       if (this.view[2] >= this.whole[2]) return;
       const from = this.point(event);
+      let moved = false;
       const move = (other) => {
+        moved = moved || Math.hypot(other.clientX - event.clientX, other.clientY - event.clientY) > 4;
         const to = this.point(other);
         this.move(this.view[0] + from[0] - to[0], this.view[1] + from[1] - to[1], this.view[2], this.view[3]);
       };
-      const stop = () => { window.removeEventListener("pointermove", move); window.removeEventListener("pointerup", stop); };
+      const stop = () => {
+        window.removeEventListener("pointermove", move);
+        window.removeEventListener("pointerup", stop);
+        // The click that ends a drag is none.
+        if (moved) window.addEventListener("click", (click) => click.stopPropagation(), { capture: true, once: true });
+      };
       window.addEventListener("pointermove", move);
       window.addEventListener("pointerup", stop);
     }
@@ -130,7 +141,7 @@
     rest() {
       if (this.pinned) this.light(this.pinned.segments, this.pinned.relation);
       else this.light(null);
-      for (const button of this.body.querySelectorAll("li button")) button.setAttribute("aria-pressed", String(Boolean(this.pinned) && this.pinned.key === `r${button.dataset.relation}`));
+      for (const button of this.body.querySelectorAll("button[data-relation]")) button.setAttribute("aria-pressed", String(Boolean(this.pinned) && this.pinned.key === `r${button.dataset.relation}`));
     }
     // Segments light up with all of their relations, or one relation with its two ends.
     light(segments, relation = null) {
@@ -143,6 +154,7 @@
         }
       }
       for (const part of this.root.querySelectorAll("[data-segment]")) part.classList.toggle("lit", part.classList.contains("mask") && relation === null ? (segments || []).includes(+part.dataset.segment) : ends.has(+part.dataset.segment));
+      for (const part of this.root.querySelectorAll("[data-name]")) part.classList.toggle("lit", ends.has(+part.dataset.name));
       for (const part of this.root.querySelectorAll("[data-relations]")) part.classList.toggle("lit", part.dataset.relations.split(" ").some((r) => relations.has(+r)));
       for (const part of this.root.querySelectorAll("li, tr")) part.classList.toggle("lit", relations.has(+part.dataset.row));
     }
@@ -150,11 +162,17 @@
       this.shown = chosen(this.graph);
       this.root.hidden = Boolean(filtered()) && !this.shown.length && !mentions(this.graph);
       if (!this.drawn) return;
-      this.pair.hidden = asTable;
       this.plot.replaceChildren(...plotted(this));
       this.body.replaceChildren(asTable ? this.table() : this.list());
       this.pinned = null;
       this.rest();
+    }
+    button(r, content) {
+      const row = this.graph.relations.indexOf(r), names = [this.graph.segments[r.s].name, this.graph.segments[r.o].name];
+      const button = element("button", { type: "button", "aria-pressed": "false", "data-relation": row, "aria-label": `${names[0]} ${r.predicate} ${names[1]}, ${r.score.toFixed(2)}` });
+      button.append(...content);
+      this.reacts(button, () => this.light([r.s, r.o], row), () => this.pin(`r${row}`, [r.s, r.o], row));
+      return button;
     }
     surest() {
       return [...this.shown].sort((a, b) => b.score - a.score);
@@ -163,11 +181,8 @@
       if (!this.shown.length) return element("p", { class: "empty" }, "no relation to show");
       const list = element("ol");
       for (const r of this.surest()) {
-        const row = this.graph.relations.indexOf(r), item = element("li", { "data-row": row });
-        const button = element("button", { type: "button", "aria-pressed": "false", "data-relation": row });
-        button.append(element("span", { class: "value" }, r.score.toFixed(2)), `${this.graph.segments[r.s].name} ${r.predicate} ${this.graph.segments[r.o].name}`);
-        this.reacts(button, () => this.light([r.s, r.o], row), () => this.pin(`r${row}`, [r.s, r.o], row));
-        item.append(button);
+        const item = element("li", { "data-row": this.graph.relations.indexOf(r) }), words = `${this.graph.segments[r.s].name} ${r.predicate} ${this.graph.segments[r.o].name}`;
+        item.append(this.button(r, [element("span", { class: "value" }, r.score.toFixed(2)), words]));
         list.append(item);
       }
       return list;
@@ -178,7 +193,9 @@
       for (const r of this.surest()) {
         const line = element("tr", { "data-row": this.graph.relations.indexOf(r) });
         line.append(element("td", { class: "value" }, r.score.toFixed(3)));
-        for (const text of [this.graph.segments[r.s].name, r.predicate, this.graph.segments[r.o].name]) line.append(element("td", {}, text));
+        line.append(element("td", {}, this.graph.segments[r.s].name));
+        line.append(element("td"), element("td", {}, this.graph.segments[r.o].name));
+        line.children[2].append(this.button(r, [r.predicate]));
         body.append(line);
       }
       const top = element("thead");

@@ -48,7 +48,10 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._zip = zipfile.ZipFile(path) if path.is_file() else None
+        try:
+            self._zip = zipfile.ZipFile(path) if path.is_file() else None
+        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+            raise SpadeError(f"{path}: this zip cannot be opened ({error}); pack the predictions anew.") from None
         self._members = frozenset(self._zip.namelist() if self._zip else ())
         for name in sorted(self._members):
             inside(path, name.rstrip("/"), path)

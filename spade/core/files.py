@@ -99,6 +99,10 @@ def inside(root: Path, name: str, source: Path) -> Path:
     parts = PurePosixPath(name.replace("\\", "/")).parts
     if not name or "\x00" in name or name.startswith(("/", "\\")) or ".." in parts or re.match(r"^[A-Za-z]:", name):
         raise SpadeError(f'{source}: the path "{name[:80]}" leaves its folder; paths must lie below {root}.')
-    if any(len(part.encode("utf-8", "replace")) > 255 for part in parts) or len(name) > 2000:
+    try:
+        lengths = [len(os.fsencode(part)) for part in parts]
+    except UnicodeError:
+        raise SpadeError(f"{source}: the file name {name[:80]!a} is no valid text; write it again.") from None
+    if max(lengths, default=0) > 255 or len(name) > 2000:
         raise SpadeError(f'{source}: the file name "{name[:40]}..." is too long for a file system; shorten it.')
     return root.joinpath(*parts)

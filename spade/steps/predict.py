@@ -72,7 +72,8 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
         names = [*(name for item in items for name in outputs.files(item.name)), *page_files(outputs, len(items))]
         refuse_foreign(config.output, names, inputs, STEP, run.workspace)
     source = select_source(config, None if dataset is None else dataset.vocabulary, paths, run)
-    if source.note and dataset is None and not all(lies_in_dataset(path) for path in paths):
+    photographs = not all(map(lies_in_dataset, paths)) if dataset is None else not dataset.is_world
+    if source.note and photographs:
         run.report.say(source.note)
     prints = source.prints | {"images": images_print(items, run.report)}
     store = None

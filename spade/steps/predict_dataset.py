@@ -41,6 +41,11 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
             f"{given('mode', config.mode)}: {model.folder} relates segments that are given, and finds none; use "
             f"{given('mode', 'predcls')} with it."
         )
+    if isinstance(model, ModelFile) and model.backbone == "tiny" and not dataset.is_world:
+        run.report.say(
+            "note: the tiny backbone knows the embedded world's images only; figures of photographs say nothing of "
+            f"SPADE on Stable Diffusion, nor of {given('segmenter', 'coco-tiny')} (docs/photographs.md)"
+        )
     items, by_id = dataset_items(dataset, records), {record.image_id: record for record in records}
     prints = {"model": model.fingerprint(), "vocabulary": canonical_hash(dataset.vocabulary.to_json())}
     if annotated:

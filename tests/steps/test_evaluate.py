@@ -245,3 +245,19 @@ def test_bad_images_and_maps_are_skipped_and_counted(world, tmp_path):
     assert "images/000014.png: is 64 x 64, the annotation says 128 x 128" in text
     with pytest.raises(SpadeError, match="`strict`"):
         evaluate.run(EvalConfig(data=data, strict=True), Run(Workspace(tmp_path / "w")))
+
+
+def test_what_a_tiny_model_says_of_photographs(world, tmp_path, monkeypatch):
+    def said_of(data):
+        said, run = [], Run(Workspace(tmp_path / "w"))
+        monkeypatch.setattr(run.report, "say", said.append)
+        evaluate.run(EvalConfig(data=data, limit=1), run)
+        return " ".join(said)
+
+    note = "knows the embedded world's images only; figures of photographs say nothing"
+    assert note not in said_of(world)
+    data = copied(world, tmp_path)
+    document = json.loads((data / "psg.json").read_text())
+    del document["info"]
+    (data / "psg.json").write_text(json.dumps(document))
+    assert note in said_of(data)

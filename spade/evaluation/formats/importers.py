@@ -56,6 +56,11 @@ class Files:
         for name in sorted(self._members):
             inside(path, name.rstrip("/"), path)
 
+    @property
+    def names(self) -> list[str]:
+        """A zip's members, sorted; none of a folder."""
+        return sorted(self._members)
+
     def __contains__(self, name: str) -> bool:
         return name in self._members if self._zip else (self.path / name).is_file()
 

@@ -32,7 +32,7 @@ def told_of(path: Path, record: Record, png_field: str = "") -> Iterator[None]:
     here = f"{path}: image {record.image_id}"
     try:
         yield
-    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.ValidationError, UnicodeError) as error:
         raise SpadeError(f"{here}: {str(error).replace('$.', '')}; {SEE}.") from None
     except ImageError as error:
         raise SpadeError(f"{here}: {error}; {SEE}.") from None

@@ -14,6 +14,8 @@ from spade.evaluation.formats.importers import Files, Sgbench, Submission
 from spade.evaluation.scoring.predicted_image import Predictions
 
 OWN = "predictions.jsonl"
+TRIPLETS = "triplets.json"  # of sgbench
+RELATIONS = "relation.json"  # of a submission
 
 
 def open_predictions(path: Path, dataset: Dataset, predcls: bool = False, lenient: bool = False) -> Predictions:
@@ -27,21 +29,30 @@ def open_predictions(path: Path, dataset: Dataset, predcls: bool = False, lenien
             return Exchange(path / OWN, dataset, predcls, lenient)
         if (path / "relation.json").is_file():
             return Submission(path, dataset, predcls, lenient)
-        raise SpadeError(f"{path}: holds neither {OWN} nor relation.json; name a prediction file (docs/formats.md).")
+        inner = sorted(found.parent for name in (OWN, RELATIONS) for found in path.glob(f"*/{name}"))
+        remedy = f"name the folder {inner[0]}" if inner else "name a prediction file (docs/formats.md)"
+        raise SpadeError(f"{path}: holds neither {OWN} nor {RELATIONS}; {remedy}.")
     if not path.is_file():
         raise SpadeError(f"{path}: no such prediction file; write one in the exchange format (docs/formats.md).")
-    if path.name == "relation.json":
+    if path.name == RELATIONS:
         return Submission(path, dataset, predcls, lenient)
     if zipfile.is_zipfile(path):
         files = Files(path)
-        if "triplets.json" in files:
+        if TRIPLETS in files:
             return Sgbench(path, dataset, predcls, lenient)
-        if "relation.json" in files:
+        if RELATIONS in files:
             return Submission(path, dataset, predcls, lenient)
-        raise SpadeError(
-            f"{path}: holds neither sgbench's triplets.json nor a submission's relation.json (docs/formats.md)."
-        )
+        raise SpadeError(f"{path}: {_not_there(files)}.")
     return (Sgbench if _is_sgbench(path) else Exchange)(path, dataset, predcls, lenient)
+
+
+def _not_there(files: Files) -> str:
+    """What a zip lacks, and where it has it, if it has it further down."""
+    for name in files.names:
+        folder, _, last = name.rpartition("/")
+        if last in (TRIPLETS, RELATIONS):
+            return f"has {last} in the folder {folder}, not at the top; pack what is in {folder}, not the folder"
+    return f"holds neither sgbench's {TRIPLETS} nor a submission's {RELATIONS} (docs/formats.md)"
 
 
 def _is_sgbench(path: Path) -> bool:

@@ -228,6 +228,20 @@ def test_bad_archives(small):
         open_predictions(dataset.root / "none", dataset)
 
 
+def test_a_submission_one_folder_down(small):
+    dataset, _, _ = small
+    packed = dataset.root / "p.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("mine/panseg/1.png", b"")
+        archive.writestr("mine/relation.json", "[]")
+    with pytest.raises(SpadeError, match=r"has relation.json in the folder mine, not at the top; pack what is in mine"):
+        open_predictions(packed, dataset)
+    (dataset.root / "all" / "mine").mkdir(parents=True)
+    (dataset.root / "all" / "mine" / "relation.json").write_text("[]")
+    with pytest.raises(SpadeError, match=r"holds neither predictions.jsonl nor relation.json; name the folder .*mine"):
+        open_predictions(dataset.root / "all", dataset)
+
+
 def test_a_damaged_member_of_a_zip(small):
     dataset, image, tiff = small
     path = write_zip(dataset, image, tiff)
@@ -263,6 +277,8 @@ NAMES = {"segments_info": [{"id": 5, "category_id": 1}, {"id": 6, "category_id":
             "Expected `str`, got `null` - at `pan_seg_file_name`",
         ),
         ([{"relations": [], **NAMES, "pan_seg_file_name": "../1.png"}], "leaves its folder"),
+        ([{"relations": [], **NAMES, "pan_seg_file_name": "\ud800.png"}], "image 1: .*(surrogates|no valid text)"),
+        (["\ud800"], "image 1: .*(surrogates|Expected `object`)"),
         (
             [{"relations": [], **NAMES, "pan_seg_file_name": "small.png"}],
             "panseg/small.png: this panoptic png is 2 x 2, its image 8 x 4",

@@ -179,8 +179,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
         data = json.loads(path.read_bytes())
         if not (isinstance(data, dict) and isinstance(data["result"], dict) and isinstance(data["files"], dict)):
             raise ValueError
+        for facts in data["files"].values():
+            if not (isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)):
+                raise ValueError
         return data
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SpadeError(f"{path}: this manifest is damaged; remove its folder, and make the result anew.") from None
 
 

@@ -57,3 +57,6 @@ class LoggerLevel:
             self._inside -= 1
             if not self._inside:
                 self._logger.setLevel(self._before)
+
+
+TIFFFILE = LoggerLevel("tifffile", logging.CRITICAL)  # what is wrong with a file is said once, by us

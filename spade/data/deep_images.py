@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.quiet import TIFFFILE
 
 _COLOURS, _GREY_ALPHA = (2, 6), 4  # of PNG's colour types
 _TURNS = {
@@ -56,7 +57,7 @@ def _png(content: bytes) -> np.ndarray:
 def _tiff(file: Any) -> tuple[np.ndarray, int] | None:
     import tifffile
 
-    with tifffile.TiffFile(file) as tiff:
+    with TIFFFILE, tifffile.TiffFile(file) as tiff:
         page = tiff.pages[0]
         if not isinstance(page, tifffile.TiffPage) or page.dtype is None or page.dtype.kind not in "iuf":
             return None

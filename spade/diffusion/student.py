@@ -206,7 +206,7 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
         )
         if not 0 < (tokens := int(facts["tokens"])) <= MOST_TOKENS:
             raise ValueError(f"{tokens} tokens")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SpadeError(
             f"{folder / 'adapter.json'}: describes no adapter ({reason}); calibrate anew with: spade calibrate"

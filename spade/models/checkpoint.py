@@ -193,7 +193,7 @@ def _facts(path: Path) -> Iterator[dict[str, Any]]:
         if facts["format"] not in FORMATS:
             raise ValueError(f"format {facts['format']!r}")
         yield facts
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise SpadeError(
             f"{path}: is no model of format {FORMAT} ({reason}); train it anew with: {COMMANDS['image']}"

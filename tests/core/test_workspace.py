@@ -114,7 +114,7 @@ def test_a_second_writer_is_refused(tmp_path):
 def test_a_damaged_manifest_is_not_an_absent_one(tmp_path):
     workspace = Workspace(tmp_path)
     older, newer = make(workspace, n=1), make(workspace, n=2)
-    for content in ("", "[]", '{"key": 1}', "{"):
+    for content in ("", "[]", '{"key": 1}', "{", '{"result": {}, "files": {"a": null}}'):
         (newer.path / "manifest.json").write_text(content)
         with pytest.raises(SpadeError, match=r"manifest\.json: this manifest is damaged; .* command is: spade invert"):
             workspace.newest("invert")

@@ -73,6 +73,7 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
         ({"clip": "x"}, "calibrated with another CLIP model"),
         ({"format": 9}, "adapter format 9 is unknown"),
         ({"timestep": []}, r"adapter\.json: describes no adapter \(TypeError"),
+        ({"timestep": float("inf")}, r"adapter\.json: describes no adapter \(OverflowError"),
         ({"strides": 2}, r"adapter\.json: describes no adapter \(TypeError"),
         ({"tokens": 10**12}, r"adapter\.json: describes no adapter \(ValueError: 1000000000000 tokens"),
     ],

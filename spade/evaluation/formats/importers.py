@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ import tifffile
 from spade.core.digests import digest
 from spade.core.errors import SpadeError
 from spade.core.files import canonical_hash, inside
-from spade.core.quiet import LoggerLevel
+from spade.core.quiet import TIFFFILE
 from spade.data.psg import Dataset, Record
 from spade.evaluation.formats.predictions import (
     UNREADABLE,
@@ -39,7 +38,6 @@ from spade.evaluation.scoring.rows import Rows
 from spade.structures.panoptic_png import read_planes
 
 NO_MASKS = Layers((), np.zeros(0, np.int64), np.zeros(0, np.int64))
-_TIFF = LoggerLevel("tifffile", logging.CRITICAL)  # what is wrong with a file is said once, by us
 LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
 
 
@@ -62,7 +60,12 @@ class Files:
         return sorted(self._members)
 
     def __contains__(self, name: str) -> bool:
-        return name in self._members if self._zip else (self.path / name).is_file()
+        if self._zip is not None:
+            return name in self._members
+        try:
+            return inside(self.path, name, self.path).is_file()
+        except SpadeError:  # a name that leads out, or that no file system holds
+            return False
 
     def read(self, name: str) -> bytes:
         """A file's bytes. Raises SpadeError for a name that leads out, an absent or a broken file."""
@@ -77,8 +80,9 @@ class Files:
             return self._zip.read(name)
         except (KeyError, FileNotFoundError):
             raise SpadeError(f"{self.path}: holds no {name}; pack the predictions anew.") from None
-        # zipfile raises NotImplementedError for compression that it does not know, RuntimeError for encrypted members.
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        # zipfile raises NotImplementedError for compression that it does not know, RuntimeError for encrypted members,
+        # UnicodeDecodeError for names that are not what they say.
+        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
             raise SpadeError(f"{self.path}: {name} cannot be read ({error}); pack the predictions anew.") from None
 
     def fingerprint(self, names: Sequence[str]) -> str:
@@ -206,7 +210,7 @@ class Sgbench(Imported):
     def _masks(self, files: Files, name: str, count: int, record: Record) -> Layers:
         expected = (count, record.height, record.width)
         try:
-            with _TIFF, tifffile.TiffFile(io.BytesIO(files.read(name))) as tiff:
+            with TIFFFILE, tifffile.TiffFile(io.BytesIO(files.read(name))) as tiff:
                 shape = tuple(tiff.series[0].shape)
                 if shape != expected and not (count == 1 and shape == expected[1:]):
                     what = f"{count} masks of {record.height} rows and {record.width} columns"

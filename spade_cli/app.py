@@ -38,6 +38,14 @@ warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
 class SpadeGroup(TyperGroup):
     """Turns a user's mistake into one sentence and its exit code; anything else is our bug and keeps its traceback."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse and run; what is printed while options are parsed (help, the version) may meet a full disk, too."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            print(printable(f"spade: {system_answer(error)}"), file=sys.stderr)
+            sys.exit(2)
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from spade.core.digests import digest
 from spade.core.errors import SpadeError, SpadeWarning, given
 from spade.core.files import TEMPORARY, sha256_file, write_json
+from spade.core.text import counted
 
 STATE = "state.safetensors"  # of a training under way; not part of its result
 _VERSIONED = ("spade-psg", "torch", "diffusers", "transformers", "peft", "open_clip_torch", "numpy", "pillow")
@@ -62,14 +63,20 @@ class ArtifactWriter:
         there = not force and (self.path / "manifest.json").is_file()
         lost = lost_or_altered(self.artifact) if there else []
         if lost:
+            many = counted(len(lost), "file")
             warnings.warn(
-                f"{self.path / lost[0]}: was lost or altered since it was written ({len(lost)} files in all); the "
-                "result is made anew.",
+                f"{self.path / lost[0]}: was lost or altered since it was written ({many} in all); the result is made "
+                "anew.",
                 SpadeWarning,
                 stacklevel=2,
             )
         self.cached, self._force = there and not lost, force or bool(lost)
         self._lock: FileLock | None = None
+
+    @property
+    def anew(self) -> bool:
+        """Whether what lies there goes when this begins: by ``force``, or because some of it was lost or altered."""
+        return self._force
 
     @property
     def manifest(self) -> dict[str, Any]:

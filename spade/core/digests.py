@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spade.core.files import sha256_file
+from spade.core.paths import user_path
 from spade.core.progress import Reporter
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _digest_or_none(path: Path) -> str | None:
 def cache_folder() -> Path:
     """Where the user's caches lie: SPADE_CACHE, or the system's place for them."""
     if own := os.environ.get("SPADE_CACHE"):
-        return Path(own)
+        return user_path(own)
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "spade"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spade"

@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
+from spade.core.errors import SpadeError
+
+# Controls, separators of lines, and halves of characters, which no UTF-8 holds. Bidirectional and joining characters
+# are text.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def refuse_control(text: str, where: str) -> None:
+    """Raise SpadeError, naming ``where``, for a label with a character that is no text."""
+    if control := _CONTROL.search(text):
+        raise SpadeError(f"{where}: {text[:60]!a} holds the control character {control[0]!a}; remove it.")
+
 
 def one_line(text: str, longest: int = 28) -> str:
     """A label as it is shown: on one line, without control characters, not longer than there is room for."""

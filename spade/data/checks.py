@@ -71,6 +71,7 @@ def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) 
         mode = annotation.get("bbox_mode", 0)
         if not isinstance(box, list) or len(box) != 4 or not all(map(_is_number, box)):
             raise RecordError(f"{where}.bbox {str(box)[:60]}; give four numbers: {MODES[0]}")
+        mode = int(mode) if isinstance(mode, str) and mode in ("0", "1") else 0 if mode is None else mode
         if isinstance(mode, (bool, list, dict)) or mode not in MODES:
             raise RecordError(f"{where}.bbox_mode {str(mode)[:20]} is unknown; use 0 for {MODES[0]}, 1 for {MODES[1]}")
         x1, y1, x2, y2 = map(float, box)
@@ -79,7 +80,7 @@ def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) 
             converted.add(f"boxes given as {MODES[1]} (bbox_mode 1) were read as {MODES[0]}")
         boxes.append((x1, y1, x2, y2))
     width, height = size
-    if boxes and min(map(min, boxes)) >= 0 and max(map(max, boxes)) <= 1 and min(size) > 2:
+    if boxes and min(map(min, boxes)) >= 0 and 0 < max(map(max, boxes)) <= 1 and min(size) > 2:
         boxes = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in boxes]
         converted.add("boxes given in shares of the image were read in pixels")
     for number, (x1, y1, x2, y2) in enumerate(boxes):
@@ -119,6 +120,12 @@ def _segment(
     area = _whole(info, "area", where)
     if area < 0:
         raise RecordError(f"{where}.area {area}; give pixels")
+    wide, high = box[2] - box[0], box[3] - box[1]
+    if area > (wide + OUTSIDE) * (high + OUTSIDE):  # true of none of PSG's segments
+        raise RecordError(
+            f"{where}.area {area} is more than its box of {wide:g} x {high:g} holds; give both in pixels, boxes as "
+            f"{MODES[0]} in the order of segments_info"
+        )
     is_thing, crowd = thing_flag(info.get("isthing")), bool(thing_flag(info.get("iscrowd")))
     return SegmentRecord(identity, category, category < things if is_thing is None else is_thing, crowd, area, box)
 
@@ -150,6 +157,24 @@ def _relations(rows: Sequence[Any], identities: Sequence[int], predicates: Seque
     return relations
 
 
+def predicate_range(row: Any) -> tuple[int, int] | None:
+    """The least and the greatest predicate of a record as it stands in a file; None where there is none to read."""
+    relations = row.get("relations") if isinstance(row, Mapping) else None
+    found = [r[2] for r in relations if isinstance(r, list) and len(r) == 3] if isinstance(relations, list) else []
+    whole = [int(value) for value in found if _is_whole(value)]
+    return (min(whole), max(whole)) if whole else None
+
+
+def refuse_from_one(source: Any, ranges: Sequence[tuple[int, int] | None], count: int) -> None:
+    """Raise SpadeError for a file whose predicates are counted from 1: none is 0, and the last is ``count``."""
+    known = [found for found in ranges if found is not None]
+    if known and min(low for low, _ in known) == 1 and max(high for _, high in known) == count:
+        raise SpadeError(
+            f"{source}: its predicates are counted from 1 (1 to {count}, of {count}); subtract 1 from each, as they "
+            "count from 0."
+        )
+
+
 def check_map(record: Record, planes: Planes, png: Any) -> None:
     """Raise SpadeError for a map, given as its png's planes (H, W), in which most of a record's segments have no pixel.
 
@@ -162,10 +187,15 @@ def check_map(record: Record, planes: Planes, png: Any) -> None:
         begins[:, 1:] |= plane[:, 1:] != plane[:, :-1]
     there = set(planes_to_ids((planes[0][begins], planes[1][begins], planes[2][begins])).tolist())
     missing = sum(segment.id not in there for segment in record.segments)
-    if record.segments and 2 * missing > len(record.segments):
+    check_pixels(missing, len(record.segments), png, f"image {record.image_id}")
+
+
+def check_pixels(missing: int, count: int, png: Any, image: str) -> None:
+    """Raise SpadeError where most of an image's ``count`` segments have no pixel in its map."""
+    if 2 * missing > count:
         raise SpadeError(
-            f"{png}: {missing} of {len(record.segments)} segments of image {record.image_id} have no pixel in it; "
-            "write ids as R + 256 G + 65536 B, those of segments_info."
+            f"{png}: {missing} of {count} segments of {image} have no pixel in it; write ids as R + 256 G + 65536 B, "
+            "those of segments_info."
         )
 
 

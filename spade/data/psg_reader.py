@@ -14,7 +14,8 @@ from spade.core.errors import SpadeError
 from spade.core.file_kinds import what_it_is
 from spade.core.files import inside
 from spade.core.paths import user_path
-from spade.data.checks import RecordError, checked_record
+from spade.core.text import counted, refuse_control
+from spade.data.checks import RecordError, checked_record, predicate_range, refuse_from_one
 from spade.data.psg import Dataset
 from spade.structures.vocabulary import all_different, psg_lists
 
@@ -69,6 +70,8 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             raise SpadeError(
                 f"{source}: name {blank} (from 0) under {key} is blank ({value[blank]!r}); give it a word."
             )
+        for number, name in enumerate(value):
+            refuse_control(name, f"{source}: name {number} (from 0) under {key}")
         lists[key] = tuple(value)
     for names, kind in (
         (lists["thing_classes"] + lists["stuff_classes"], "class"),
@@ -87,12 +90,17 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     if not root.is_dir():
         raise SpadeError(f"{root}: no such image folder; name it with `images`.")
     records, problems = [], []
+    ids: set[str] = set()  # of all records, those that are left out as well
+    ranges: list[tuple[int, int] | None] = []
     notes: Counter[str] = Counter()
     seen: set[str] = set()
     for index, row in enumerate(rows):
         try:
             # One record at a time: all of them as dicts at once would take ten times the file.
-            record, converted = checked_record(msgspec.json.decode(row), *lists.values())
+            plain = msgspec.json.decode(row)
+            ids.add(str(plain.get("image_id")) if isinstance(plain, dict) else "")
+            ranges.append(predicate_range(plain))
+            record, converted = checked_record(plain, *lists.values())
             for name in (record.file_name, record.panoptic_name):
                 inside(root, name, source)
             if record.image_id in seen:
@@ -100,8 +108,9 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             seen.add(record.image_id)
             records.append(record)
             notes.update(converted)
-        except (RecordError, ValueError, RecursionError) as error:
+        except (RecordError, SpadeError, ValueError, RecursionError) as error:
             problems.append(f"{source}: record {index} left out ({error})")
+    refuse_from_one(source, ranges, len(lists["predicate_classes"]))
     if not records or len(problems) > len(records):
         why = f" ({problems[0]})" if problems else ""
         raise SpadeError(
@@ -116,6 +125,9 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images."
         )
     test = frozenset(str(i) for i in test_ids)
+    told = [f"{source}: {counted(count, 'record')}: {note}" for note, count in notes.items()]
+    if unknown := len(test - ids):
+        told.append(f"{source}: {unknown} of {len(test)} test_image_ids are the image_id of no record")
     info = _value(source, document, "info")
     is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(
@@ -128,7 +140,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         test,
         tuple(problems),
         is_world,
-        tuple(f"{source}: {count} records: {note}" for note, count in notes.items()),
+        tuple(told),
         *_novel(source, _value(source, document, "novel"), lists),
     )
 

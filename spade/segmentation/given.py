@@ -14,8 +14,8 @@ import numpy as np
 from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.files import inside, read_json
 from spade.core.paths import base_name, user_path
-from spade.core.text import one_line
-from spade.data.checks import thing_flag
+from spade.core.text import counted, one_line, refuse_control
+from spade.data.checks import check_pixels, thing_flag
 from spade.data.psg_reader import load_psg
 from spade.segmentation.run_lengths import CodedMask, paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
@@ -186,6 +186,7 @@ class GivenSegments:
         labels, unknown = [], []
         for row in rows:
             name, flag = text_of(row, "name"), thing_flag(row.get("isthing"))
+            refuse_control(name, f"{self.path}: categories")
             group = text_of(row, "supercategory") if row.get("supercategory") else None
             if flag is None and known_supercategory(name) is None:
                 unknown.append(name)
@@ -223,7 +224,15 @@ class GivenSegments:
 
     def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, Kind]]) -> SceneGraph:
         segments = [self._segment(identity, kind) for identity, kind in rows]
-        return self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
+        found = self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
+        if missing := len(rows) - len(found.segments):
+            check_pixels(missing, len(rows), png, name)
+            warnings.warn(
+                f"{png}: {missing} of {counted(len(rows), 'segment')} of {name} have no pixel in it, and are left out.",
+                SpadeWarning,
+                stacklevel=2,
+            )
+        return found
 
     def _decoded(self, name: str, size: tuple[int, int], coded: _Coded) -> SceneGraph:
         self._refuse_many(name, len(coded.masks))

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spade.core.artifact import keyed
+from spade.core.artifact import keyed, verify
 from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash, inside, read_json, sha256_file, write_bytes
 from spade.core.paths import user_path
@@ -95,6 +95,7 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
     """The scene graphs that are asked for, and what of a folder is none. Raises SpadeError where nothing is left."""
     if not config.graphs:
         newest = run.workspace.need("predict", "spade export-graph", run.source)
+        verify(newest, "run spade predict again")
         return [newest.path / name for name in PredictResult.of(newest).graphs], []
     found: list[Path] = []
     problems: list[str] = []

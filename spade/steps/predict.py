@@ -205,7 +205,7 @@ class _Predict:
             self.tally.problems.append(str(image))
             return None
         graph = writer.file(f"{item.name}.json")
-        done = not self.run.force and graph.is_file() and (self.store is None or self.store.has(item.name))
+        done = not writer.anew and graph.is_file() and (self.store is None or self.store.has(item.name))
         try:
             cached = None if done or self.store is None or self.run.force else self.store.get(item.name)
             prediction = self._answer(item, image) if cached is None and not done else cached

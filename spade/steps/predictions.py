@@ -61,7 +61,7 @@ def output_names(paths: Sequence[Path]) -> list[str]:
     used = {"manifest.json"}
     names = []
     for path in paths:
-        stem = Path(file_text(path)).stem
+        stem = Path(file_text(path)).stem.replace("\\", "_")  # both slashes separate in files
         name, number = stem, 1
         while used & (files := {f"{name}{ending}".casefold() for ending in (".json", ".png", ".figure.png")}):
             number += 1

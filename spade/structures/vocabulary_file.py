@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import what_it_is
 from spade.core.paths import user_path
+from spade.core.text import refuse_control
 from spade.structures.vocabulary import Label, Vocabulary, all_different, named_label
 
 VocabularyLike = Vocabulary | str | Path | Sequence[str]
@@ -25,7 +28,7 @@ def given_vocabulary(vocabulary: str | Path | Sequence[str], trained: Vocabulary
         text = str(vocabulary)
         if not text.strip():
             raise SpadeError("vocabulary: is empty; give a file, or labels such as person,dog,sky.")
-        if "," not in text or user_path(vocabulary).is_file():
+        if "," not in text or _is_file(user_path(vocabulary)):
             return user_vocabulary(user_path(vocabulary), trained)
         vocabulary = [label.strip() for label in text.split(",") if label.strip()]
         if not vocabulary:
@@ -41,6 +44,18 @@ def given_vocabulary(vocabulary: str | Path | Sequence[str], trained: Vocabulary
     return chosen
 
 
+def _is_file(path: Path) -> bool:
+    """Whether a file lies there; a text that is too long for a name, or holds what no name may, is none."""
+    try:
+        return path.is_file()
+    except ValueError:
+        return False
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return False
+        raise
+
+
 _SECTION = re.compile(r"^\[\s*(\w+)\s*\]$")
 _COMMENT = re.compile(r"(?:^|\s)#.*$")  # "C# book" is no comment
 # How lines of other files begin or look, and what that is.
@@ -53,7 +68,6 @@ _OTHER_FORMS = (
     (re.compile(r"^(?!stuff)\w+:\s*$"), "looks like yaml"),
 )
 _QUOTED = re.compile(r"""^(["'])(?P<inside>[^"']+)\1,?$""")
-_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 REMEDY = "write one label a line, for example: person, man, woman"
 _SUPERCATEGORY = re.compile(r"^(?P<names>.*?)\s*\((?P<group>[^()]*)\)$")
 
@@ -105,10 +119,13 @@ def user_vocabulary(path: Path, trained: Vocabulary) -> Vocabulary:
 def _lines(path: Path) -> list[str]:
     """A file's lines, or the texts of a json list. Raises SpadeError for other json, and for what is no text."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
+        if content and (found := what_it_is(content[:100])) is not None:
+            raise SpadeError(f"{path}: is {found[0]}, and no vocabulary file; {REMEDY}")
+        text = content.decode("utf-8-sig")
         document = _json(text)
         if document is None:
-            return text.splitlines()
+            return re.split(r"\r\n|\r|\n", text)
         if isinstance(document, list) and all(isinstance(label, str) and label.strip() for label in document):
             return document
         if isinstance(document, dict) and document and all(map(_is_numbered_name, document.items())):
@@ -146,8 +163,7 @@ def parse_label(text: str, where: str = "vocabulary") -> Label:
 
     Raises SpadeError, naming ``where``, when no name is left, or for a control character.
     """
-    if control := _CONTROL.search(text):
-        raise SpadeError(f"{where}: {text[:60]!a} holds the control character {control[0]!a}; remove it.")
+    refuse_control(text, where)
     is_stuff = text.lower().startswith("stuff:")
     body = text[len("stuff:") :] if is_stuff else text
     group = None
@@ -161,8 +177,7 @@ def parse_label(text: str, where: str = "vocabulary") -> Label:
 
 
 def _parse_predicate(text: str, where: str) -> str:
-    if control := _CONTROL.search(text):
-        raise SpadeError(f"{where}: {text[:60]!a} holds the control character {control[0]!a}; remove it.")
+    refuse_control(text, where)
     if "," in text or "(" in text or text.lower().startswith("stuff:"):
         raise SpadeError(f'{where}: "{text}" is no predicate; write one phrase a line, for example: standing on')
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
@@ -11,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.files import write_bytes, write_json
+from spade.core.text import counted
 from spade.structures.panoptic_png import png_bytes, write_panoptic
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.layout import STUFF, THINGS
@@ -110,9 +112,20 @@ def write_world(
     if not all(place.is_dir() for place in (out, *out.parents) if place.exists()):
         raise SpadeError(f"{out}: a file stands where a folder is needed; name another folder.")
     if index_file.exists() and not force:
-        if _made_of(index_file).get("info") == made:
+        if _made_of(index_file).get("info") != made:
+            raise SpadeError(
+                f"{index_file}: another data set is there; name another folder or add `force` to replace it."
+            )
+        names = [f"{kind}/{index:06d}.png" for kind in ("images", "panoptic") for index in range(images)]
+        lost = [name for name in names if not (out / name).is_file()]
+        if not lost:
             return False
-        raise SpadeError(f"{index_file}: another data set is there; name another folder or add `force` to replace it.")
+        force = True
+        warnings.warn(
+            f"{out / lost[0]}: is gone ({counted(len(lost), 'file')} in all); the data set is made anew.",
+            SpadeWarning,
+            stacklevel=2,
+        )
     if out.is_dir() and any(out.iterdir()) and not force and _made_of(begun) != made:
         raise SpadeError(f"{out}: holds other files; name a new folder or add `force` to write among them.")
     index_file.unlink(missing_ok=True)

@@ -44,6 +44,17 @@ def test_a_full_output_is_one_sentence(here):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_into_a_full_output_is_one_sentence(here, option):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([*SPADE, option], cwd=here, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 2
+    assert "no space left on device" in done.stderr.lower()
+
+
 def test_a_reader_that_leaves_is_no_traceback(here):
     done = subprocess.run(
         f"{sys.executable} -m spade_cli predict --help | head -n 1 > /dev/null",

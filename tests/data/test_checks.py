@@ -57,6 +57,7 @@ def test_boxes_of_either_mode_and_in_shares_are_the_same():
         ({"segments_info": None}, "segments_info is NoneType, not a list"),
         ({"segments_info": [{"id": 5, "category_id": 0}, {"id": 6, "category_id": 2, "area": 9}]},
          r"segments_info\[0\].area is missing"),
+        (boxes([0, 0, 0, 0], [0, 0, 0, 0]), r"segments_info\[1\].area 9 is more than its box of 0 x 0 holds"),
         ({"width": "wide"}, "width 'wide'; give a whole number"),
     ],
 )  # fmt: skip
@@ -89,6 +90,32 @@ def test_conversions_are_counted(tmp_path):
     rows = [record(n, **boxes([0, 0, 2, 2], [0, 5, 20, 5], mode=1)) for n in range(3)]
     (note,) = load_psg(write(tmp_path, document(rows))).notes
     assert "3 records: boxes given as x, y, width, height (bbox_mode 1) were read as x1, y1, x2, y2" in note
+
+
+def test_predicates_counted_from_one_are_refused(tmp_path):
+    rows = [record(n, relations=[[0, 1, n + 1]]) for n in range(2)]
+    with pytest.raises(SpadeError, match=r"its predicates are counted from 1 \(1 to 2, of 2\); subtract 1 from each"):
+        load_psg(write(tmp_path, document(rows)))
+
+
+def test_test_images_that_are_not_there_are_told(tmp_path):
+    rows = [record(n) for n in range(3)]
+    (note,) = load_psg(write(tmp_path, document(rows, test_image_ids=["0", "7", "8"]))).notes
+    assert "2 of 3 test_image_ids are the image_id of no record" in note
+
+
+def test_class_names_with_control_characters_are_refused(tmp_path):
+    lists = {"predicate_classes": ["on", "ov\x1ber"]}
+    with pytest.raises(SpadeError, match=r"name 1 \(from 0\) under predicate_classes: .* control character '\\x1b'"):
+        load_psg(write(tmp_path, document([record(0)], **lists)))
+
+
+def test_one_path_that_leads_out_is_one_record(tmp_path):
+    rows = [record(0), record(1), record(2, file_name="../../x.jpg")]
+    dataset = load_psg(write(tmp_path, document(rows)))
+    assert len(dataset.records) == 2
+    assert "record 2 left out" in dataset.problems[0]
+    assert "leaves its folder" in dataset.problems[0]
 
 
 def test_real_records_pass(shared):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.files import write_json
 from spade.segmentation.given import GivenSegments
 from spade.structures.panoptic_png import read_panoptic, write_panoptic
@@ -96,6 +96,21 @@ def test_segments_of_another_png_are_refused(tmp_path):
             SpadeError, match=rf"a\.png: has no pixel of any segment that .*{path.name} names, such as 70000"
         ):
             GivenSegments(path).of("a.jpg", (8, 6))
+
+
+def test_segments_without_a_pixel_are_told(tmp_path):
+    write_panoptic(tmp_path / "a.png", IDS)
+    there = sorted(set(IDS.ravel().tolist()) - {0})[:1]
+
+    def given(*absent):
+        info = [{"id": number, "category_id": 18} for number in (*there, *absent)]
+        path = coco(tmp_path, annotations=[{"image_id": 5, "file_name": "a.png", "segments_info": info}])
+        return GivenSegments(path).of("a.jpg", (8, 6))
+
+    with pytest.warns(SpadeWarning, match=r"a\.png: 1 of 2 segments of a\.jpg have no pixel in it, and are left out"):
+        assert len(given(123).segments) == 1
+    with pytest.raises(SpadeError, match=r"a\.png: 2 of 3 segments of a\.jpg have no pixel in it; write ids as"):
+        given(123, 124)
 
 
 def test_more_segments_than_can_be_related(tmp_path):

@@ -14,9 +14,9 @@ from PIL import Image
 
 from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.workspace import Workspace
-from spade.steps import predict, view
+from spade.steps import export_graph, predict, view
 from spade.steps.common import Run
-from spade.steps.config import PredictConfig
+from spade.steps.config import ExportConfig, PredictConfig
 from spade.structures.scene_graph_json import read_scene_graph
 
 
@@ -52,6 +52,29 @@ def test_graphs_and_maps_of_given_segments_are_inputs(scene):
     with pytest.raises(SpadeError, match=r"graphs/a\.(json|png): is an input of this run"):
         predicted("a.png", segments=Path("graphs"), output=Path("graphs"))
     assert {path: path.read_bytes() for path in Path("graphs").iterdir()} == before
+
+
+def test_a_result_that_was_altered_is_made_anew(scene):
+    shutil.copy("a.png", "b.png")
+    first = predicted("a.png", "b.png", page=False, figures=False)
+    graph = first.path / "a.json"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole + b" ")
+    with pytest.raises(SpadeError, match=r"a\.json: this file was changed or damaged since predict wrote it"):
+        export_graph.run(ExportConfig(), Run(Workspace(Path("w"))))
+    with pytest.warns(
+        SpadeWarning, match=r"a\.json: was lost or altered .* \(1 file in all\); the result is made anew"
+    ):
+        again = predicted("a.png", "b.png", page=False, figures=False)
+    assert not again.cached
+    assert again.result.graphs == first.result.graphs
+    assert graph.read_bytes() == whole
+
+
+def test_a_backslash_in_a_name_is_no_folder(scene):
+    Path("a.png").rename("d\\e.png")
+    done = predicted("d\\e.png", page=False, figures=False)
+    assert done.result.graphs == ["d_e.json"]
 
 
 def test_a_link_in_the_output_is_not_followed(scene):

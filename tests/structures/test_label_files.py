@@ -49,6 +49,9 @@ def test_understood(tmp_path, text, names, predicates):
         ("[1, 2]", "is json, and no list of labels"),
         ('{"person": 1,\n"dog"', "looks like json"),
         ("person\nd\x00g", r"labels\.txt:2: 'd\\x00g' holds the control character '\\x00'; remove it"),
+        ("per\u2028son", r"labels\.txt:1: .* holds the control character"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:a", "is a pointer of Git LFS, and no vocabulary file"),
+        ("<!doctype html><title>x</title>", "is a page of html"),
         ("[predicates]\non\x1b", r"labels\.txt:2: .* holds the control character"),
     ],
 )
@@ -60,6 +63,15 @@ def test_refused_with_what_was_found(tmp_path, text, message):
 def test_characters_that_join_or_turn_text_are_text(tmp_path):
     name = "\u05db\u05dc\u05d1\u200f \U0001f469\u200d\U0001f680"
     assert read(tmp_path, name).names == (name,)
+
+
+def test_many_labels_in_one_text_are_no_file_name():
+    names = [f"label {word}" for word in "abcdefghijklmnopqrstuvwxyz"] * 2
+    unique = list(dict.fromkeys(names)) + [f"thing number {word * 9}" for word in "abcdefghijklmnopqrstuvwxyz"]
+    assert given_vocabulary(",".join(unique), TRAINED).names == tuple(unique)
+    for bad in ("per\tson,dog", "per\udcffson,dog", "per\nson,dog"):
+        with pytest.raises(SpadeError, match="holds the control character"):
+            given_vocabulary(bad, TRAINED)
 
 
 def test_labels_in_one_text(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, SpadeWarning
 from spade.data.images import read_image
 from spade.data.psg_reader import load_psg
 from spade.structures.panoptic_png import read_panoptic
@@ -46,6 +46,11 @@ def test_the_same_world_twice_is_the_same_bytes_and_cached(tmp_path):
     ]
     assert digests[0] == digests[1]
     assert not write(tmp_path / "a")
+    (lost,) = list((tmp_path / "a" / "images").glob("000001.png"))
+    lost.unlink()
+    with pytest.warns(SpadeWarning, match=r"000001\.png: is gone \(1 file in all\); the data set is made anew"):
+        assert write(tmp_path / "a")
+    assert hashlib.sha256(lost.read_bytes()).hexdigest() == digests[0][lost.relative_to(tmp_path / "a")]
 
 
 def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):

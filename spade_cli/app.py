@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -43,7 +44,7 @@ class SpadeGroup(TyperGroup):
         try:
             return super().main(*args, **kwargs)
         except OSError as error:
-            print(printable(f"spade: {system_answer(error)}"), file=sys.stderr)
+            complain(system_answer(error))
             sys.exit(2)
 
     def invoke(self, ctx: Any) -> Any:
@@ -51,29 +52,37 @@ class SpadeGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpadeError as error:
-            print(printable(f"spade: {error}").replace("\n", " "), file=sys.stderr)
+            complain(str(error))
             raise typer.Exit(error.exit_code) from None
         except BrokenPipeError:
             # Whoever read the output has left; Python would complain once more when it closes it.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
         except (OSError, UnicodeError) as error:
-            print(printable(f"spade: {system_answer(error)}").replace("\n", " "), file=sys.stderr)
+            complain(system_answer(error))
             raise typer.Exit(2) from None
         except Exception as error:
             # torch's; importing it here would cost every --help a second.
             if type(error).__name__ != "OutOfMemoryError":
                 raise
             remedy = "free the GPU, lower --batch-size where there is one, or use --device cpu."
-            print(f"spade: the GPU has too little memory left; {remedy}", file=sys.stderr)
+            complain(f"the GPU has too little memory left; {remedy}")
             raise typer.Exit(2) from None
+
+
+def complain(sentence: str) -> None:
+    """A sentence on stderr, and nowhere else; where that is closed or full, the exit code has to do."""
+    if sys.stderr is not None:
+        with suppress(OSError):
+            print(printable(f"spade: {sentence}").replace("\n", " "), file=sys.stderr, flush=True)
 
 
 def system_answer(error: OSError | UnicodeError) -> str:
     """What the system has answered, in a sentence with the path and the reason."""
     if isinstance(error, UnicodeError):
-        reason = getattr(error, "reason", error)
-        return f"a name or a text cannot be read or written ({reason}); use UTF-8."
+        text = getattr(error, "object", "")
+        which = f"{text[:80]!a}" if text else "a name or a text"
+        return f"{which}: cannot be read or written ({getattr(error, 'reason', error)}); use UTF-8."
     place = error.filename if error.filename is not None else "the output"
     place = os.fsdecode(place) if isinstance(place, bytes) else str(place)
     reason = error.strerror or str(error) or type(error).__name__

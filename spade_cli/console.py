@@ -25,7 +25,7 @@ class Console:
 
     def say(self, message: str) -> None:
         """One line for the person in front of the terminal."""
-        if not self.quiet:
+        if not self.quiet and sys.stderr is not None:
             print(printable(self.spell(message)), file=sys.stderr, flush=True)
 
     def detail(self, message: str) -> None:
@@ -35,7 +35,7 @@ class Console:
 
     def track(self, items: Iterable[T], label: str, total: int | None = None, done: int = 0) -> Iterator[T]:
         """Iterate with a progress bar: count, rate and remaining time."""
-        if self.quiet or not sys.stderr.isatty():
+        if self.quiet or sys.stderr is None or not sys.stderr.isatty():
             yield from items
             return
         from rich.console import Console as RichConsole

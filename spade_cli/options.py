@@ -253,7 +253,8 @@ def show(result: StepResult[Any], common: Common) -> None:
         lines = [*TABLES.get(result.step, _listed)(result.result.to_json()), f"in: {result.path}"]
     for line in lines:
         print(f"  {printable(line)}")
-    sys.stdout.flush()
+    if sys.stdout is not None:  # a pipe that was closed from the beginning
+        sys.stdout.flush()
 
 
 def _listed(result: Mapping[str, Any]) -> list[str]:

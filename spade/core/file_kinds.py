@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # First bytes, from which place on, what the file is, and the remedy.
 _KINDS = (
     (b"version https://git-lfs", 0, "a pointer of Git LFS", "fetch the file itself with: git lfs pull"),
@@ -17,10 +19,20 @@ _KINDS = (
     (b"<svg", 0, "an svg drawing", "export it as png or jpeg"),
     (b"\x89HDF", 0, "an hdf5 file", "name the file that belongs here"),
     (b"\x93NUMPY", 0, "an array of numpy", "save it as png or jpeg"),
-    (b"\x80\x02", 0, "a pickle", "which is never opened; name the file that belongs here"),
+    *((bytes((0x80, protocol)), 0, "a pickle", "which is never opened; name the file that belongs here")
+      for protocol in (2, 3, 4, 5)),
     (b"\x89PNG", 0, "a png image", "name the file that belongs here"),
     (b"\xff\xd8\xff", 0, "a jpeg image", "name the file that belongs here"),
-)
+)  # fmt: skip
+
+
+def kind_of(path: Path) -> tuple[str, str] | None:
+    """``what_it_is`` of a file; None, too, for one that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return what_it_is(file.read(100))
+    except (OSError, ValueError):
+        return None
 
 
 def what_it_is(head: bytes) -> tuple[str, str] | None:

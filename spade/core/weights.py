@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import kind_of
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> bytes:
@@ -36,8 +37,7 @@ def read_tensors(path: Path, remedy: str) -> dict[str, Tensor]:
     try:
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise SpadeError(f"{path}: these tensors cannot be loaded ({reason}); {remedy}") from None
+        raise SpadeError(f"{path}: these tensors cannot be loaded ({_reason(path, error)}); {remedy}") from None
 
 
 def load_weights(module: nn.Module, path: Path, remedy: str) -> None:
@@ -48,5 +48,10 @@ def load_weights(module: nn.Module, path: Path, remedy: str) -> None:
         weights = {name: value.float() for name, value in load_file(path).items()}
         module.load_state_dict(weights)
     except (OSError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
-        raise SpadeError(f"{path}: these weights cannot be loaded ({reason}); {remedy}") from None
+        raise SpadeError(f"{path}: these weights cannot be loaded ({_reason(path, error)}); {remedy}") from None
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, SafetensorError) and (found := kind_of(path)) is not None:
+        return f"the file is {found[0]}; {found[1]}"
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]

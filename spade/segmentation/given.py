@@ -12,31 +12,21 @@ import msgspec
 import numpy as np
 
 from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.file_kinds import kind_of
 from spade.core.files import inside, read_json
 from spade.core.paths import base_name, user_path
-from spade.core.text import counted, one_line, refuse_control
-from spade.data.checks import check_pixels, thing_flag
+from spade.core.text import counted
+from spade.data.checks import check_pixels
 from spade.data.psg_reader import load_psg
-from spade.segmentation.run_lengths import CodedMask, paint
+from spade.segmentation.given_coco import KINDS, Coded, Kind, Painted, read_coco
+from spade.segmentation.run_lengths import paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
 from spade.structures.scene_graph import SceneGraph, Segment
-from spade.structures.scene_graph_json import graph_document, read_scene_graph, text_of
+from spade.structures.scene_graph_json import graph_document, read_scene_graph
 from spade.structures.segment_map import measured, numbered
-from spade.structures.vocabulary import Label, known_supercategory, named_label
+from spade.structures.vocabulary import Label
 
 MOST = 1000  # segments of an image; every ordered pair of them is looked at
-KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO file of panoptic pngs or masks"
-
-
-Kind = tuple[int, bool | None]  # a category's number, and what the segment says itself of thing or stuff
-
-
-@dataclass(frozen=True)
-class _Coded:
-    """An image's segments as COCO's annotations have them: what they are, and masks."""
-
-    kinds: list[Kind]
-    masks: list[CodedMask]
 
 
 @dataclass(frozen=True)
@@ -64,7 +54,8 @@ class GivenSegments:
     def __init__(self, path: str | Path) -> None:
         self.path = path = user_path(path)
         self._labels: tuple[Label, ...] = ()
-        self._graphs: dict[str, Any] = {}
+        self._graphs: dict[str, _GraphFile | Coded | Painted] = {}
+        self._sizes: dict[str, tuple[int, int]] = {}  # as far as the file says them
         self._problems: tuple[str, ...] = ()
         self.description = ""  # what the file says of itself
         if path.is_dir():
@@ -95,10 +86,13 @@ class GivenSegments:
                 f"{self.path}: has no segments of {image.name}{why}; its images "
                 f"are {names}{more}; name a file that has them."
             )
-        if isinstance(entry, _Coded):
+        if (said := self._sizes.get(image.name, size)) != size:
+            sizes = f"{image.name} is {size[0]} x {size[1]}, the file says {said[0]} x {said[1]}"
+            raise SpadeError(f"{self.path}: {sizes}; give the image for which its segments were made.")
+        if isinstance(entry, Coded):
             return self._decoded(image.name, size, entry)
         if not isinstance(entry, _GraphFile):
-            return self._painted(image.name, size, *entry)
+            return self._painted(image.name, size, entry.png, entry.rows)
         graph = read_scene_graph(entry.path)
         if (graph.width, graph.height) != size:
             sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {graph.width} x {graph.height}"
@@ -110,7 +104,7 @@ class GivenSegments:
         entry = self._graphs.get(image.name)
         if isinstance(entry, _GraphFile):
             return entry.png
-        return None if entry is None or isinstance(entry, _Coded) else entry[0]
+        return entry.png if isinstance(entry, Painted) else None
 
     def files(self, images: Sequence[Path]) -> list[Path]:
         """The files that hold these images' segments, as far as they are there."""
@@ -138,86 +132,16 @@ class GivenSegments:
             if record.file_name not in known:  # PSG has annotated a few images twice; the first counts
                 known.add(record.file_name)
                 rows = [(segment.id, (segment.category, segment.is_thing)) for segment in record.segments]
-                self._add(record.file_name, dataset.panoptic_path(record), rows)
+                self._keep(base_name(record.file_name), Painted(dataset.panoptic_path(record), rows))
 
     def _read_coco(self) -> None:
-        document = read_json(self.path, "COCO file", f"name {KINDS}.")
-        try:
-            categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
-            if len(categories) < len(document["categories"]):
-                raise ValueError("two categories of one id")
-            self._labels = self._categories(document["categories"])
-            info = document.get("info")
-            self.description = one_line(str(info.get("description") or ""), 200) if isinstance(info, dict) else ""
-            names = {image["id"]: str(image["file_name"]) for image in document["images"]}
-            coded: dict[str, _Coded] = {}
-            for annotation in document["annotations"]:
-                if "segments_info" not in annotation:
-                    if not annotation.get("segmentation"):
-                        raise SpadeError(
-                            f"{self.path}: an annotation of image {annotation['image_id']} has a box and no mask; "
-                            "give segmentations."
-                        )
-                    coded_masks = coded.setdefault(names[annotation["image_id"]], _Coded([], []))
-                    coded_masks.kinds.append(
-                        (categories[int(annotation["category_id"])], thing_flag(annotation.get("isthing")))
-                    )
-                    score = float(annotation.get("score", 1.0))
-                    if not 0 <= score <= 1:
-                        raise ValueError(f"a score of {score}, which is no probability")
-                    coded_masks.masks.append(CodedMask(annotation["segmentation"], score))
-                    continue
-                png = str(annotation["file_name"])
-                rows = [
-                    (int(s["id"]), (categories[int(s["category_id"])], thing_flag(s.get("isthing"))))
-                    for s in annotation["segments_info"]
-                ]
-                self._add(names[annotation["image_id"]], self._png(png), rows)
-            for file_name, masks in coded.items():
-                self._keep(base_name(file_name), masks)
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            reason = f"{type(error).__name__}: {str(error)[:80]}"
-            raise SpadeError(f"{self.path}: is no COCO file of segments ({reason}); name {KINDS}.") from None
+        coco = read_coco(self.path)
+        self._labels, self.description, self._problems = coco.labels, coco.description, coco.problems
+        for name, found in coco.images.items():
+            self._keep(base_name(name), found)
+        self._sizes = {base_name(name): size for name, size in coco.sizes.items()}
 
-    def _categories(self, rows: Sequence[Any]) -> tuple[Label, ...]:
-        """A file's categories. Thing or stuff is what they say, else what PSG's lists say of their names; of a name
-        that nobody knows a warning tells that it counts as a thing.
-        """
-        labels, unknown = [], []
-        for row in rows:
-            name, flag = text_of(row, "name"), thing_flag(row.get("isthing"))
-            refuse_control(name, f"{self.path}: categories")
-            group = text_of(row, "supercategory") if row.get("supercategory") else None
-            if flag is None and known_supercategory(name) is None:
-                unknown.append(name)
-            labels.append(Label(name, named_label(name).is_thing if flag is None else flag, (), group))
-        if unknown:
-            warnings.warn(
-                f"{self.path}: nothing says whether {one_line(', '.join(unknown), 80)} are things or stuff; they count "
-                "as things (isthing in categories would say it).",
-                SpadeWarning,
-                stacklevel=2,
-            )
-        return tuple(labels)
-
-    def _png(self, name: str) -> Path:
-        """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
-        folder = self.path.parent
-        places = [inside(folder, f"{part}/{name}", self.path) for part in (self.path.stem, "panoptic")] + [
-            inside(folder, name, self.path)
-        ]
-        return next((place for place in places if place.is_file()), places[0])
-
-    def _add(self, file_name: str, png: Path, rows: Sequence[tuple[int, Kind]]) -> None:
-        name = base_name(file_name)
-        ids = [identity for identity, _ in rows]
-        if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
-            raise SpadeError(
-                f"{self.path}: {name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215."
-            )
-        self._keep(name, (png, rows))
-
-    def _keep(self, name: str, found: Any) -> None:
+    def _keep(self, name: str, found: _GraphFile | Coded | Painted) -> None:
         if name in self._graphs:
             raise SpadeError(f"{self.path}: two of its images are called {name}; give the images names of their own.")
         self._graphs[name] = found
@@ -234,7 +158,7 @@ class GivenSegments:
             )
         return found
 
-    def _decoded(self, name: str, size: tuple[int, int], coded: _Coded) -> SceneGraph:
+    def _decoded(self, name: str, size: tuple[int, int], coded: Coded) -> SceneGraph:
         self._refuse_many(name, len(coded.masks))
         try:
             numbers = paint(coded.masks, size)
@@ -289,7 +213,9 @@ def _kind(path: Path) -> str:
     except OSError as error:
         raise SpadeError(f"{path}: cannot be read ({error.strerror}); name {KINDS}.") from None
     except (ValueError, RecursionError):
-        raise SpadeError(f"{path}: is no json object; name {KINDS}.") from None
+        found = kind_of(path)
+        what = "is no json object" if found is None else f"is {found[0]}, and holds no segments; {found[1]}, or"
+        raise SpadeError(f"{path}: {what}{';' * (found is None)} name {KINDS}.") from None
     if {"image", "segments"} <= keys:
         return "graph"
     if "data" in keys or {"segments_info", "pan_seg_file_name"} <= keys:

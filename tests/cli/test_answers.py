@@ -55,6 +55,16 @@ def test_help_into_a_full_output_is_one_sentence(here, option):
     assert "no space left on device" in done.stderr.lower()
 
 
+@pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0)])
+def test_closed_outputs_change_no_exit_code(here, closed, code):
+    assert run("predict", "a.png", "--output", "out", "--no-page", "--no-figures", cwd=here).returncode == 0
+    for name, expected in (("out/a.json", code), ("none.json", 2)):
+        command = f"{sys.executable} -m spade_cli export-graph {name} --json {closed}"
+        done = subprocess.run(command, cwd=here, shell=True, capture_output=True, text=True, check=False)
+        assert done.returncode == expected, done.stderr
+        assert not done.stdout or json.loads(done.stdout), "nothing but json"
+
+
 def test_a_reader_that_leaves_is_no_traceback(here):
     done = subprocess.run(
         f"{sys.executable} -m spade_cli predict --help | head -n 1 > /dev/null",

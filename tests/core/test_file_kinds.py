@@ -10,7 +10,10 @@ from spade.core.errors import SpadeError
 from spade.core.file_kinds import what_it_is
 from spade.core.files import read_json
 from spade.core.paths import base_name, expanded, user_path
+from spade.core.weights import read_tensors
 from spade.data.images import read_image
+from spade.evaluation.formats.sources import open_predictions
+from spade.segmentation.given import GivenSegments
 from spade.structures.panoptic_png import read_panoptic
 
 KINDS = {
@@ -30,9 +33,13 @@ def test_kinds_are_told_by_their_first_bytes(tmp_path, kind):
         (read_image, "no image"),
         (read_panoptic, "no panoptic png"),
         (lambda p: read_json(p, "list", "."), "no list"),
+        (GivenSegments, "holds no segments"),
+        (lambda p: open_predictions(p, None), "no prediction file"),
     ):
         with pytest.raises(SpadeError, match=rf"x\.png: is {kind}.*{what}"):
             read(path)
+    with pytest.raises(SpadeError, match=f"cannot be loaded .the file is {kind}"):
+        read_tensors(path, "fetch it again.")
 
 
 def test_a_zip_and_an_image_and_what_nobody_knows():

@@ -234,7 +234,7 @@ def test_refusals(tmp_path):
     with pytest.raises(SpadeError, match="no such panoptic png"):
         given.of(tmp_path / "a.jpg", (8, 6))
     write_panoptic(tmp_path / "a.png", IDS)
-    with pytest.raises(SpadeError, match=r"a\.png: this panoptic png is 8 x 6, its image 9 x 6"):
+    with pytest.raises(SpadeError, match=r"a\.jpg is 9 x 6, the file says 8 x 6; give the image"):
         GivenSegments(path).of(tmp_path / "a.jpg", (9, 6))
     for content, told in (
         ("rubbish", "is no json object"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from spade.core.errors import SpadeError
+from spade.core.file_kinds import kind_of
 from spade.data.psg import Dataset
 from spade.evaluation.formats.exchange import Exchange
 from spade.evaluation.formats.importers import Files, Sgbench, Submission
@@ -43,6 +44,8 @@ def open_predictions(path: Path, dataset: Dataset, predcls: bool = False, lenien
         if RELATIONS in files:
             return Submission(path, dataset, predcls, lenient)
         raise SpadeError(f"{path}: {_not_there(files)}.")
+    if (found := kind_of(path)) is not None:
+        raise SpadeError(f"{path}: is {found[0]}, and no prediction file; {found[1]}.")
     return (Sgbench if _is_sgbench(path) else Exchange)(path, dataset, predcls, lenient)
 
 

@@ -191,8 +191,8 @@ def check_map(record: Record, planes: Planes, png: Any) -> None:
 
 
 def check_pixels(missing: int, count: int, png: Any, image: str) -> None:
-    """Raise SpadeError where most of an image's ``count`` segments have no pixel in its map."""
-    if 2 * missing > count:
+    """Raise SpadeError where half or more of an image's ``count`` segments have no pixel in its map; one of two may."""
+    if 2 * missing > count or (2 * missing == count and missing > 1):
         raise SpadeError(
             f"{png}: {missing} of {count} segments of {image} have no pixel in it; write ids as R + 256 G + 65536 B, "
             "those of segments_info."

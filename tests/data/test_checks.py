@@ -11,7 +11,7 @@ from PIL import Image
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.data.checks import RecordError, check_map, checked_record, thing_flag
+from spade.data.checks import RecordError, check_map, check_pixels, checked_record, thing_flag
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_ids
 from spade.steps import evaluate
@@ -135,6 +135,9 @@ def test_a_map_of_other_ids_is_refused(tmp_path):
     ids[:, :4], ids[:, 4:] = 5, 6
     check_map(one, planes(ids), "a.png")
     check_map(one, planes(np.where(ids == 6, 0, ids)), "a.png")  # one of two is there: PSG has such
+    check_pixels(1, 4, "a.png", "image 0")
+    with pytest.raises(SpadeError, match=r"a\.png: 2 of 4 segments of image 0 have no pixel in it"):
+        check_pixels(2, 4, "a.png", "image 0")
     with pytest.raises(SpadeError, match=r"a\.png: 2 of 2 segments of image 0 have no pixel in it"):
         check_map(one, planes(ids + 300), "a.png")
 

@@ -186,7 +186,7 @@ def test_bad_lines(data, rows, message, lenient):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is not valid json"),
+        ("", "is an empty file, and no prediction file"),
         ("{", "is not valid json"),
         ("[]", "has no header line and no list under predictions"),
         ('{"predictions": {}}', "no list under predictions"),

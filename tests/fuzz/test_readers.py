@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
 from hypothesis import strategies as st
 
 from tests.fuzz.damage import damaged
@@ -49,6 +51,7 @@ def walk(name: str, seconds: float, seed: int = 0) -> int:
                 survives(reader, folder, file, content)
                 count += 1
 
+        rounds = itertools.count(seed * 1_000_000)
         while time.monotonic() < until:
-            once()
+            seeded(next(rounds))(once)()
     return count

@@ -40,34 +40,24 @@ class SpadeGroup(TyperGroup):
     """Turns a user's mistake into one sentence and its exit code; anything else is our bug and keeps its traceback."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse and run; what is printed while options are parsed (help, the version) may meet a full disk, too."""
+        """Parse options and run a command: both may meet what a user got wrong, or a full disk."""
         try:
             return super().main(*args, **kwargs)
-        except OSError as error:
-            complain(system_answer(error))
-            sys.exit(2)
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command."""
-        try:
-            return super().invoke(ctx)
         except SpadeError as error:
             complain(str(error))
-            raise typer.Exit(error.exit_code) from None
-        except BrokenPipeError:
-            # Whoever read the output has left; Python would complain once more when it closes it.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
-        except (OSError, UnicodeError) as error:
+            sys.exit(error.exit_code)
+        except (OSError, UnicodeError) as error:  # but for a reader that has left, which typer answers itself
             complain(system_answer(error))
-            raise typer.Exit(2) from None
+            sys.exit(2)
         except Exception as error:
             # torch's; importing it here would cost every --help a second.
             if type(error).__name__ != "OutOfMemoryError":
                 raise
-            remedy = "free the GPU, lower --batch-size where there is one, or use --device cpu."
-            complain(f"the GPU has too little memory left; {remedy}")
-            raise typer.Exit(2) from None
+            complain(
+                "the GPU has too little memory left; free it, lower --batch-size where there is one, or use "
+                "--device cpu."
+            )
+            sys.exit(2)
 
 
 def complain(sentence: str) -> None:

@@ -148,15 +148,7 @@ class GivenSegments:
 
     def _painted(self, name: str, size: tuple[int, int], png: Path, rows: Sequence[tuple[int, Kind]]) -> SceneGraph:
         segments = [self._segment(identity, kind) for identity, kind in rows]
-        found = self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
-        if missing := len(rows) - len(found.segments):
-            check_pixels(missing, len(rows), png, name)
-            warnings.warn(
-                f"{png}: {missing} of {counted(len(rows), 'segment')} of {name} have no pixel in it, and are left out.",
-                SpadeWarning,
-                stacklevel=2,
-            )
-        return found
+        return self._masks(self._graph(name, size, segments, read_panoptic(png, size)))
 
     def _decoded(self, name: str, size: tuple[int, int], coded: Coded) -> SceneGraph:
         self._refuse_many(name, len(coded.masks))
@@ -192,13 +184,23 @@ class GivenSegments:
         segment.
         """
         self._refuse_many(graph.file_name, len(graph.segments))
+        png = self.png_of(Path(graph.file_name))
         numbers = numbered(graph.ids, [segment.id for segment in graph.segments])
         segments = tuple(segment for segment in measured(graph.segments, numbers) if segment.area)
         if graph.segments and not segments:
-            png, first = self.png_of(Path(graph.file_name)) or self.path, graph.segments[0].id
+            first = graph.segments[0].id
             raise SpadeError(
-                f"{png}: has no pixel of any segment that {self.path} names, "
+                f"{png or self.path}: has no pixel of any segment that {self.path} names, "
                 f"such as {first}; give the image its own png."
+            )
+        missing, count = len(graph.segments) - len(segments), len(graph.segments)
+        if missing and png is not None:  # of masks, the smaller may cover others
+            check_pixels(missing, count, png, graph.file_name)
+            warnings.warn(
+                f"{png}: {missing} of {counted(count, 'segment')} of {graph.file_name} have no pixel in it, and are "
+                "left out.",
+                SpadeWarning,
+                stacklevel=3,
             )
         ids = np.where(numbers > 0, graph.ids, 0).astype(np.uint32)
         return replace(graph, segments=segments, panoptic=ids)

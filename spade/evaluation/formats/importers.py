@@ -38,6 +38,9 @@ from spade.evaluation.scoring.rows import Rows
 from spade.structures.panoptic_png import read_planes
 
 NO_MASKS = Layers((), np.zeros(0, np.int64), np.zeros(0, np.int64))
+# What zipfile raises for damaged archives: RuntimeError for encrypted members and for compression that it does not
+# know, ValueError for names that are not what they say.
+DAMAGED = (OSError, zipfile.BadZipFile, RuntimeError, EOFError, ValueError)
 LARGEST = 1 << 30  # bytes of one unpacked member; more is a mistake or an attack
 
 
@@ -48,7 +51,7 @@ class Files:
         self.path = path
         try:
             self._zip = zipfile.ZipFile(path) if path.is_file() else None
-        except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError, EOFError) as error:
+        except DAMAGED as error:
             raise SpadeError(f"{path}: this zip cannot be opened ({error}); pack the predictions anew.") from None
         self._members = frozenset(self._zip.namelist() if self._zip else ())
         for name in sorted(self._members):
@@ -80,9 +83,7 @@ class Files:
             return self._zip.read(name)
         except (KeyError, FileNotFoundError):
             raise SpadeError(f"{self.path}: holds no {name}; pack the predictions anew.") from None
-        # zipfile raises NotImplementedError for compression that it does not know, RuntimeError for encrypted members,
-        # UnicodeDecodeError for names that are not what they say.
-        except (OSError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+        except DAMAGED as error:
             raise SpadeError(f"{self.path}: {name} cannot be read ({error}); pack the predictions anew.") from None
 
     def fingerprint(self, names: Sequence[str]) -> str:

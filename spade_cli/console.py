@@ -26,7 +26,7 @@ class Console:
     def say(self, message: str) -> None:
         """One line for the person in front of the terminal."""
         if not self.quiet and sys.stderr is not None:
-            print(printable(self.spell(message)), file=sys.stderr, flush=True)
+            print(printable(self.spell(message)).replace("\n", " "), file=sys.stderr, flush=True)
 
     def detail(self, message: str) -> None:
         """A line that only ``-v`` shows."""

@@ -18,7 +18,12 @@ from spade.structures.panoptic_png import Planes, planes_to_ids
 
 OUTSIDE = 2.0  # pixels by which a box may leave its image: annotators round, and some count the last pixel twice
 MODES = {0: "x1, y1, x2, y2", 1: "x, y, width, height"}
-
+# What stands in for a field that is not there.
+NOT_THERE = {
+    "relations": "relations are missing, and count as none",
+    "image_id": "image_id is missing, and is the file_name",
+    "area": "areas are missing; those of the boxes stand for them",
+}
 
 Box = tuple[float, float, float, float]
 
@@ -43,18 +48,20 @@ def checked_record(
         )
     notes: list[str] = []
     boxes = _boxes(annotations, (width, height), notes)
-    segments = []
-    for number, (info, annotation, box) in enumerate(zip(infos, annotations, boxes, strict=True)):
-        segments.append(_segment(number, info, annotation, box, len(things), len(things) + len(stuff)))
+    segments = [
+        _segment(number, info, annotation, box, (len(things), len(stuff)), notes)
+        for number, (info, annotation, box) in enumerate(zip(infos, annotations, boxes, strict=True))
+    ]
     identities = [segment.id for segment in segments]
     if len(set(identities)) < len(identities):
         twice = next(identity for identity in identities if identities.count(identity) > 1)
         raise RecordError(f"segment id {twice} occurs twice")
-    relations = _relations(_list(row, "relations"), identities, predicates)
-    image_id = str(_field(row, "image_id"))
-    coco = str(row.get("coco_image_id", image_id))
+    relations = _relations(_list(row, "relations"), identities, predicates) if "relations" in row else []
     names = str(_field(row, "file_name")), str(_field(row, "pan_seg_file_name"))
-    return Record(image_id, coco, *names, width, height, tuple(segments), tuple(relations)), notes
+    image_id = str(row.get("image_id", names[0]))
+    coco = str(row.get("coco_image_id", image_id))
+    notes += [NOT_THERE[name] for name in ("relations", "image_id") if name not in row]
+    return Record(image_id, coco, *names, width, height, tuple(segments), tuple(relations)), list(dict.fromkeys(notes))
 
 
 def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) -> list[Box]:
@@ -89,7 +96,9 @@ def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) 
             raise RecordError(f"{where}: x2 or y2 lies before x1 or y1; give {MODES[0]}")
         if x1 < -OUTSIDE or y1 < -OUTSIDE or x2 > width + OUTSIDE or y2 > height + OUTSIDE:
             where = f"annotations[{number}].bbox {_short(boxes[number])}"
-            raise RecordError(f"{where} leaves the image of {width} x {height}")
+            turned = max(x for _, _, x, _ in boxes) <= height and max(y for _, _, _, y in boxes) <= width
+            why = "; are width and height exchanged?" if turned else ""
+            raise RecordError(f"{where} leaves the image of {width} x {height}{why}")
     notes += sorted(converted)
     return boxes
 
@@ -99,9 +108,10 @@ def _segment(
     info: Any,
     annotation: Mapping[str, Any],
     box: Box,
-    things: int,
-    count: int,
+    lists: tuple[int, int],
+    notes: list[str],
 ) -> SegmentRecord:
+    things, count = lists[0], sum(lists)
     where = f"segments_info[{number}]"
     if not isinstance(info, Mapping):
         raise RecordError(f"{where} is {type(info).__name__}, not an object")
@@ -117,16 +127,20 @@ def _segment(
     identity = _whole(info, "id", where)
     if not 0 < identity < 1 << 24:
         raise RecordError(f"{where}.id {identity} does not fit a panoptic png; ids are 1 to 16777215")
-    area = _whole(info, "area", where)
+    wide, high = box[2] - box[0], box[3] - box[1]
+    area = _whole(info, "area", where) if "area" in info else round(wide * high)
+    if "area" not in info:
+        notes.append(NOT_THERE["area"])
     if area < 0:
         raise RecordError(f"{where}.area {area}; give pixels")
-    wide, high = box[2] - box[0], box[3] - box[1]
     if area > (wide + OUTSIDE) * (high + OUTSIDE):  # true of none of PSG's segments
         raise RecordError(
             f"{where}.area {area} is more than its box of {wide:g} x {high:g} holds; give both in pixels, boxes as "
             f"{MODES[0]} in the order of segments_info"
         )
     is_thing, crowd = thing_flag(info.get("isthing")), bool(thing_flag(info.get("iscrowd")))
+    if is_thing not in (None, category < things):
+        notes.append("isthing of a segment is not what the class lists say, and counts")
     return SegmentRecord(identity, category, category < things if is_thing is None else is_thing, crowd, area, box)
 
 

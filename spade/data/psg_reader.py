@@ -109,10 +109,11 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             records.append(record)
             notes.update(converted)
         except (RecordError, SpadeError, ValueError, RecursionError) as error:
-            problems.append(f"{source}: record {index} left out ({error})")
+            why = str(error).removeprefix(f"{source}: ")
+            problems.append(f"{source}: record {index} left out ({why})")
     refuse_from_one(source, ranges, len(lists["predicate_classes"]))
     if not records or len(problems) > len(records):
-        why = f" ({problems[0]})" if problems else ""
+        why = f" ({problems[0].removeprefix(f'{source}: ')})" if problems else ""
         raise SpadeError(
             f"{source}: {len(problems) or 'all'} of its {len(rows)} records cannot be used{why}; check it against "
             "docs/own-data.md."

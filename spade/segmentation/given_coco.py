@@ -10,6 +10,7 @@ from typing import Any
 
 from spade.core.errors import SpadeError, SpadeWarning
 from spade.core.files import inside, read_json
+from spade.core.paths import base_name
 from spade.core.text import one_line, refuse_control
 from spade.data.checks import thing_flag
 from spade.segmentation.run_lengths import CodedMask
@@ -161,6 +162,8 @@ def _labels(path: Path, rows: Sequence[Any]) -> tuple[Label, ...]:
 def _png(path: Path, name: str) -> Path:
     """Where COCO and others put the pngs: a folder of the json's name, one called panoptic, or beside the json."""
     folder = path.parent
+    if name.startswith(("/", "\\")) or name[1:2] == ":":
+        name = base_name(name)  # where the file was written; its pngs came with it
     places = [inside(folder, f"{part}/{name}", path) for part in (path.stem, "panoptic")]
     places.append(inside(folder, name, path))
     return next((place for place in places if place.is_file()), places[0])

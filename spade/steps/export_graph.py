@@ -102,7 +102,9 @@ def _graphs(config: ExportConfig, run: Run) -> tuple[list[Path], list[str]]:
     for name in config.graphs:
         path = user_path(name)
         if path.is_dir():
-            inside_it = [p for p in sorted(path.glob("*.json")) if p.name != "manifest.json"]
+            # Listed, not globbed: a folder that may not be read answers so.
+            listed = sorted(p for p in path.iterdir() if p.match("*.json"))
+            inside_it = [p for p in listed if p.name != "manifest.json"]
             graphs = [p for p in inside_it if graph_document(p) is not None]
             problems += [f"{p}: is no scene graph" for p in inside_it if p not in graphs]
         elif path.is_file():

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
+from spade.core.digests import digests
 from spade.core.errors import SpadeError, SpadeWarning
-from spade.core.files import write_bytes, write_json
+from spade.core.files import canonical_hash, write_bytes, write_json
 from spade.core.text import counted
 from spade.structures.panoptic_png import png_bytes, write_panoptic
 from spade.world.annotation import WorldSample, make_sample
@@ -116,16 +117,15 @@ def write_world(
             raise SpadeError(
                 f"{index_file}: another data set is there; name another folder or add `force` to replace it."
             )
-        names = [f"{kind}/{index:06d}.png" for kind in ("images", "panoptic") for index in range(images)]
-        lost = [name for name in names if not (out / name).is_file()]
-        if not lost:
+        lost = [path for path in _pictures(out, images) if not path.is_file()]
+        contents = _made_of(index_file).get("contents")  # worlds of before did not say it
+        if not lost and contents in (None, _contents(out, images)):
             return False
         force = True
-        warnings.warn(
-            f"{out / lost[0]}: is gone ({counted(len(lost), 'file')} in all); the data set is made anew.",
-            SpadeWarning,
-            stacklevel=2,
+        what = (
+            f"{lost[0]}: is gone ({counted(len(lost), 'file')} in all)" if lost else f"{out}: its images were altered"
         )
+        warnings.warn(f"{what}; the data set is made anew.", SpadeWarning, stacklevel=2)
     if out.is_dir() and any(out.iterdir()) and not force and _made_of(begun) != made:
         raise SpadeError(f"{out}: holds other files; name a new folder or add `force` to write among them.")
     index_file.unlink(missing_ok=True)
@@ -144,9 +144,19 @@ def write_world(
     if setting != "closed":
         objects, predicates = novel_names(setting)
         document["novel"] = {"objects": sorted(objects), "predicates": sorted(predicates)}
-    write_json(index_file, document | {"predicate_classes": list(PREDICATES), "test_image_ids": test})
+    document |= {"predicate_classes": list(PREDICATES), "test_image_ids": test, "contents": _contents(out, images)}
+    write_json(index_file, document)
     begun.unlink()
     return True
+
+
+def _pictures(out: Path, images: int) -> list[Path]:
+    return [out / kind / f"{index:06d}.png" for kind in ("images", "panoptic") for index in range(images)]
+
+
+def _contents(out: Path, images: int) -> str:
+    """A hash of all pictures and maps of a world."""
+    return canonical_hash(digests(_pictures(out, images)))
 
 
 def _made_of(path: Path) -> dict:

@@ -55,8 +55,11 @@ def test_boxes_of_either_mode_and_in_shares_are_the_same():
         ({"relations": [[0, 1]]}, r"relations\[0\] \[0, 1\]; give \[subject, object, predicate\]"),
         ({"relations": [[0, 1.5, 0]]}, "as indices from 0"),
         ({"segments_info": None}, "segments_info is NoneType, not a list"),
-        ({"segments_info": [{"id": 5, "category_id": 0}, {"id": 6, "category_id": 2, "area": 9}]},
-         r"segments_info\[0\].area is missing"),
+        ({"segments_info": [{"id": 5, "category_id": 0, "area": "much"}, {"id": 6, "category_id": 2, "area": 9}]},
+         r"segments_info\[0\].area 'much'; give a whole number"),
+        ({"segments_info": [{"category_id": 0}, {"id": 6, "category_id": 2, "area": 9}]},
+         r"segments_info\[0\].id is missing"),
+        ({"width": 10, "height": 20}, "leaves the image of 10 x 20; are width and height exchanged"),
         (boxes([0, 0, 0, 0], [0, 0, 0, 0]), r"segments_info\[1\].area 9 is more than its box of 0 x 0 holds"),
         ({"width": "wide"}, "width 'wide'; give a whole number"),
     ],
@@ -66,13 +69,29 @@ def test_what_is_not_certain_is_refused_by_field_value_and_form(changes, message
         checked_record(record(0, **changes), *LISTS)
 
 
+def test_a_field_that_nothing_needs_is_optional():
+    row = record(0)
+    for name in ("relations", "image_id", "coco_image_id"):
+        del row[name]
+    del row["segments_info"][0]["area"]
+    made, told = checked_record(row, *LISTS)
+    assert (made.relations, made.image_id, made.coco_image_id) == ((), "images/0.jpg", "images/0.jpg")
+    assert [segment.area for segment in made.segments] == [4, 9]
+    assert told == [
+        "areas are missing; those of the boxes stand for them",
+        "relations are missing, and count as none",
+        "image_id is missing, and is the file_name",
+    ]
+
+
 def test_a_segment_says_itself_whether_it_is_a_thing():
     infos = [
         {"id": 5, "category_id": 0, "area": 1, "isthing": "0"},
         {"id": 6, "category_id": 2, "area": 1, "isthing": True},
     ]
-    made, _ = checked_record(record(0, segments_info=infos), *LISTS)
+    made, (told,) = checked_record(record(0, segments_info=infos), *LISTS)
     assert [s.is_thing for s in made.segments] == [False, True]
+    assert told == "isthing of a segment is not what the class lists say, and counts"
     assert [thing_flag(v) for v in (0, 1, "0", "1", False, True, "true", "False", None, "maybe", 2, 1.0)] == [
         False, True, False, True, False, True, True, False, None, None, None, True,
     ]  # fmt: skip

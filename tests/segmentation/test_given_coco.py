@@ -59,3 +59,10 @@ def test_two_annotations_of_one_png(tmp_path):
     row = {"image_id": 5, "file_name": "a.png", "segments_info": [{"id": 9, "category_id": 18}]}
     with pytest.raises(SpadeError, match=r"annotations\[1\]: a\.jpg has two annotations"):
         GivenSegments(coco(tmp_path, annotations=[row, row]))
+
+
+@pytest.mark.parametrize("name", [r"C:\sets\coco\a.png", "/data/coco/a.png"])
+def test_a_png_named_by_where_it_was_written_is_looked_for_beside_the_file(tmp_path, name):
+    write_panoptic(tmp_path / "a.png", IDS)
+    row = {"image_id": 5, "file_name": name, "segments_info": [{"id": 9, "category_id": 18}]}
+    assert len(GivenSegments(coco(tmp_path, annotations=[row])).of("a.jpg", (8, 6)).segments) == 1

@@ -51,6 +51,10 @@ def test_the_same_world_twice_is_the_same_bytes_and_cached(tmp_path):
     with pytest.warns(SpadeWarning, match=r"000001\.png: is gone \(1 file in all\); the data set is made anew"):
         assert write(tmp_path / "a")
     assert hashlib.sha256(lost.read_bytes()).hexdigest() == digests[0][lost.relative_to(tmp_path / "a")]
+    lost.write_bytes((tmp_path / "a" / "images" / "000002.png").read_bytes())
+    with pytest.warns(SpadeWarning, match="its images were altered; the data set is made anew"):
+        assert write(tmp_path / "a")
+    assert hashlib.sha256(lost.read_bytes()).hexdigest() == digests[0][lost.relative_to(tmp_path / "a")]
 
 
 def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.text import counted
-from spade.evaluation.scoring.metric_names import RANKED
+from spade.evaluation.scoring.metric_names import ACCOUNT, RANKED
 from spade.steps.results import PredictResult
 
 
@@ -59,6 +59,7 @@ def _single(result: Mapping[str, Any]) -> list[str]:
             f"RQ {_percent(result['RQ'])}  PQ of {parts}"
         )
     lines.append(f"InstR {_percent(result['InstR'])}")
+    lines += ["of the annotated relations, percent:", *_aligned(_account(result["account"], at))]
     if result["split_list"] is not None:
         groups = {
             name: row
@@ -71,6 +72,15 @@ def _single(result: Mapping[str, Any]) -> list[str]:
         ]
         lines += [f"by {result['split_list']}, percent:", *_aligned([["R", *(f"@{k}" for k in at), "triplets"], *body])]
     return [*lines, *_left_out(result), f"report: {result['report']}"]
+
+
+def _account(account: Mapping[str, Any], at: Sequence[str]) -> list[list[str]]:
+    rows = [["", *(f"@{k}" for k in at)]]
+    for name, words in ACCOUNT.items():
+        values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
+        if any(value is not None for value in values):
+            rows.append([words, *map(_percent, values)])
+    return rows
 
 
 def _comparison(result: Mapping[str, Any]) -> list[str]:

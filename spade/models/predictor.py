@@ -157,9 +157,8 @@ class SceneGraphPredictor:
             chosen = torch.where(best < 0, covering, best).tolist()
             found = [PanopticSegment(int(c), 1.0, query) for c, query in zip(categories, chosen, strict=True)]
             cells = self._cells(opened, encoded)
-            return SegmentedImage(
-                image_name(image), numbers, found, encoded, proposals, encoded.to_predicates(attention), cells
-            )
+            attended = encoded.to_predicates(attention)
+            return SegmentedImage(image_name(image), numbers, found, encoded, proposals, attended, cells, found=False)
 
     def relate_segments(
         self,
@@ -192,7 +191,8 @@ class SceneGraphPredictor:
             pairs, related, predicates = self._relations(segmented)
         scores = related[:, None] * predicates
         graph = scene_graph_of(segmented, pairs, scores, self.facts, top, min_score)
-        return Prediction(graph, pairs, scores, 1 - related)
+        proposals = (segmented.proposals.masks[-1][0] > 0).cpu().numpy() if segmented.found else None
+        return Prediction(graph, pairs, scores, 1 - related, proposals)
 
     def _propose(self, image: Image.Image, encoded: EncodedVocabulary) -> tuple[Proposals, Tensor, Tensor | None]:
         """Proposals, of their last layer only, class logits (Q, C + 1), and attention to all names (C + P, h, w)."""

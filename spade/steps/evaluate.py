@@ -30,7 +30,7 @@ from spade.steps.results import EvalResult, PredictionsResult, TrainedOn
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
 
-STEP, VERSION = "eval", 3
+STEP, VERSION = "eval", 4
 
 
 def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:

@@ -27,6 +27,7 @@ from spade.evaluation.formats.sources import OWN
 from spade.models.config import PredictorOptions
 from spade.steps.common import Run, report_skipped
 from spade.steps.results import PredictionsResult
+from spade.structures.mask_stack import write_masks
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph_json import scene_graph_of
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
-STEP, VERSION = "predictions", 1
+STEP, VERSION = "predictions", 2
 MOST_KEPT = 200  # images of no data set: of more, score vectors are not kept
 
 
@@ -136,6 +137,10 @@ class PredictionStore:
         if png is not None:
             write_panoptic(self.writer.file(png), prediction.graph.ids)
             row["graph"] = replace(prediction.graph, relations=()).to_json(png)
+            if prediction.proposals is not None:
+                stack = f"proposals/{item.name}.png"
+                write_masks(self.writer.file(stack), prediction.proposals)
+                row["proposals"] = {"file_name": stack, "count": len(prediction.proposals)}
         row["model"] = prediction.graph.model
         self._exchange.add(item.name, row)
 

@@ -238,13 +238,15 @@ class Prediction:
     """A scene graph with the scores behind it, as evaluation needs them.
 
     ``pairs`` (R, 2) indices into ``graph.segments``; ``scores`` (R, P): P(pair) x P(predicate | pair);
-    ``no_relation`` (R,): 1 - P(pair).
+    ``no_relation`` (R,): 1 - P(pair); ``proposals`` (Q, h, w) bool: the masks from which segments were merged, on a
+    grid over the image, where the model found them.
     """
 
     graph: SceneGraph
     pairs: np.ndarray
     scores: np.ndarray
     no_relation: np.ndarray
+    proposals: np.ndarray | None = None
 
 
 def check_limits(top: Any, min_score: Any) -> None:

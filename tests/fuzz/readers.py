@@ -30,6 +30,7 @@ from spade.models.checkpoint import read_model
 from spade.models.config import HeadsConfig
 from spade.segmentation.given import GivenSegments
 from spade.steps.results import PredictResult
+from spade.structures.mask_stack import write_masks
 from spade.structures.panoptic_png import ids_to_rgb, png_bytes, read_panoptic, write_panoptic
 from spade.structures.scene_graph_json import read_scene_graph
 from spade.structures.vocabulary import Vocabulary
@@ -89,7 +90,8 @@ def _panoptic_coco(folder: Path) -> str:
 
 def _exchange(folder: Path) -> str:
     _psg(folder)
-    return lines(load_psg(folder / "psg.json"), image()).name
+    write_masks(folder / "q.png", np.ones((2, 2, 4), bool))
+    return lines(load_psg(folder / "psg.json"), image(proposals={"file_name": "q.png", "count": 2})).name
 
 
 def _sgbench(folder: Path) -> str:

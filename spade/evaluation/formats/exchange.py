@@ -37,6 +37,7 @@ from spade.evaluation.formats.predictions import (
 from spade.evaluation.scoring.masks import Layers
 from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
 from spade.evaluation.scoring.rows import ranked
+from spade.structures.mask_stack import read_masks
 from spade.structures.panoptic_png import read_planes
 
 FORMAT, VERSION = "spade-predictions", 1
@@ -56,6 +57,11 @@ class _Relation(msgspec.Struct):
     scores: list[float]
 
 
+class _Proposals(msgspec.Struct):
+    file_name: str
+    count: int
+
+
 class _Image(msgspec.Struct):
     image_id: str | int
     segments_info: list[_Segment]
@@ -63,6 +69,7 @@ class _Image(msgspec.Struct):
     height: int | None = None
     width: int | None = None
     pan_seg_file_names: list[str] = []
+    proposals: _Proposals | None = None
 
 
 class _Identity(msgspec.Struct):
@@ -72,6 +79,7 @@ class _Identity(msgspec.Struct):
 class _Name(msgspec.Struct):
     image_id: str | int
     pan_seg_file_names: Any = None
+    proposals: Any = None
 
 
 IMAGE, NAME = msgspec.json.Decoder(_Image), msgspec.json.Decoder(_Name)
@@ -159,6 +167,8 @@ class Exchange:
         self._rows[image_id] = row if at is None else (at, len(row))
         if isinstance(name.pan_seg_file_names, list):
             self._pngs.update(map(str, name.pan_seg_file_names))
+        if isinstance(name.proposals, dict) and isinstance(name.proposals.get("file_name"), str):
+            self._pngs.add(name.proposals["file_name"])
 
     def _unreadable(self, place: str, row: bytes, why: str) -> tuple[_Name, str]:
         """Which image it is whose line cannot be read, and what is wrong with it. Raises SpadeError where even that is
@@ -236,7 +246,10 @@ class Exchange:
         strengths = np.array([s.score for s in image.segments_info], np.float64)
         layers = None if self.predcls or not (image.pan_seg_file_names or not count) else self._layers(image, record)
         boxes = checked_boxes([s.bbox for s in image.segments_info], "segments_info[{}].bbox")
-        return PredictedImage(record.image_id, categories, strengths, ranked(pairs, scores, strengths), layers, boxes)
+        rows, proposals = ranked(pairs, scores, strengths), None
+        if layers is not None and (stack := image.proposals) is not None:
+            proposals = read_masks(inside(self.path.parent, stack.file_name, self.path), stack.count)
+        return PredictedImage(record.image_id, categories, strengths, rows, layers, boxes, proposals)
 
     def _layers(self, image: _Image, record: Record) -> Layers:
         names = image.pan_seg_file_names

@@ -12,7 +12,7 @@ from spade.core.text import one_line
 from spade.evaluation.report.charts import curve, intervals_chart
 from spade.evaluation.report.examples import examples
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.metric_names import RANKED
+from spade.evaluation.scoring.metric_names import ACCOUNT, RANKED
 from spade.evaluation.scoring.predicted_image import Predictions
 
 WORDS = {
@@ -87,6 +87,8 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         quality_images=result["denominators"]["PQ_images"],
         found=result["InstR"],
         annotated=result["denominators"]["InstR"],
+        account=_account(result["account"], at),
+        missing=result["account"]["missing"],
         middle=at[len(at) // 2],
         absent=", ".join(one_line(name, 24) for name in result["absent_predicates"]) or "none",
         predicates=_predicates(result, at[len(at) // 2]),
@@ -143,6 +145,16 @@ def _headline(result: Mapping[str, Any], at: Sequence[int]) -> Table:
     for label, part in (("missing images as 0", "strict"), ("known defects mended", "corrected")):
         for name in ("R", "mR"):
             table.rows.append([f"{name}@K, {label}", *(percent(result[part].get(f"{name}@{k}")) for k in at), ""])
+    return table
+
+
+def _account(account: Mapping[str, Any], at: Sequence[int]) -> Table:
+    table = Table(["percent", *(f"K = {k}" for k in at), *(f"of what is lost, K = {k}" for k in at)])
+    for name, words in ACCOUNT.items():
+        values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
+        if any(value is not None for value in values):
+            lost = [(account[f"lost@{k}"] or {}).get(name) for k in at]
+            table.rows.append([words, *map(percent, values), *("" if part is None else percent(part) for part in lost)])
     return table
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from spade.data.psg import Dataset, Record
+from spade.evaluation.scoring.account import account
 from spade.evaluation.scoring.bootstrap import Replicates, intervals, replicates
 from spade.evaluation.scoring.groups import Facts, Split, breakdowns, distance_curve
 from spade.evaluation.scoring.masks import IdMap
@@ -105,6 +106,7 @@ class Evaluator:
                 "PQ": sum(row is not None for row in per_class) if self.needs_masks else None,
                 "PQ_images": len(quality.images) if self.needs_masks else None,
             },
+            "account": account(recalls),
             "absent_predicates": [name for name, row in per_predicate.items() if not row["images"]],
             "per_predicate": per_predicate,
             "per_class": dict(zip(self.dataset.classes, per_class, strict=True)) if self.needs_masks else None,

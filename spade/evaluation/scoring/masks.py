@@ -148,6 +148,11 @@ def _ids(planes: list[np.ndarray], places: np.ndarray) -> np.ndarray:
     return ids.astype(np.int64)
 
 
+def ids_at(ids: IdMap, places: np.ndarray) -> np.ndarray:
+    """Ids at some pixels, by their flat indices."""
+    return _ids(_planes(ids), places)
+
+
 def _numbers(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Place of each value in ``ids``, -1 for any other value."""
     if not len(ids):

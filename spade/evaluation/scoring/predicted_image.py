@@ -20,6 +20,7 @@ class PredictedImage:
 
     ``categories`` (N,) indices into the data set's classes, ``scores`` (N,); ``layers`` the masks, ``boxes`` (N, 4)
     xyxy with x2 and y2 exclusive. Either may be None: predicate classification has no masks, box detectors have none.
+    ``proposals`` (Q, h, w) bool: the masks before merging, on any grid over the image, where they are known.
     """
 
     image_id: str
@@ -28,6 +29,7 @@ class PredictedImage:
     rows: Rows
     layers: Layers | None = None
     boxes: np.ndarray | None = None
+    proposals: np.ndarray | None = None
 
 
 class Predictions(Protocol):
@@ -54,7 +56,8 @@ def from_prediction(image_id: str, prediction: Prediction) -> PredictedImage:
         (prediction.graph.ids,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64)
     )
     categories = np.array([s.category_id for s in segments], np.int64)
-    return PredictedImage(image_id, categories, scores, ranked(prediction.pairs, prediction.scores, scores), layers)
+    rows = ranked(prediction.pairs, prediction.scores, scores)
+    return PredictedImage(image_id, categories, scores, rows, layers, proposals=prediction.proposals)
 
 
 class ImageError(ValueError):

@@ -16,6 +16,7 @@ from spade.evaluation.scoring.matching import MATCHINGS, box_iou
 from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
 from spade.evaluation.scoring.quality import ImageQuality, judge_quality
 from spade.evaluation.scoring.rows import Rows, first_hits, first_pairs, on_true_pairs
+from spade.evaluation.scoring.segment_ends import Ends, ends, proposed_segments
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,15 @@ NO_ROWS = Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))
 class Hits:
     """Annotated triplets (T, 3) of an image, and for each the rank from 0 of the first row that hits it, -1 for none.
 
-    ``free`` is None where no list without graph constraint was given; ``given`` counts only rows on annotated pairs.
+    ``free`` is None where no list without graph constraint was given; ``given`` counts only rows on annotated pairs;
+    ``pair`` is the rank of the first row about the triplet's pair.
     """
 
     triples: np.ndarray
     first: np.ndarray
     free: np.ndarray | None
     given: np.ndarray
+    pair: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Judgement:
     ``record`` is what was annotated; ``predicted`` is False without a prediction, ``answered`` also without rows.
     ``hits`` by the protocol, ``corrected`` without its known defects (docs/evaluation.md), ``pairs`` (Q,) the rank of
     the first row on each annotated pair, repeated rows not counted, ``found`` of the M annotated segments (bool);
-    ``quality`` None where masks play no part.
+    ``ends``: what became of those, whatever they are called; ``quality`` None where masks play no part.
     """
 
     record: Record
@@ -84,6 +87,7 @@ class Judgement:
     corrected: Hits
     pairs: np.ndarray
     found: np.ndarray
+    ends: Ends
     quality: ImageQuality | None
     missed_quality: ImageQuality | None  # what a missing prediction would add: all segments missed
 
@@ -100,8 +104,8 @@ def judge(
     if predicted is None:
         missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
         nothing = np.zeros((0, len(classes)), bool)
-        return _judgement(rules, record, None, nothing, every, once, None, missed)
-    rows, quality = predicted.rows, None
+        return _judgement(rules, record, None, nothing, every, once, ends(nothing, None, None), (None, missed))
+    rows, quality, overlaps, proposed = predicted.rows, None, None, None
     same = predicted.categories[:, None] == classes[None]
     if mode == "predcls":
         iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
@@ -116,8 +120,12 @@ def judge(
             if rules.merge:
                 runs, rows = disjoint, rows.moved(keeper)
         quality = judge_quality(predicted.categories, classes, crowd, disjoint.overlaps())
-        iou = runs.overlaps().iou()
-    return _judgement(rules, record, rows, MATCHINGS[rules.matching](iou, np.asarray(same)), every, once, quality, None)
+        overlaps = runs.overlaps()
+        iou = overlaps.iou()
+        if predicted.proposals is not None and true_ids is not None:
+            proposed = proposed_segments(record, true_ids, predicted.proposals)
+    found = MATCHINGS[rules.matching](iou, np.asarray(same))
+    return _judgement(rules, record, rows, found, every, once, ends(iou, overlaps, proposed), (quality, None))
 
 
 def _judgement(
@@ -127,8 +135,8 @@ def _judgement(
     found: np.ndarray,
     every: np.ndarray,
     once: np.ndarray,
-    quality: ImageQuality | None,
-    missed: ImageQuality | None,
+    covered: Ends,
+    quality: tuple[ImageQuality | None, ImageQuality | None],
 ) -> Judgement:
     rows = NO_ROWS if predicted is None else predicted
     triples = every if rules.copies else once
@@ -143,16 +151,16 @@ def _judgement(
     elif len(triples) > len(once):
         corrected = _hits(counted, free, found, once)
     pairs = first_pairs(unrepeated.triples, found, np.unique(once[:, :2], axis=0))
-    return Judgement(
-        record, predicted is not None, len(rows) > 0, hits, corrected, pairs, np.asarray(found.any(0)), quality, missed
-    )
+    named = np.asarray(found.any(0))
+    return Judgement(record, predicted is not None, len(rows) > 0, hits, corrected, pairs, named, covered, *quality)
 
 
 def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.ndarray) -> Hits:
     ranked = rows.triples
     given = on_true_pairs(ranked, found, triples)
     hit = None if free is None else first_hits(free, found, triples)
-    return Hits(triples, first_hits(ranked, found, triples), hit, first_hits(given, found, triples))
+    pair = first_pairs(ranked, found, triples)
+    return Hits(triples, first_hits(ranked, found, triples), hit, first_hits(given, found, triples), pair)
 
 
 def _runs(predicted: PredictedImage, record: Record, true_ids: IdMap | None) -> Runs:

@@ -14,6 +14,7 @@ from spade.evaluation.formats.exchange import Exchange
 from spade.evaluation.formats.exchange_writer import exchange_header, exchange_row
 from spade.evaluation.formats.sources import open_predictions
 from spade.evaluation.scoring.predicted_image import from_prediction
+from spade.structures.mask_stack import write_masks
 from spade.structures.panoptic_png import write_panoptic
 from spade.structures.scene_graph import Prediction, SceneGraph, Segment
 from tests.evaluation.formats.exchange_files import image, lines
@@ -235,3 +236,24 @@ def test_bytes_that_are_no_text(data):
     path.write_bytes(b'{"predictions": [], "\xff": 1}')
     with pytest.raises(SpadeError, match="is not valid json"):
         open_predictions(path, data)
+
+
+def test_proposals_are_read_from_a_stack_of_masks(data):
+    masks = np.zeros((3, 2, 4), bool)
+    masks[0], masks[1, :, 2:] = True, True
+    write_masks(data.root / "q.png", masks)
+    row = image(proposals={"file_name": "q.png", "count": 3})
+    opened = Exchange(lines(data, row), data)
+    assert (opened.get(data.records[0]).proposals == masks).all()
+    before = opened.fingerprint()
+    write_masks(data.root / "q.png", ~masks)
+    assert Exchange(lines(data, row), data).fingerprint() != before
+    for count in (0, 4, -1):
+        bad = Exchange(lines(data, image(proposals={"file_name": "q.png", "count": count})), data)
+        with pytest.raises(SpadeError, match=rf"q\.png: is 4 x 6, and no {count} masks of one height"):
+            bad.get(data.records[0])
+    (data.root / "q.png").unlink()
+    assert Exchange(lines(data, row), data).get(data.records[0]).proposals is None
+    out = Exchange(lines(data, image(proposals={"file_name": "../q.png", "count": 3})), data)
+    with pytest.raises(SpadeError, match="leaves its folder"):
+        out.get(data.records[0])

@@ -149,12 +149,14 @@ def _headline(result: Mapping[str, Any], at: Sequence[int]) -> Table:
 
 
 def _account(account: Mapping[str, Any], at: Sequence[int]) -> Table:
-    table = Table(["percent", *(f"K = {k}" for k in at), *(f"of what is lost, K = {k}" for k in at)])
+    middle = at[len(at) // 2]
+    parts = account[f"lost@{middle}"] or {}
+    table = Table(["percent", *(f"K = {k}" for k in at), f"part of the loss, K = {middle}"])
     for name, words in ACCOUNT.items():
         values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
         if any(value is not None for value in values):
-            lost = [(account[f"lost@{k}"] or {}).get(name) for k in at]
-            table.rows.append([words, *map(percent, values), *("" if part is None else percent(part) for part in lost)])
+            lost = percent(parts[name]) if name in parts else ""
+            table.rows.append([words, *map(percent, values), lost])
     return table
 
 

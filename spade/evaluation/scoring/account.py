@@ -57,7 +57,7 @@ def _lost(shares: Sequence[float | None]) -> dict[str, float] | None:
     if len(known) < len(shares) or known[-1] in (0, 1):
         return None
     logs = [math.log(share) for share in (1.0, *known)]
-    return {name: (logs[i + 1] - logs[i]) / logs[-1] for i, name in enumerate(STEPS)}
+    return {name: abs(logs[i + 1] - logs[i]) / abs(logs[-1]) for i, name in enumerate(STEPS)}
 
 
 def _missing(judged: Sequence[Judgement]) -> dict[str, int] | None:

@@ -27,6 +27,7 @@ from spade.core.files import canonical_hash
 from spade.core.hub import fingerprint
 from spade.core.workspace import Workspace
 from spade.diffusion.backbone_files import TINY, embedded_model
+from spade.diffusion.config import CalibrationConfig
 from spade.diffusion.student import Kind, Student, load_student
 from spade.open_vocabulary.clip import load_clip
 from spade.steps import calibrate, invert, world
@@ -200,7 +201,10 @@ def _reference(variant: Variant, size: Size) -> list[Look]:
         None
         if variant.train == "teacher"
         else Student(
-            tiny_backbone(), load_clip("tiny", torch.device("cpu")), None, Kind(TINY.timestep, TINY.inversion.grids)
+            tiny_backbone(),
+            load_clip("tiny", torch.device("cpu")),
+            None,
+            Kind(CalibrationConfig.timestep, TINY.inversion.grids),
         )
     )
     return list(looks_of(student, size.held_out, variant))

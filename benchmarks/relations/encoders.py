@@ -20,6 +20,7 @@ from spade.core.workspace import Workspace
 from spade.data.images import to_array
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.backbone_files import TINY
+from spade.diffusion.config import CalibrationConfig
 from spade.diffusion.student import ImageFeatures, Kind, LabelContext, Student, load_student
 from spade.open_vocabulary.clip import load_clip
 from spade.segmentation.config import MaskProposerConfig
@@ -73,7 +74,7 @@ def _rate(variant: Variant) -> float:
 def raw_student() -> Student:
     """The UNet as it was trained, told the labels only."""
     cpu = torch.device("cpu")
-    kind = Kind(TINY.timestep, TINY.inversion.grids)
+    kind = Kind(CalibrationConfig.timestep, TINY.inversion.grids)
     return Student(load_backbone("tiny", cpu, torch.float32), load_clip("tiny", cpu), None, kind)
 
 

@@ -18,8 +18,8 @@ RGT = {
 }
 CALIBRATIONS = {
     "raw UNet": ("raw UNet, told the labels", "15.3", "10.1"),
-    "image adapter alone": ("no LoRA: image adapter alone", "18.8", "12.7"),
-    "whole UNet": ("no LoRA: whole UNet", "", ""),
+    "image adapter alone": ("image adapter alone", "", ""),
+    "whole UNet": ("no LoRA: whole UNet", "18.8", "12.7"),
     "random noise": ("no inversion: random noise", "21.0", "15.9"),
     "noised latents": ("no inversion: noised latents", "", ""),
     "LoRA": ("LoRA on inverted latents", "26.7", "22.7"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from benchmarks.common.tables import cell, origin, results, table
 from benchmarks.relations.table_rows import FUSIONS, MODELS, MODES, metrics_of, note, present
 
@@ -18,7 +20,10 @@ def open_names() -> str:
                     cell(whole.get(name)) for name in (("PQ base", "PQ novel") if setting == "ovdr" else ("PQ", "none"))
                 ]
                 parts = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
-                metrics = [cell(part.get(name)) for name in ("R@20", "mR@20") for part in parts]
+                metrics = []
+                for name in ("R@20", "mR@20"):
+                    base, novel, every = (part.get(name) for part in parts)
+                    metrics += [cell(base), cell(novel), cell(harmonic(base, novel)), cell(every)]
                 body.append([setting, MODELS[model], MODES[mode], *quality, *metrics])
     head = [
         "setting",
@@ -26,9 +31,17 @@ def open_names() -> str:
         "of",
         "PQ base",
         "PQ novel",
-        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")),
+        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "harmonic", "all")),
     ]
     return table(head, body) + note(data)
+
+
+def harmonic(base: Any, novel: Any) -> float | None:
+    """The harmonic mean of two figures' means: what only one side has counts little."""
+    values = [value["mean"] if isinstance(value, dict) else value for value in (base, novel)]
+    if None in values:
+        return None
+    return 2 * values[0] * values[1] / sum(values) if sum(values) else 0.0
 
 
 def open_recalls() -> str:

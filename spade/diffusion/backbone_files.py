@@ -25,7 +25,6 @@ class BackboneDefaults:
     is_tiny: bool
     clip: str
     inversion: InversionConfig
-    timestep: int  # of the student's one pass
     batch_size: int  # images a batch in training
     calibrate_epochs: int
     relations_epochs: int
@@ -38,8 +37,7 @@ class BackboneDefaults:
 TINY = BackboneDefaults(
     is_tiny=True,
     clip="tiny",
-    inversion=InversionConfig(steps=10, read_at=(501,), grids=(1, 2), batch_size=32),
-    timestep=51,
+    inversion=InversionConfig(grids=(1, 2), batch_size=32),
     batch_size=8,
     calibrate_epochs=3,
     relations_epochs=6,
@@ -50,7 +48,6 @@ LARGE = BackboneDefaults(
     is_tiny=False,
     clip="hf-hub:laion/CLIP-ViT-L-14-laion2B-s32B-b82K",
     inversion=InversionConfig(),
-    timestep=1,
     batch_size=4,
     calibrate_epochs=4,
     relations_epochs=24,

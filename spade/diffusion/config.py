@@ -13,12 +13,12 @@ TARGETS = ("q", "k", "v", "out")  # projections of the cross-attention
 
 @dataclass(frozen=True)
 class InversionConfig:
-    """How the teacher's maps are made. Steps, timesteps, grids and batch are a large backbone's; a tiny one has others
-    (spade.diffusion.backbone_files).
+    """How the teacher's maps are made. Grids and batch are a large backbone's; a tiny one has others
+    (spade.diffusion.backbone_files). Steps and timesteps are those that were measured on the tiny model.
     """
 
-    steps: int = setting(50, "DDIM steps from the image to noise", least=1)
-    read_at: tuple[int, ...] = setting((61,), "timesteps at which maps are read; the nearest step counts", least=0)
+    steps: int = setting(10, "DDIM steps from the image to noise", least=1)
+    read_at: tuple[int, ...] = setting((501,), "timesteps at which maps are read; the nearest step counts", least=0)
     batch_size: int = setting(4, "images per batch", least=1)
     grids: tuple[int, ...] = setting((2, 4), "cross-attention grids to read, as strides in latent cells", least=1)
     read: str = setting(
@@ -56,7 +56,7 @@ class CalibrationConfig:
         choices=("vocabulary", "index", "matched"),
     )  # fmt: skip
     tokens: int | None = setting(None, "tokens of the image adapter; none: as many as the alignment needs", least=1)
-    timestep: int = setting(1, "timestep of the student's one pass", least=1)
+    timestep: int = setting(51, "timestep of the student's one pass", least=1)
     counterfactual: float = setting(0.0, "weight of the hinge against maps of wrong prompts", least=0)
 
     def __post_init__(self) -> None:
@@ -75,6 +75,6 @@ class CalibrationConfig:
         return float(self.rank if self.alpha is None else self.alpha)
 
 
-# SPADE as far as it is known: maps are read while sampling back (docs/method.md).
-PAPER_INVERSION: dict[str, Any] = {"read": "resampling"}
+# SPADE as far as it is known: fifty steps, maps are read while sampling back (docs/method.md).
+PAPER_INVERSION: dict[str, Any] = {"steps": 50, "read": "resampling"}
 PAPER_CALIBRATION: dict[str, Any] = {"rank": 16, "alpha": 32.0, "targets": ("q", "k", "v")}

@@ -62,7 +62,7 @@ def run(config: CalibrateConfig, run: Run) -> StepResult[CalibrateResult]:
 def _method(config: CalibrateConfig, defaults: BackboneDefaults, embedded: bool) -> tuple[CalibrationConfig, Schedule]:
     """What is calibrated and on which schedule, with every default resolved."""
     preset = PAPER_CALIBRATION if config.preset == "paper" else {}
-    base = CalibrationConfig(timestep=defaults.timestep)
+    base = CalibrationConfig()
     names = {name: value for name, value in config.settings.items() if hasattr(base, name)}
     calibration = configure({"calibration": base}, preset, names)["calibration"]
     calibration = replace(calibration, alpha=calibration.scale)

@@ -100,7 +100,7 @@ class CalibrateConfig(_Method):
     @classmethod
     def parts(cls) -> tuple[Any, ...]:
         """With the defaults on a tiny backbone, from the packaged adapter."""
-        return CalibrationConfig(timestep=TINY.timestep), calibration_schedule(TINY, "lora", embedded=True)
+        return CalibrationConfig(), calibration_schedule(TINY, "lora", embedded=True)
 
     def __post_init__(self) -> None:
         if self.init is not None:

@@ -10,7 +10,7 @@ from spade.core.errors import SpadeError
 from spade.core.hub import fingerprint
 from spade.diffusion import lora
 from spade.diffusion.backbone import Backbone, load_backbone
-from spade.diffusion.backbone_files import backbone_defaults, embedded_model, resolve_backbone
+from spade.diffusion.backbone_files import TINY, backbone_defaults, embedded_model, resolve_backbone
 from spade.diffusion.features import decoder_features, encode_with_features, feature_channels, feature_strides
 from spade.diffusion.image_adapter import ImageAdapter, student_context
 from spade.diffusion.student import Kind, load_student, new_student
@@ -151,7 +151,11 @@ def test_a_directory_of_the_true_architecture_loads(tmp_path):
     shapes = {stride: tuple(f.shape[1:]) for stride, f in (fine | coarse).items()}
     widths = feature_channels(backbone)
     assert shapes == {s: (w, 128 // s, 192 // s) for s, w in zip(feature_strides(backbone), widths, strict=True)}
-    assert backbone_defaults(tmp_path).inversion.read_at == (61,)
+    large = backbone_defaults(tmp_path).inversion
+    assert (large.steps, large.read_at) == (TINY.inversion.steps, TINY.inversion.read_at), (
+        "one combination was measured"
+    )
+    assert not backbone_defaults(tmp_path).is_tiny
 
 
 def test_label_context_counts_the_whole_list(model):

@@ -42,6 +42,36 @@ STEP, VERSION = "train-relations", 6
 
 
 @dataclass(frozen=True)
+class _Features:
+    """On what heads are trained: a calibration's adapter, or that of a model whose masks are taken, too."""
+
+    adapter: Path
+    backbone: str
+    clip: str
+    calibration: Artifact | None
+    masks: ModelFile | None
+
+    @classmethod
+    def of(cls, config: TrainRelationsConfig, run: Run) -> _Features:
+        """The newest calibration's, or those of ``masks_from``, which has its own adapter."""
+        if config.masks_from is None:
+            calibration = run.workspace.need("calibrate", "spade train-relations", run.source)
+            source = CalibrateResult.of(calibration)
+            return cls(calibration.path / "adapter", source.backbone, source.clip, calibration, None)
+        if run.source is not None:
+            raise SpadeError(
+                f"{given('source', run.source)}: {given('masks_from')} brings its own calibration; leave one of the two "
+                "out."
+            )
+        model = read_image_model(find_model(config.masks_from))
+        return cls(model.folder / "adapter", model.backbone, model.clip, None, model)
+
+    def inputs(self) -> dict[str, str]:
+        """Keys of the artifacts that they come from."""
+        return {} if self.calibration is None else {"calibrate": self.calibration.key}
+
+
+@dataclass(frozen=True)
 class Method:
     """Everything that is decided about a training, with every default resolved."""
 
@@ -61,28 +91,41 @@ class Method:
 def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResult]:
     """Train the heads on the newest calibration, or find it done. Resumes from the last checkpoint after a kill."""
     refuse_several("spade train-relations")
-    calibration = run.workspace.need("calibrate", "spade train-relations", run.source)
-    source = CalibrateResult.of(calibration)
-    root = config.images or (Path(source.images_root) if source.images_root and config.data is None else None)
-    dataset = open_dataset(config.data or Path(source.data), root, run.report, config.strict).for_training()
+    features = _Features.of(config, run)
+    dataset = _dataset(config, features, run).for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged(config, source, dataset.vocabulary)
-    frozen = None
-    if config.masks_from is not None:
-        frozen = _frozen_masks(config.masks_from, calibration, dataset.vocabulary)
-    method = resolve(config, backbone_defaults(resolve_backbone(source.backbone)), packaged, frozen)
+    packaged = _packaged(config, features, dataset.vocabulary)
+    if features.masks is not None:
+        _refuse_unnamed(config.masks_from, features.masks, dataset.vocabulary)
+    method = resolve(config, backbone_defaults(resolve_backbone(features.backbone)), packaged, features.masks)
     device = device_name(config.device)
     init = "scratch" if packaged is None else "embedded"
     config = replace(config, init=init, device=device, dtype=dtype_name(config.dtype, device))
     prints = {"data": dataset.fingerprint(records, panoptic=True, report=run.report)}
     prints |= {} if packaged is None else {"start": sha256_file(packaged.folder / HEADS)}
-    prints |= {} if frozen is None else {"masks": sha256_file(frozen.folder / HEADS)}
+    prints |= {} if features.masks is None else {"masks": features.masks.fingerprint()}
     key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
-    writer = run.workspace.writer(STEP, VERSION, key, {"calibrate": calibration.key}, prints, run.force)
+    writer = run.workspace.writer(STEP, VERSION, key, features.inputs(), prints, run.force)
     if writer.cached:
         return cached_result(TrainRelationsResult, writer, config.strict)
-    verify(calibration, "run spade calibrate with `force`")
-    return _train(config, method, packaged, frozen, calibration, dataset, records, writer, run)
+    if features.calibration is not None:
+        verify(features.calibration, "run spade calibrate with `force`")
+    return _train(config, method, packaged, features, dataset, records, writer, run)
+
+
+def _dataset(config: TrainRelationsConfig, features: _Features, run: Run) -> Dataset:
+    """The named data set, or the one that was inverted."""
+    root, data = config.images, config.data
+    if data is None:
+        calibration = features.calibration or run.workspace.newest("calibrate")
+        if calibration is None:
+            raise SpadeError(
+                "no data set named and nothing calibrated in this workspace; name one, for example data/psg."
+            )
+        source = CalibrateResult.of(calibration)
+        data = Path(source.data)
+        root = root or (Path(source.images_root) if source.images_root else None)
+    return open_dataset(data, root, run.report, config.strict)
 
 
 def resolve(
@@ -137,8 +180,7 @@ def _train(
     config: TrainRelationsConfig,
     method: Method,
     packaged: ModelFile | None,
-    frozen: ModelFile | None,
-    calibration: Artifact,
+    features: _Features,
     dataset: Dataset,
     records: list[Record],
     writer: ArtifactWriter,
@@ -165,14 +207,14 @@ def _train(
         why = problems[0] if problems else str(dataset.source)
         raise SpadeError(f"{why}; not one training image is whole, so there is nothing to train on.")
     report_skipped(problems, "images", run.report, config.strict)
-    source, device = CalibrateResult.of(calibration), open_device(config.device)
-    backbone = load_backbone(source.backbone, device, open_dtype(config.dtype, device))
-    student = load_student(backbone, load_clip(source.clip, device), calibration.path / "adapter")
+    device = open_device(config.device)
+    backbone = load_backbone(features.backbone, device, open_dtype(config.dtype, device))
+    student = load_student(backbone, load_clip(features.clip, device), features.adapter)
     torch.manual_seed(config.seed)
-    heads = _heads(method, student, dataset.vocabulary, packaged, frozen)
+    heads = _heads(method, student, dataset.vocabulary, packaged, features.masks)
     if packaged is not None:
         run.report.say(f"starting from the packaged heads ({given('init', 'scratch')} for fresh ones)")
-    defaults = backbone_defaults(resolve_backbone(source.backbone))
+    defaults = backbone_defaults(resolve_backbone(features.backbone))
     writer.begin()
     try:
         training = RelationTraining(
@@ -185,7 +227,7 @@ def _train(
             defaults.validate_at,
             config.mode,
             method.fusion.fusion,
-            frozen is not None,
+            features.masks is not None,
         )
         parameters = training.parameters()
         batches = partial(training.images.batches, method.schedule.batch_size, config.seed)
@@ -195,7 +237,7 @@ def _train(
             writer, run, batches, parameters, method.schedule, training.losses, training.validate, "score", unready
         )
         training.fit_unseen_scorers()
-        save_model(writer.path, training.model, source.backbone, source.clip)
+        save_model(writer.path, training.model, features.backbone, features.clip)
         shown = [name for name in before if name not in ("score", "epoch")]
         result = TrainRelationsResult(
             data=str(dataset.source.resolve()),
@@ -240,12 +282,12 @@ def _names(vocabulary: Vocabulary) -> Names:
     return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
 
 
-def _packaged(config: TrainRelationsConfig, source: CalibrateResult, vocabulary: Vocabulary) -> ModelFile | None:
+def _packaged(config: TrainRelationsConfig, features: _Features, vocabulary: Vocabulary) -> ModelFile | None:
     """The packaged model, where training starts from its heads: they belong to this backbone and know only its
     names.
     """
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
-    if wanted != "embedded" or source.backbone != "tiny" or source.clip != "tiny":
+    if wanted != "embedded" or features.backbone != "tiny" or features.clip != "tiny":
         return None
     if not (embedded_model() / "model.json").is_file():
         return None
@@ -254,18 +296,8 @@ def _packaged(config: TrainRelationsConfig, source: CalibrateResult, vocabulary:
     return packaged if known[0] <= names[0] and known[1] <= names[1] else None
 
 
-def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) -> ModelFile:
-    """The model whose mask proposer is taken. Raises SpadeError where that learned on other features, or fewer
-    names.
-    """
-    model = read_image_model(find_model(place))
-    for path in sorted((calibration.path / "adapter").iterdir()):
-        other = model.folder / "adapter" / path.name
-        if not other.is_file() or sha256_file(other) != sha256_file(path):
-            raise SpadeError(
-                f"{given('masks_from', place)}: learned from another calibration than {calibration.key}; name its "
-                f"own with {given('source')}."
-            )
+def _refuse_unnamed(place: Path | None, model: ModelFile, vocabulary: Vocabulary) -> None:
+    """Raise SpadeError for a mask proposer that learned fewer names than the data set has."""
     known = set(model.vocabulary.objects)
     if lacking := [label.name for label in vocabulary.objects if label not in known]:
         more = f" and {len(lacking) - 1} more" if lacking[1:] else ""
@@ -273,4 +305,3 @@ def _frozen_masks(place: Path, calibration: Artifact, vocabulary: Vocabulary) ->
             f"{given('masks_from', place)}: was not trained to name "
             f"{lacking[0]!r}{more}, which the data set has; leave it out."
         )
-    return model

@@ -34,7 +34,9 @@ def train_relations(
     ] = "sgdet",
     masks_from: Annotated[
         Path | None,
-        typer.Option(help="Take the mask proposer of this model folder or workspace as it is; learn relations only."),
+        typer.Option(
+            help="Take adapter and mask proposer of this model (tiny, a folder, a workspace); learn relations only."
+        ),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
     batch_size: Annotated[int | None, typer.Option(help=BATCH)] = None,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.models.build import heads_of
 from spade.models.checkpoint import read_image_model
 from spade.steps import calibrate, invert, train_relations
+from spade.steps import world as world_step
 from spade.steps.common import Run
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.training.relations import RelationTraining
@@ -210,10 +212,26 @@ def test_relations_alone_are_learned_on_a_frozen_mask_generator(pipeline, tmp_pa
         SpadeError, match=rf"^`masks_from=.*fewer`: was not trained to name '{lost['name']}', which the data set has"
     ):
         train_relations.run(relating(epochs=1, init="scratch", masks_from=fewer), run)
-    with pytest.raises(SpadeError, match=r"^`masks_from=.*`: learned from another calibration than"):
-        train_relations.run(relating(epochs=1, init="scratch", masks_from=embedded_model()), run)
     with pytest.raises(SpadeError, match=r"^nowhere: holds no trained model"):
         train_relations.run(relating(epochs=1, masks_from=Path("nowhere")), run)
+
+
+@pytest.mark.slow
+def test_relations_are_learned_on_a_model_alone(tmp_path):
+    """The packaged model brings adapter and masks; nothing was inverted or calibrated here."""
+    world_step.run(tmp_path / "data", 10, (128, 128), 5, Run(Workspace(tmp_path)), setting="ovdr")
+    run = Run(Workspace(tmp_path / "w"))
+    config = relating(data=tmp_path / "data", epochs=1, init="scratch", masks_from=Path("tiny"))
+    made = train_relations.run(config, run)
+    assert (made.path / "adapter" / "adapter.json").is_file()
+    packaged, own = spade.load().heads, spade.load(made.path).heads
+    for name, value in packaged.proposer.state_dict().items():
+        assert torch.equal(value.float(), own.proposer.state_dict()[name].float()), name
+    assert run.workspace.newest("train-relations").manifest["inputs"] == {}
+    with pytest.raises(SpadeError, match="brings its own calibration; leave one of the two out"):
+        train_relations.run(config, Run(Workspace(tmp_path / "w"), source="abc"))
+    with pytest.raises(SpadeError, match="no data set named and nothing calibrated"):
+        train_relations.run(replace(config, data=None), run)
 
 
 @pytest.mark.slow

@@ -60,8 +60,8 @@ class _Features:
             return cls(calibration.path / "adapter", source.backbone, source.clip, calibration, None)
         if run.source is not None:
             raise SpadeError(
-                f"{given('source', run.source)}: {given('masks_from')} brings its own calibration; leave one of the two "
-                "out."
+                f"{given('source', run.source)}: {given('masks_from')} brings its own calibration; leave one of the "
+                "two out."
             )
         model = read_image_model(find_model(config.masks_from))
         return cls(model.folder / "adapter", model.backbone, model.clip, None, model)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,9 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from spade.data.psg import Record
+from spade.relations import frequency
 from spade.relations.config import DETAILED
+from spade.relations.frequency import all_pairs
 from spade.relations.pair_geometry import pair_geometry
 
 Answer = tuple[np.ndarray, np.ndarray]  # pairs (R, 2), and P(pair) x P(predicate | pair) of each, (R, P)
@@ -44,11 +45,6 @@ class Example:
         )
 
 
-def all_pairs(count: int) -> np.ndarray:
-    """Every ordered pair of segments, (R, 2)."""
-    return np.array(list(permutations(range(count), 2)), np.int64).reshape(-1, 2)
-
-
 def predicate_counts(examples: Sequence[Example], predicates: int) -> np.ndarray:
     """(P,) over all triples."""
     told = [p for example in examples for _, _, p in example.triples]
@@ -56,28 +52,14 @@ def predicate_counts(examples: Sequence[Example], predicates: int) -> np.ndarray
 
 
 class Frequency:
-    """P(related | labels) x P(predicate | labels, related), counted; a label pair that is rare leans on the predicates'
-    own frequency.
-    """
+    """The product's counted label pairs, on examples."""
 
     def __init__(self, examples: Sequence[Example], names: int, predicates: int) -> None:
-        both, told = np.zeros((names, names)), np.zeros((names, names, predicates))
-        for example in examples:
-            own, pairs = example.labels, all_pairs(len(example.labels))
-            np.add.at(both, (own[pairs[:, 0]], own[pairs[:, 1]]), 1)
-            for s, o, p in example.triples:
-                told[own[s], own[o], p] += 1
-        prior = (told.sum((0, 1)) + 1) / (told.sum() + predicates)
-        related = (told.sum(-1) + told.sum() / both.sum()) / (both + 1)
-        self.table = related[..., None].clip(max=1) * (told + prior) / (told.sum(-1, keepdims=True) + 1)
+        self._counted = frequency.Frequency(((one.labels, one.triples) for one in examples), names, predicates)
 
     def __call__(self, examples: Sequence[Example]) -> list[Answer]:
         """Of each example."""
-        found = []
-        for example in examples:
-            pairs, own = all_pairs(len(example.labels)), example.labels
-            found.append((pairs, self.table[own[pairs[:, 0]], own[pairs[:, 1]]].astype(np.float32)))
-        return found
+        return [self._counted(example.labels) for example in examples]
 
 
 @dataclass(frozen=True)

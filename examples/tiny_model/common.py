@@ -22,8 +22,14 @@ from spade_cli.console import Console
 TRAIN_SEED, VALIDATION_SEED = 1_000, 2_000  # worlds for training and for validation; tests and examples use others
 
 
-def arguments(description: str, epochs: int, samples: int, **own: str) -> argparse.Namespace:
-    """The options common to all scripts, and a script's own switches with their help."""
+def arguments(
+    description: str,
+    epochs: int,
+    samples: int,
+    add: Callable[[argparse.ArgumentParser], None] | None = None,
+    **own: str,
+) -> argparse.Namespace:
+    """The options common to all scripts, those that ``add`` adds, and a script's own switches with their help."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--output", type=Path, default=Path("tiny-model"), help="folder of the model being built")
     parser.add_argument("--epochs", type=int, default=epochs)
@@ -35,6 +41,8 @@ def arguments(description: str, epochs: int, samples: int, **own: str) -> argpar
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     for name, text in own.items():
         parser.add_argument(f"--{name}", action="store_true", help=text)
+    if add is not None:
+        add(parser)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     return options

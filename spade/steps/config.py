@@ -287,10 +287,10 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class QuickstartConfig:
-    """``spade quickstart``. epochs None: the tiny backbone's default."""
+    """``spade quickstart``. full: masks are learned on this run's calibration, too."""
 
-    images: int = 300
-    epochs: int | None = None
+    images: int = 100
+    full: bool = execution(False)
     seed: int = 0
     device: str = "auto"
     dtype: str = "auto"

@@ -1,4 +1,4 @@
-"""All steps on a small world, from the packaged weights to a figure."""
+"""All steps on a small world, what each of them is worth there, and pictures of what the packaged models do."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from spade.core.errors import SpadeError
+from spade.core.workspace import Workspace
 from spade.data.psg_reader import load_psg
 from spade.diffusion.backbone_files import embedded_model
-from spade.steps import calibrate, evaluate, export_graph, invert, predict, train_relations, world
+from spade.steps import calibrate, evaluate, example, export_graph, invert, predict, train_relations, world
 from spade.steps.common import Run, StepResult, no_source
 from spade.steps.config import (
     CalibrateConfig,
@@ -21,55 +25,92 @@ from spade.steps.config import (
     QuickstartConfig,
     TrainRelationsConfig,
 )
-from spade.steps.results import QuickstartResult
+from spade.steps.results import PredictResult, QuickstartResult
+from spade.steps.step_worth import AT, worth
 
-SHOWN = ("PQ", "R@20", "R@50", "mR@20", "mR@50")
+FOLDER = "quickstart"  # in the workspace: nothing here is ever another command's newest result
+SHOWN = ("PQ", f"R@{AT}", f"mR@{AT}")
+
+
+class _Steps:
+    """Runs steps one after the other, says how long each took, and whether all were there already."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.seconds, self.cached = run, dict[str, float](), True
+
+    def note(self, name: str, result: StepResult[Any]) -> None:
+        self.seconds[name], self.cached = result.seconds, self.cached and result.cached
+        self.run.report.say(f"{name}: {'cached' if result.cached else f'{result.seconds:.1f} s'}")
 
 
 def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
-    """Make a world, measure the packaged model on it, run every step, measure again, draw a held-out scene."""
+    """Relate a photograph's segments; make a world, run every step on it and say what each is worth on held-out
+    scenes; draw the one of these that the seed picks.
+    """
     no_source(run, "spade quickstart")
     began = time.perf_counter()
-    workspace, report = run.workspace, run.report
-    data, seed = workspace.root / "world", config.seed
-    device, dtype = config.device, config.dtype
-    seconds: dict[str, float] = {}
-    all_cached = True
-
-    def note(name: str, result: StepResult[Any]) -> None:
-        nonlocal all_cached
-        all_cached, seconds[name] = all_cached and result.cached, result.seconds
-        report.say(f"{name}: {'cached' if result.cached else f'{result.seconds:.1f} s'}")
-
-    note("world", world.run(data, config.images, (128, 128), seed, run))
-    at = EvalConfig(data=data, at=(20, 50), seed=seed, device=device, dtype=dtype)
-    before = evaluate.run(replace(at, model=embedded_model()), run)
-    note("eval packaged", before)
-    note("invert", invert.run(InvertConfig(data=data, seed=seed, device=device, dtype=dtype), run))
-    epochs = {} if config.epochs is None else {"epochs": config.epochs}
-    note("calibrate", calibrate.run(CalibrateConfig(seed=seed, settings=epochs, device=device, dtype=dtype), run))
-    trained = train_relations.run(TrainRelationsConfig(seed=seed, settings=epochs, device=device, dtype=dtype), run)
-    note("train-relations", trained)
-    after = evaluate.run(replace(at, model=trained.path), run)
-    note("eval this run", after)
-    scene = _telling_scene(data)
-    drawn = predict.run(PredictConfig(images=(str(scene),), model=trained.path, device=device, dtype=dtype), run)
-    note("predict", drawn)
-    note("export-graph", export_graph.run(ExportConfig(graphs=(drawn.path / drawn.result.graphs[0],)), run))
+    own = replace(run, workspace=Workspace(run.workspace.root / FOLDER))
+    steps, seed = _Steps(own), config.seed
+    compute: dict[str, Any] = {"device": config.device, "dtype": config.dtype}
+    photo_page = _photograph(steps, compute)
+    first = round(time.perf_counter() - began, 3)
+    if photo_page:
+        run.report.say(f"the graph of a photograph is there: {photo_page}")
+    data = own.workspace.root / "world"
+    steps.note("world", world.run(data, config.images, (128, 128), seed, own))
+    steps.note("invert", invert.run(InvertConfig(data=data, seed=seed, **compute), own))
+    steps.note("calibrate", calibrate.run(CalibrateConfig(init="scratch", seed=seed, **compute), own))
+    scratch = TrainRelationsConfig(data=data, init="scratch", seed=seed, **compute)
+    heads = train_relations.run(replace(scratch, masks_from=embedded_model()), own)
+    steps.note("train-relations", heads)
+    models = {"trained in this run on the packaged masks": heads.path, "packaged": embedded_model()}
+    if config.full:
+        whole = train_relations.run(scratch, own)
+        steps.note("train-relations, masks too", whole)
+        models = {"masks and relations trained in this run": whole.path, **models}
+    at = EvalConfig(data=data, at=(AT,), seed=seed, **compute)
+    scored = {}
+    for name, folder in models.items():
+        scored[name] = evaluate.run(replace(at, model=folder), own)
+        steps.note(f"eval, {name}", scored[name])
+    dataset, calibration = load_psg(data), own.workspace.need("calibrate", "spade quickstart")
+    trained = scored["trained in this run on the packaged masks"].result.metrics
+    judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, own)
+    held_out = dataset.split("test")
+    scene = dataset.image_path(held_out[int(np.random.default_rng(seed).integers(len(held_out)))])
+    drawn = predict.run(PredictConfig(images=(str(scene),), model=embedded_model(), **compute), own)
+    steps.note("predict", drawn)
+    graph = drawn.path / drawn.result.graphs[0]
+    steps.note("export-graph", export_graph.run(ExportConfig(graphs=(graph,)), own))
     result = QuickstartResult(
-        metrics={"packaged": _shown(before.result.metrics), "this run": _shown(after.result.metrics)},
-        held_out_images=after.result.metrics["images"],
-        step_seconds=seconds,
+        steps=judged.steps,
+        models={name: _shown(done.result.metrics) for name, done in scored.items()},
+        held_out_images=len(held_out),
+        step_seconds=steps.seconds,
+        first_picture_seconds=first,
+        photo_page=photo_page,
         figure=str((drawn.path / f"{scene.stem}.figure.png").resolve()),
+        page=_page(drawn),
     )
     elapsed = round(time.perf_counter() - began, 3)
-    return StepResult("quickstart", trained.key, workspace.root, all_cached, elapsed, result)
+    return StepResult("quickstart", heads.key, own.workspace.root, steps.cached, elapsed, result)
 
 
-def _telling_scene(data: Path) -> Path:
-    """The held-out image whose annotation has the most different predicates; the first of them."""
-    dataset = load_psg(data)
-    return dataset.image_path(max(dataset.split("test"), key=lambda record: len({p for _, _, p in record.relations})))
+def _photograph(steps: _Steps, compute: Mapping[str, Any]) -> str:
+    """The page of an example photograph's graph; none where the package that has the photograph is not installed."""
+    try:
+        photos = example.run(steps.run.workspace.root / "photos", steps.run).result
+    except SpadeError as error:
+        steps.run.report.say(f"no photograph: {error}")
+        return ""
+    config = PredictConfig(images=(photos.photos[0],), segments=Path(photos.segments), **compute)
+    drawn = predict.run(config, steps.run)
+    steps.note("predict, of a photograph", drawn)
+    return _page(drawn)
+
+
+def _page(drawn: StepResult[PredictResult]) -> str:
+    return str((drawn.path / str(drawn.result.page)).resolve())
 
 
 def _shown(metrics: Mapping[str, Any]) -> dict[str, float | None]:

@@ -233,13 +233,38 @@ class EvalResult(Result):
 
 
 @dataclass(frozen=True)
-class QuickstartResult(Result):
-    """Of ``spade quickstart``."""
+class StepWorth:
+    """What a step of a quickstart is worth by one measure, as fractions: ``value`` with it, ``without`` beside it."""
 
-    metrics: Mapping[str, Mapping[str, float | None]]
+    step: str
+    measure: str
+    without_is: str
+    without: float | None
+    value_is: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class WorthResult(Result):
+    """``StepWorth``s as plain data."""
+
+    steps: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class QuickstartResult(Result):
+    """Of ``spade quickstart``. ``steps``: see ``StepWorth``; ``models``: metrics of whole models on the same held-out
+    scenes; ``photo_page``: the graph of a photograph; ``figure`` and ``page``: of a held-out scene.
+    """
+
+    steps: list[dict[str, Any]]
+    models: Mapping[str, Mapping[str, float | None]]
     held_out_images: int
     step_seconds: Mapping[str, float]
+    first_picture_seconds: float
+    photo_page: str
     figure: str
+    page: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from spade.core.errors import SpadeWarning
@@ -26,7 +26,8 @@ class Console:
     def say(self, message: str) -> None:
         """One line for the person in front of the terminal."""
         if not self.quiet and sys.stderr is not None:
-            print(printable(self.spell(message)).replace("\n", " "), file=sys.stderr, flush=True)
+            with suppress(OSError):  # nobody is there to read it; the work goes on
+                print(printable(self.spell(message)).replace("\n", " "), file=sys.stderr, flush=True)
 
     def detail(self, message: str) -> None:
         """A line that only ``-v`` shows."""

@@ -176,6 +176,10 @@ def add(
         for name, (kind, value) in added.items()
     ]
 
+    for option in [*declared, *extra]:
+        for info in getattr(option.annotation, "__metadata__", ()):
+            info.readable = False  # whoever opens a path says in a sentence why it cannot be read
+
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> None:
         kwargs = {option: expanded(value) for option, value in kwargs.items()}

@@ -41,7 +41,10 @@ def prediction(result: PredictResult, folder: Path, seconds: float) -> list[str]
 
 def _single(result: Mapping[str, Any]) -> list[str]:
     at = [name.partition("@")[2] for name in result if name.startswith("R@")]
-    counts = f"{result['images']} images, {result['skipped']} left out, {result['without_relations']} without relations"
+    counts = (
+        f"{result['images']} images, {result['skipped']} without a prediction, {result['without_relations']} without "
+        "relations"
+    )
     rows = [["percent", *(f"@{k}" for k in at)]]
     for name in RANKED:
         if any(result.get(f"{name}@{k}") is not None for k in at):

@@ -190,7 +190,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
             if not (isinstance(facts["bytes"], int) and isinstance(facts["sha256"], str)):
                 raise ValueError
         return data
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except OSError as error:
+        raise SpadeError(f"{path}: this manifest cannot be read ({error.strerror}); mend that.") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SpadeError(f"{path}: this manifest is damaged; remove its folder, and make the result anew.") from None
 
 
@@ -217,14 +219,18 @@ def verify(artifact: Artifact, remedy: str) -> None:
 
 
 def lost_or_altered(artifact: Artifact) -> list[str]:
-    """Names of an artifact's files that are not as its manifest has them."""
-    found = []
+    """Names of an artifact's files that are not as its manifest has them. Raises SpadeError for one that is there and
+    may not be read.
+    """
+    names = []
     for name, facts in artifact.manifest["files"].items():
         path = artifact.path / name
         try:
             if path.stat().st_size == facts["bytes"] and digest(path) == facts["sha256"]:
                 continue
+        except PermissionError as error:
+            raise SpadeError(f"{path}: cannot be read ({error.strerror}); mend that.") from None
         except OSError:
             pass
-        found.append(name)
-    return found
+        names.append(name)
+    return names

@@ -32,7 +32,8 @@ _turn = threading.Lock()
 def digest(path: Path) -> str:
     """Hex sha256 of a file's content. Raises OSError where it cannot be read."""
     facts = path.stat()
-    known = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino)
+    # Of the inode as much as the database's numbers hold: some file systems have larger ones.
+    known = (facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino & (1 << 63) - 1)
     name = os.fsencode(os.path.realpath(path))
     memory = _memory()
     if memory is None:
@@ -65,11 +66,11 @@ def _digest_or_none(path: Path) -> str | None:
 
 def cache_folder() -> Path:
     """Where the user's caches lie: SPADE_CACHE, or the system's place for them."""
-    if own := os.environ.get("SPADE_CACHE"):
-        return user_path(own)
+    if folder := os.environ.get("SPADE_CACHE"):
+        return user_path(folder)
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home()) / "spade"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spade"
+        return user_path(os.environ.get("LOCALAPPDATA") or Path.home()) / "spade"
+    return user_path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spade"
 
 
 def _memory() -> sqlite3.Connection | None:

@@ -27,3 +27,17 @@ def given(name: str, value: Any = None) -> str:
     if isinstance(value, float):
         text = f"{value:g}"  # as one types it
     return f"`{name}={text}`"
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong with data that an error of Python met, in words for a sentence: no names of types."""
+    text = (str(error).splitlines() or [""])[0][:160]
+    if isinstance(error, KeyError):
+        return f"{error.args[0]} is missing"
+    if isinstance(error, (TypeError, AttributeError)):
+        return "a field is of another type than it should be"
+    if isinstance(error, OverflowError):
+        return "a number is too large"
+    if isinstance(error, ValueError) and "invalid literal" in text:
+        return f"{text.rpartition(': ')[2]} is no number"
+    return text or "nothing more is known"

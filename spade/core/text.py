@@ -11,10 +11,16 @@ from spade.core.errors import SpadeError
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
+def control_in(text: str) -> str | None:
+    """The first character of a label that is no text; None where all are."""
+    match = _CONTROL.search(text)
+    return None if match is None else match[0]
+
+
 def refuse_control(text: str, where: str) -> None:
     """Raise SpadeError, naming ``where``, for a label with a character that is no text."""
-    if control := _CONTROL.search(text):
-        raise SpadeError(f"{where}: {text[:60]!a} holds the control character {control[0]!a}; remove it.")
+    if (character := control_in(text)) is not None:
+        raise SpadeError(f"{where}: {text[:60]!a} holds the control character {character!a}; remove it.")
 
 
 def one_line(text: str, longest: int = 28) -> str:

@@ -67,7 +67,7 @@ class Workspace:
         """Complete artifacts of a step, oldest first. Raises SpadeError for a damaged one that would be the newest."""
         artifacts, changed = [], 0.0
         damaged: list[tuple[float, SpadeError]] = []
-        for manifest in sorted((self.root / step).glob("*/manifest.json")):
+        for manifest in self._manifests(step):
             try:
                 artifacts.append(Artifact(step, manifest.parent.name, manifest.parent, read_manifest(manifest)))
                 changed = max(changed, manifest.stat().st_mtime)
@@ -78,6 +78,14 @@ class Workspace:
                 remedy = f"; the command is: {COMMAND[step]}" if step in COMMAND else ""
                 raise SpadeError(f"{str(problem).rstrip('.')}{remedy}.")
         return sorted(artifacts, key=_finished)
+
+    def _manifests(self, step: str) -> list[Path]:
+        return [folder / "manifest.json" for folder in self._folders(step) if (folder / "manifest.json").is_file()]
+
+    def _folders(self, step: str) -> list[Path]:
+        """Listed, not globbed: a folder that may not be read is said to be so."""
+        place = self.root / step
+        return sorted(folder for folder in place.iterdir() if folder.is_dir()) if place.is_dir() else []
 
     def newest(
         self,
@@ -116,7 +124,7 @@ class Workspace:
         """One row for each artifact, complete or partial."""
         rows = []
         for step in STEPS:
-            for folder in sorted((self.root / step).glob("*/")):
+            for folder in self._folders(step):
                 done = (folder / "manifest.json").is_file()
                 damaged = False
                 try:

@@ -7,7 +7,8 @@ and named.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,11 +57,11 @@ def checked_record(
     if len(set(identities)) < len(identities):
         twice = next(identity for identity in identities if identities.count(identity) > 1)
         raise RecordError(f"segment id {twice} occurs twice")
-    relations = _relations(_list(row, "relations"), identities, predicates) if "relations" in row else []
-    names = str(_field(row, "file_name")), str(_field(row, "pan_seg_file_name"))
-    image_id = str(row.get("image_id", names[0]))
-    coco = str(row.get("coco_image_id", image_id))
-    notes += [NOT_THERE[name] for name in ("relations", "image_id") if name not in row]
+    relations = _relations(_list(row, "relations"), identities, predicates) if row.get("relations") is not None else []
+    names = _text(row, "file_name"), _text(row, "pan_seg_file_name")
+    image_id = names[0] if row.get("image_id") is None else str(row["image_id"])
+    coco = image_id if row.get("coco_image_id") is None else str(row["coco_image_id"])
+    notes += [NOT_THERE[name] for name in ("relations", "image_id") if row.get(name) is None]
     return Record(image_id, coco, *names, width, height, tuple(segments), tuple(relations)), list(dict.fromkeys(notes))
 
 
@@ -118,19 +119,21 @@ def _segment(
     category = _whole(info, "category_id", where)
     if not 0 <= category < count:
         raise RecordError(f"{where}.category_id {category} is out of range; the lists have {count} classes, from 0")
-    other = annotation.get("category_id", category)
-    if other != category:
+    other = annotation.get("category_id")
+    if other is not None and not (is_whole(other) and int(other) == category):
         raise RecordError(
-            f"{where} is of category {category} and annotations[{number}] of {str(other)[:20]}; give both lists in one "
-            "order"
+            f"{where} is of category {category} and annotations[{number}] of {str(other)[:20]}; give both lists in "
+            "one order"
         )
     identity = _whole(info, "id", where)
     if not 0 < identity < 1 << 24:
         raise RecordError(f"{where}.id {identity} does not fit a panoptic png; ids are 1 to 16777215")
     wide, high = box[2] - box[0], box[3] - box[1]
-    area = _whole(info, "area", where) if "area" in info else round(wide * high)
-    if "area" not in info:
+    if info.get("area") is None:
         notes.append(NOT_THERE["area"])
+        area = round(wide * high)
+    else:
+        area = _whole(info, "area", where)
     if area < 0:
         raise RecordError(f"{where}.area {area}; give pixels")
     if area > (wide + OUTSIDE) * (high + OUTSIDE):  # true of none of PSG's segments
@@ -150,9 +153,9 @@ def _relations(rows: Sequence[Any], identities: Sequence[int], predicates: Seque
         where = f"relations[{number}]"
         if not isinstance(row, Sequence) or isinstance(row, str) or len(row) != 3:
             raise RecordError(f"{where} {str(row)[:60]}; give [subject, object, predicate] as indices from 0")
-        if any(isinstance(value, str) and not value.lstrip("-").isdigit() for value in row):
+        if any(isinstance(value, str) and not is_whole(value) for value in row):
             raise RecordError(f"{where} {str(row)[:60]} has a name; give indices from 0: subject, object, predicate")
-        if not all(map(_is_whole, row)):
+        if not all(map(is_whole, row)):
             raise RecordError(f"{where} {str(row)[:60]}; give [subject, object, predicate] as indices from 0")
         subject, target, predicate = (int(value) for value in row)
         if not (0 <= subject < len(identities) and 0 <= target < len(identities)):
@@ -171,21 +174,26 @@ def _relations(rows: Sequence[Any], identities: Sequence[int], predicates: Seque
     return relations
 
 
-def predicate_range(row: Any) -> tuple[int, int] | None:
-    """The least and the greatest predicate of a record as it stands in a file; None where there is none to read."""
-    relations = row.get("relations") if isinstance(row, Mapping) else None
-    found = [r[2] for r in relations if isinstance(r, list) and len(r) == 3] if isinstance(relations, list) else []
-    whole = [int(value) for value in found if _is_whole(value)]
-    return (min(whole), max(whole)) if whole else None
+def numbers_in(row: Any) -> tuple[list[int], list[int]]:
+    """The numbers of predicates and of categories of a record as it stands in a file, as far as they can be read."""
+    if not isinstance(row, Mapping):
+        return [], []
+    relations, infos = row.get("relations"), row.get("segments_info")
+    predicates = [r[2] for r in relations if isinstance(r, list) and len(r) == 3] if isinstance(relations, list) else []
+    categories: list[Any] = []
+    if isinstance(infos, list):
+        categories = [info.get("category_id") for info in infos if isinstance(info, Mapping)]
+    return [int(v) for v in predicates if is_whole(v)], [int(v) for v in categories if is_whole(v)]
 
 
-def refuse_from_one(source: Any, ranges: Sequence[tuple[int, int] | None], count: int) -> None:
-    """Raise SpadeError for a file whose predicates are counted from 1: none is 0, and the last is ``count``."""
-    known = [found for found in ranges if found is not None]
-    if known and min(low for low, _ in known) == 1 and max(high for _, high in known) == count:
+def refuse_from_one(source: Any, numbers: Collection[int], count: int, what: str) -> None:
+    """Raise SpadeError for a file whose predicates or categories, of which it lists ``count``, are counted from 1:
+    none is 0, and the last is ``count``.
+    """
+    if numbers and min(numbers) == 1 and max(numbers) == count:
         raise SpadeError(
-            f"{source}: its predicates are counted from 1 (1 to {count}, of {count}); subtract 1 from each, as they "
-            "count from 0."
+            f"{source}: its {what} are counted from 1 (1 to {count}, of {count}); subtract 1 from each, as they count "
+            "from 0."
         )
 
 
@@ -204,13 +212,27 @@ def check_map(record: Record, planes: Planes, png: Any) -> None:
     check_pixels(missing, len(record.segments), png, f"image {record.image_id}")
 
 
+def is_another_map(missing: int, count: int) -> bool:
+    """Whether a map in which so many of an image's ``count`` segments have no pixel is another image's, or was written
+    with other ids: half or more of them have none; one of two may.
+    """
+    return 2 * missing > count or (2 * missing == count and missing > 1)
+
+
 def check_pixels(missing: int, count: int, png: Any, image: str) -> None:
-    """Raise SpadeError where half or more of an image's ``count`` segments have no pixel in its map; one of two may."""
-    if 2 * missing > count or (2 * missing == count and missing > 1):
+    """Raise SpadeError for a map that ``is_another_map``."""
+    if is_another_map(missing, count):
         raise SpadeError(
             f"{png}: {missing} of {count} segments of {image} have no pixel in it; write ids as R + 256 G + 65536 B, "
             "those of segments_info."
         )
+
+
+def turned(size: tuple[int, int], stated: tuple[int, int]) -> str:
+    """What to say of an image's size (width, height) that is the stated one turned; nothing of any other."""
+    if size == stated or size != stated[::-1]:
+        return ""
+    return " (turned by its EXIF orientation, as viewers show it? annotate the upright image)"
 
 
 def thing_flag(value: Any) -> bool | None:
@@ -238,17 +260,27 @@ def _list(row: Mapping[str, Any], name: str) -> Sequence[Any]:
 
 def _whole(row: Mapping[str, Any], name: str, where: str = "") -> int:
     value = _field(row, name, where)
-    if not _is_whole(value):
+    if not is_whole(value):
         raise RecordError(f"{where}.{name}".lstrip(".") + f" {str(value)[:40]!r}; give a whole number")
     return int(value)
 
 
-def _is_whole(value: Any) -> bool:
+def _text(row: Mapping[str, Any], name: str) -> str:
+    value = _field(row, name)
+    if not isinstance(value, str) or not value:
+        raise RecordError(f"{name} {str(value)[:40]!r}; give a path below the image folder")
+    return value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a value of json is a whole number: 7, 7.0 and "7" are; 7.5, true and null are not."""
     if isinstance(value, bool):
         return False
     if isinstance(value, float):
         return value.is_integer()
-    return isinstance(value, int) or (isinstance(value, str) and value.lstrip("-").isdecimal() and len(value) < 20)
+    return isinstance(value, int) or (
+        isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII) is not None
+    )
 
 
 def _is_number(value: Any) -> bool:

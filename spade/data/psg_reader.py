@@ -15,7 +15,7 @@ from spade.core.file_kinds import what_it_is
 from spade.core.files import inside
 from spade.core.paths import user_path
 from spade.core.text import counted, refuse_control
-from spade.data.checks import RecordError, checked_record, predicate_range, refuse_from_one
+from spade.data.checks import RecordError, checked_record, numbers_in, refuse_from_one
 from spade.data.psg import Dataset
 from spade.structures.vocabulary import all_different, psg_lists
 
@@ -36,7 +36,8 @@ def find_annotations(data: Path) -> Path:
             f"name the folder of a PSG data set, or make one with: spade world {data}"
         )
     if not data.exists():
-        raise SpadeError(f"{data}: no such data set; name a folder with psg.json, or make one with: spade world {data}")
+        make = "" if data.suffix else f", or make one with: spade world {data}"
+        raise SpadeError(f"{data}: no such data set; name a folder with psg.json{make}")
     return data
 
 
@@ -91,7 +92,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         raise SpadeError(f"{root}: no such image folder; name it with `images`.")
     records, problems = [], []
     ids: set[str] = set()  # of all records, those that are left out as well
-    ranges: list[tuple[int, int] | None] = []
+    predicates, categories = set[int](), set[int]()
     notes: Counter[str] = Counter()
     seen: set[str] = set()
     for index, row in enumerate(rows):
@@ -99,7 +100,9 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             # One record at a time: all of them as dicts at once would take ten times the file.
             plain = msgspec.json.decode(row)
             ids.add(str(plain.get("image_id")) if isinstance(plain, dict) else "")
-            ranges.append(predicate_range(plain))
+            of_relations, of_segments = numbers_in(plain)
+            predicates.update(of_relations)
+            categories.update(of_segments)
             record, converted = checked_record(plain, *lists.values())
             for name in (record.file_name, record.panoptic_name):
                 inside(root, name, source)
@@ -111,7 +114,8 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         except (RecordError, SpadeError, ValueError, RecursionError) as error:
             why = str(error).removeprefix(f"{source}: ")
             problems.append(f"{source}: record {index} left out ({why})")
-    refuse_from_one(source, ranges, len(lists["predicate_classes"]))
+    refuse_from_one(source, predicates, len(lists["predicate_classes"]), "predicates")
+    refuse_from_one(source, categories, len(lists["thing_classes"] + lists["stuff_classes"]), "categories")
     if not records or len(problems) > len(records):
         why = f" ({problems[0].removeprefix(f'{source}: ')})" if problems else ""
         raise SpadeError(
@@ -126,9 +130,9 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
             f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images."
         )
     test = frozenset(str(i) for i in test_ids)
-    told = [f"{source}: {counted(count, 'record')}: {note}" for note, count in notes.items()]
+    sentences = [f"{source}: {counted(count, 'record')}: {note}" for note, count in notes.items()]
     if unknown := len(test - ids):
-        told.append(f"{source}: {unknown} of {len(test)} test_image_ids are the image_id of no record")
+        sentences.append(f"{source}: {unknown} of {len(test)} test_image_ids are the image_id of no record")
     info = _value(source, document, "info")
     is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(
@@ -141,7 +145,7 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
         test,
         tuple(problems),
         is_world,
-        tuple(told),
+        tuple(sentences),
         *_novel(source, _value(source, document, "novel"), lists),
     )
 

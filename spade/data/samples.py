@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, given
 from spade.core.progress import Reporter
-from spade.data.checks import check_map
+from spade.data.checks import check_map, turned
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.structures.panoptic_png import Planes, planes_to_ids, read_planes
@@ -34,6 +34,10 @@ def readable(
 def checked_image(dataset: Dataset, record: Record) -> Image.Image:
     """A record's image. Raises SpadeError if it cannot be read or has another size than annotated."""
     path = dataset.image_path(record)
+    if not path.exists():
+        raise SpadeError(
+            f"{path}: no such image; where the images lie elsewhere, name their folder with {given('images')}."
+        )
     image = read_image(path)
     check_size(path, image, record)
     return image
@@ -42,10 +46,10 @@ def checked_image(dataset: Dataset, record: Record) -> Image.Image:
 def check_size(path: Path, image: Image.Image, record: Record) -> None:
     """Raise SpadeError where an image has another size than its record says."""
     if image.size != (record.width, record.height):
-        turned = image.size == (record.height, record.width)
-        why = " (turned by its EXIF orientation, as viewers show it? annotate the upright image)" if turned else ""
+        stated = record.width, record.height
         raise SpadeError(
-            f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}{why}; "
+            f"{path}: is {image.width} x {image.height}, the annotation says {record.width} x {record.height}"
+            f"{turned(image.size, stated)}; "
             "give the image that was annotated."
         )
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, reason_of
 from spade.core.files import read_json, write_bytes, write_json
 from spade.core.hub import fingerprint
 from spade.core.weights import load_weights, to_bytes
@@ -207,9 +207,9 @@ def load_student(backbone: Backbone, clip: OpenClip, folder: Path) -> Student:
         if not 0 < (tokens := int(facts["tokens"])) <= MOST_TOKENS:
             raise ValueError(f"{tokens} tokens")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
         raise SpadeError(
-            f"{folder / 'adapter.json'}: describes no adapter ({reason}); calibrate anew with: spade calibrate"
+            f"{folder / 'adapter.json'}: describes no adapter ({reason_of(error)}); calibrate anew with: spade "
+            "calibrate"
         ) from None
     if made_on != fingerprint(backbone.folder):
         raise SpadeError(

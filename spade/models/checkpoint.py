@@ -9,13 +9,13 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spade.core.artifact import Artifact
+from spade.core.artifact import Artifact, verify
 from spade.core.digests import digest
-from spade.core.errors import SpadeError, given
+from spade.core.errors import SpadeError, given, reason_of
 from spade.core.files import canonical_hash, read_json, write_bytes, write_json
 from spade.core.hub import fingerprint
 from spade.core.paths import user_path
-from spade.core.workspace import Workspace
+from spade.core.workspace import COMMAND, Workspace
 from spade.diffusion.backbone_files import embedded_model, resolve_backbone
 from spade.models.config import UNSEEN_ODDS, HeadsConfig, PredictorOptions
 from spade.open_vocabulary.clip_files import resolve_clip
@@ -52,9 +52,14 @@ def inputs_of(artifact: Artifact) -> str:
 
 
 def newest_model(workspace: Workspace, inputs: Collection[str], key: str | None = None) -> Artifact | None:
-    """The newest model of a workspace that sees one of ``inputs``, or the one whose key starts with ``key``."""
+    """The newest model of a workspace that sees one of ``inputs``, or the one whose key starts with ``key``. Raises
+    SpadeError where its files are not as they were written.
+    """
     steps = ("train-relations", "train-boxes")
-    return workspace.newest(steps, key, fits=lambda artifact: inputs_of(artifact) in inputs)
+    newest = workspace.newest(steps, key, fits=lambda artifact: inputs_of(artifact) in inputs)
+    if newest is not None:
+        verify(newest, f"train it anew with: {COMMAND[newest.step]}")
+    return newest
 
 
 def find_model(source: str | Path | None, inputs: Collection[str] = ("image",)) -> Path:
@@ -194,9 +199,8 @@ def _facts(path: Path) -> Iterator[dict[str, Any]]:
             raise ValueError(f"format {facts['format']!r}")
         yield facts
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        reason = f"{type(error).__name__}: {error}"
         raise SpadeError(
-            f"{path}: is no model of format {FORMAT} ({reason}); train it anew with: {COMMANDS['image']}"
+            f"{path}: is no model of format {FORMAT} ({reason_of(error)}); train it anew with: {COMMANDS['image']}"
         ) from None
     except SpadeError as error:
         raise SpadeError(f"{path}: {error}") from None

@@ -16,7 +16,7 @@ from spade.core.file_kinds import kind_of
 from spade.core.files import inside, read_json
 from spade.core.paths import base_name, user_path
 from spade.core.text import counted
-from spade.data.checks import check_pixels
+from spade.data.checks import check_pixels, turned
 from spade.data.psg_reader import load_psg
 from spade.segmentation.given_coco import KINDS, Coded, Kind, Painted, read_coco
 from spade.segmentation.run_lengths import paint
@@ -86,8 +86,10 @@ class GivenSegments:
                 f"{self.path}: has no segments of {image.name}{why}; its images "
                 f"are {names}{more}; name a file that has them."
             )
-        if (said := self._sizes.get(image.name, size)) != size:
-            sizes = f"{image.name} is {size[0]} x {size[1]}, the file says {said[0]} x {said[1]}"
+        if (stated := self._sizes.get(image.name, size)) != size:
+            sizes = (
+                f"{image.name} is {size[0]} x {size[1]}, the file says {stated[0]} x {stated[1]}{turned(size, stated)}"
+            )
             raise SpadeError(f"{self.path}: {sizes}; give the image for which its segments were made.")
         if isinstance(entry, Coded):
             return self._decoded(image.name, size, entry)
@@ -95,8 +97,9 @@ class GivenSegments:
             return self._painted(image.name, size, entry.png, entry.rows)
         graph = read_scene_graph(entry.path)
         if (graph.width, graph.height) != size:
-            sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {graph.width} x {graph.height}"
-            raise SpadeError(f"{self.path}: {sizes}; give the image for which they were made.")
+            stated = (graph.width, graph.height)
+            sizes = f"{image.name} is {size[0]} x {size[1]}, its segments are {stated[0]} x {stated[1]}"
+            raise SpadeError(f"{self.path}: {sizes}{turned(size, stated)}; give the image for which they were made.")
         return self._masks(replace(graph, relations=(), file_name=image.name))
 
     def png_of(self, image: Path) -> Path | None:
@@ -188,10 +191,14 @@ class GivenSegments:
         numbers = numbered(graph.ids, [segment.id for segment in graph.segments])
         segments = tuple(segment for segment in measured(graph.segments, numbers) if segment.area)
         if graph.segments and not segments:
-            first = graph.segments[0].id
+            if png is None:
+                raise SpadeError(
+                    f"{self.path}: no mask of {graph.file_name} has a pixel in the image; give polygons and run "
+                    "lengths in its pixels."
+                )
             raise SpadeError(
-                f"{png or self.path}: has no pixel of any segment that {self.path} names, "
-                f"such as {first}; give the image its own png."
+                f"{png}: has no pixel of any segment that {self.path} names, such as {graph.segments[0].id}; give the "
+                "image its own png."
             )
         missing, count = len(graph.segments) - len(segments), len(graph.segments)
         if missing and png is not None:  # of masks, the smaller may cover others

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from spade.core.errors import SpadeError, SpadeWarning
+from spade.core.errors import SpadeError, SpadeWarning, reason_of
 from spade.core.files import inside, read_json
 from spade.core.paths import base_name
 from spade.core.text import one_line, refuse_control
-from spade.data.checks import thing_flag
+from spade.data.checks import is_whole, thing_flag
 from spade.segmentation.run_lengths import CodedMask
 from spade.structures.scene_graph_json import text_of
 from spade.structures.vocabulary import Label, known_supercategory, named_label
@@ -55,7 +55,7 @@ def read_coco(path: Path) -> CocoSegments:
     """Read a COCO file. Raises SpadeError where it is none, or none of its annotations can be used."""
     document = read_json(path, "COCO file", f"name {KINDS}.")
     try:
-        categories = {int(c["id"]): number for number, c in enumerate(document["categories"])}
+        categories = {_whole(c["id"], "a category's id"): number for number, c in enumerate(document["categories"])}
         if len(categories) < len(document["categories"]):
             raise ValueError("two categories of one id")
         labels = _labels(path, document["categories"])
@@ -63,10 +63,12 @@ def read_coco(path: Path) -> CocoSegments:
         description = one_line(str(info.get("description") or ""), 200) if isinstance(info, dict) else ""
         # 7 and "7" are one id: both are written.
         names = {str(image["id"]): str(image["file_name"]) for image in document["images"]}
+        if len(names) < len(document["images"]):
+            raise ValueError("two images of one id")
         sizes = {str(image["file_name"]): size for image in document["images"] if (size := _size(image))}
         annotations = list(document["annotations"])
     except _WRONG as error:
-        raise SpadeError(f"{path}: is no COCO file of segments ({_reason(error)}); name {KINDS}.") from None
+        raise SpadeError(f"{path}: is no COCO file of segments ({reason_of(error)}); name {KINDS}.") from None
     images: dict[str, Coded | Painted] = {}
     problems, bad = [], set()
     for number, annotation in enumerate(annotations):
@@ -77,7 +79,7 @@ def read_coco(path: Path) -> CocoSegments:
                 raise ValueError(f"image_id {str(annotation['image_id'])[:40]} is the id of none of its images")
             _enter(path, images, name, annotation, categories)
         except _WRONG as error:
-            problems.append(f"annotations[{number}]: {_reason(error)}")
+            problems.append(f"annotations[{number}]: {reason_of(error)}")
             bad.add(name)
     images = {name: found for name, found in images.items() if name not in bad}
     if problems and not images:
@@ -97,7 +99,7 @@ def _enter(
 ) -> None:
     """Take an annotation into its image's segments."""
     if "segments_info" in annotation:
-        rows = [(int(s["id"]), _kind(s, known)) for s in annotation["segments_info"]]
+        rows = [(_whole(s["id"], "a segment's id"), _kind(s, known)) for s in annotation["segments_info"]]
         ids = [identity for identity, _ in rows]
         if len(set(ids)) != len(ids) or not all(0 < identity < 1 << 24 for identity in ids):
             raise ValueError(f"{name} has a segment id twice, or one that no panoptic png holds; ids are 1 to 16777215")
@@ -120,21 +122,21 @@ def _enter(
 
 
 def _kind(segment: Mapping[str, Any], known: Mapping[int, int]) -> Kind:
-    category = int(segment["category_id"])
+    category = _whole(segment["category_id"], "category_id")
     if category not in known:
         raise ValueError(f"category_id {category} is the id of none of its categories")
     return known[category], thing_flag(segment.get("isthing"))
 
 
+def _whole(value: Any, field: str) -> int:
+    if not is_whole(value):
+        raise ValueError(f"{field} {str(value)[:40]!r} is no whole number")
+    return int(value)
+
+
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, KeyError):
-        return f"{error.args[0]} is missing"
-    return str(error)[:160] if type(error) is ValueError else f"{type(error).__name__}: {str(error)[:80]}"
 
 
 def _labels(path: Path, rows: Sequence[Any]) -> tuple[Label, ...]:

@@ -66,6 +66,7 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         **evaluator.summary(lists.split, lists.zero_shot, config.seed),
         "skipped_images": unusable + scored.skipped,
         "problems": predictions.problems + scored.problems,
+        "notes": scored.notes(),
         "report": str(writer.file("report.html").resolve()),
     }
     writer.begin()
@@ -112,6 +113,10 @@ def _dataset(config: EvalConfig, run: Run) -> Dataset:
     if newest is None:
         raise SpadeError("no data set named and nothing trained in this workspace; for example: spade eval data/psg")
     trained = TrainedOn.of(newest)
+    if not Path(trained.data).exists():
+        raise SpadeError(
+            f"{trained.data}: this data set, on which the newest model was trained, is gone; name it anew."
+        )
     return open_dataset(Path(trained.data), config.images or Path(trained.images_root), run.report, config.strict)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spade.core.files import sha256_file
+from spade.core.paths import user_path
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.groups import Split, read_split, read_zero_shot
 from spade.evaluation.scoring.predicted_image import Predictions
@@ -24,6 +24,8 @@ def judge(config: EvalConfig, dataset: Dataset, records: list[Record], predictio
     scored = score(evaluator, records, predictions, run.report, config.lenient, config.workers)
     report_skipped(scored.skipped, "images", run.report, config.strict)
     report_skipped(predictions.problems + scored.problems, "predicted images", run.report, strict=False)
+    for note in scored.notes():
+        run.report.say(f"note: {note}")
     return scored
 
 
@@ -48,7 +50,7 @@ class Lists:
         if config.zero_shot is not None:
             lists["zero-shot"] = sha256_file(config.zero_shot)
         if config.split_list is not None:
-            path = Path(config.split_list)
+            path = user_path(config.split_list)
             lists["split-list"] = sha256_file(path) if path.is_file() else config.split_list
         return lists
 

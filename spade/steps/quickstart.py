@@ -29,6 +29,7 @@ from spade.steps.results import PredictResult, QuickstartResult
 from spade.steps.step_worth import AT, worth
 
 FOLDER = "quickstart"  # in the workspace: nothing here is ever another command's newest result
+SETTING = "ovdr"  # whose base names the packaged masks were trained to find
 SHOWN = ("PQ", f"R@{AT}", f"mR@{AT}")
 
 
@@ -57,7 +58,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     if photo_page:
         run.report.say(f"the graph of a photograph is there: {photo_page}")
     data = own.workspace.root / "world"
-    steps.note("world", world.run(data, config.images, (128, 128), seed, own))
+    steps.note("world", world.run(data, config.images, (128, 128), seed, own, setting=SETTING))
     steps.note("invert", invert.run(InvertConfig(data=data, seed=seed, **compute), own))
     steps.note("calibrate", calibrate.run(CalibrateConfig(init="scratch", seed=seed, **compute), own))
     scratch = TrainRelationsConfig(data=data, init="scratch", seed=seed, **compute)

@@ -234,13 +234,14 @@ class EvalResult(Result):
 
 @dataclass(frozen=True)
 class StepWorth:
-    """What a step of a quickstart is worth by one measure, as fractions: ``value`` with it, ``without`` beside it."""
+    """What a step of a quickstart is worth by one measure, as fractions: ``value`` with it, ``without`` with what
+    ``without_is`` in its place.
+    """
 
     step: str
     measure: str
     without_is: str
     without: float | None
-    value_is: str
     value: float | None
 
 

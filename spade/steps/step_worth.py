@@ -64,9 +64,7 @@ def calibration_worth(
     student = load_student(load_backbone(source.backbone, device, dtype), clip, calibration.path / "adapter")
     raw = Student(load_backbone(source.backbone, device, dtype), clip, None, student.kind)
     before, after = (pointing(one, dataset, records) for one in (raw, student))
-    return StepWorth(
-        "calibrate", "pointing", "raw UNet", before["pointing"], "calibrated in this run", after["pointing"]
-    )
+    return StepWorth("calibrate", "pointing", "raw UNet", before["pointing"], after["pointing"])
 
 
 def heads_worth(
@@ -92,6 +90,6 @@ def heads_worth(
         counted.add(record, ids, predicted)
     before, after = counted.metrics(strict=True), learned.metrics(strict=True)
     return [
-        StepWorth("train-relations", name, "label-pair frequency", before[name], "trained in this run", after[name])
+        StepWorth("train-relations", name, "label-pair frequency", before[name], after[name])
         for name in (f"R@{AT}", f"mR@{AT}")
     ]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, reason_of
 from spade.core.files import inside, read_json
+from spade.core.text import control_in
 from spade.structures.panoptic_png import read_panoptic
 from spade.structures.scene_graph import FORMAT_VERSION, Relation, SceneGraph, Segment
 
@@ -78,7 +79,7 @@ def scene_graph_of(data: Any, path: Path, with_map: bool = True) -> SceneGraph:
             dict(data["model"]),
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise SpadeError(f"{path}: not a scene graph (field {error}); write it with: spade predict") from None
+        raise SpadeError(f"{path}: not a scene graph ({reason_of(error)}); write it with: spade predict") from None
 
 
 def is_map_of(path: Path, png: Path) -> bool:
@@ -135,6 +136,8 @@ def text_of(data: Mapping[str, Any], field: str, blank: bool = False) -> str:
     value = data[field]
     if not isinstance(value, str) or not (blank or value.strip()):
         raise ValueError(f"{field} {str(value)[:60]!r}")
+    if (character := control_in(value)) is not None:
+        raise ValueError(f"{field} {value[:60]!a} holds the control character {character!a}")
     return value
 
 

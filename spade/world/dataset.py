@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,14 +118,13 @@ def write_world(
             raise SpadeError(
                 f"{index_file}: another data set is there; name another folder or add `force` to replace it."
             )
-        lost = [path for path in _pictures(out, images) if not path.is_file()]
-        contents = _made_of(index_file).get("contents")  # worlds of before did not say it
-        if not lost and contents in (None, _contents(out, images)):
+        lost = [path for path in _files(out, images) if not path.is_file()]
+        document = _made_of(index_file)
+        contents = document.pop("contents", None)  # worlds of before did not say it
+        if not lost and contents in (None, _contents(out, images, document)):
             return False
         force = True
-        what = (
-            f"{lost[0]}: is gone ({counted(len(lost), 'file')} in all)" if lost else f"{out}: its images were altered"
-        )
+        what = f"{lost[0]}: is gone ({counted(len(lost), 'file')} in all)" if lost else f"{out}: its files were altered"
         warnings.warn(f"{what}; the data set is made anew.", SpadeWarning, stacklevel=2)
     if out.is_dir() and any(out.iterdir()) and not force and _made_of(begun) != made:
         raise SpadeError(f"{out}: holds other files; name a new folder or add `force` to write among them.")
@@ -144,19 +144,19 @@ def write_world(
     if setting != "closed":
         objects, predicates = novel_names(setting)
         document["novel"] = {"objects": sorted(objects), "predicates": sorted(predicates)}
-    document |= {"predicate_classes": list(PREDICATES), "test_image_ids": test, "contents": _contents(out, images)}
-    write_json(index_file, document)
+    document |= {"predicate_classes": list(PREDICATES), "test_image_ids": test}
+    write_json(index_file, document | {"contents": _contents(out, images, document)})
     begun.unlink()
     return True
 
 
-def _pictures(out: Path, images: int) -> list[Path]:
+def _files(out: Path, images: int) -> list[Path]:
     return [out / kind / f"{index:06d}.png" for kind in ("images", "panoptic") for index in range(images)]
 
 
-def _contents(out: Path, images: int) -> str:
-    """A hash of all pictures and maps of a world."""
-    return canonical_hash(digests(_pictures(out, images)))
+def _contents(out: Path, images: int, document: Mapping[str, Any]) -> str:
+    """A hash of a world's annotation, and of all its images and maps."""
+    return canonical_hash([document, digests(_files(out, images))])
 
 
 def _made_of(path: Path) -> dict:

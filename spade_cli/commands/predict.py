@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from spade.core.errors import SpadeError
 from spade.steps.common import StepResult
 from spade_cli.options import Common, add
 
@@ -94,5 +95,7 @@ def predict(
 
 
 def names_on_stdin() -> list[str]:
-    """Names of images, one a line."""
+    """Names of images, one a line. Raises SpadeError where standard input is closed."""
+    if sys.stdin is None:
+        raise SpadeError("-: standard input is closed, so no names of images come from it; name the images instead.")
     return [line for text in sys.stdin if (line := text.rstrip("\r\n"))]

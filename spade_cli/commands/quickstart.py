@@ -38,10 +38,10 @@ def _tables(result: QuickstartResult) -> None:
     from rich.table import Table
 
     console = Console()
-    steps = Table("what a step is worth, percent", "without it", "", "with it", "")
+    steps = Table("step", "percent", "without it", "with it")
     for row in result.steps:
-        values = (_percent(row["without"]), row["without_is"], _percent(row["value"]), row["value_is"])
-        steps.add_row(f"{row['step']}: {row['measure']}", *values)
+        without = f"{_percent(row['without'])} ({row['without_is']})"
+        steps.add_row(row["step"], row["measure"], without, _percent(row["value"]))
     console.print(steps)
     console.print(
         f"On {result.held_out_images} held-out scenes. Calibration is judged by pointing alone: does the UNet look at "

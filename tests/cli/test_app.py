@@ -194,14 +194,22 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     result = spade("quickstart", "--images", "20", "--json")
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    assert set(document["result"]["metrics"]) == {"packaged", "this run"}
-    assert all(set(row) == {"PQ", "R@20", "R@50", "mR@20", "mR@50"} for row in document["result"]["metrics"].values())
-    assert Image.open(document["result"]["figure"]).size[0] > 1000
+    made = document["result"]
+    assert [row["measure"] for row in made["steps"]] == ["pointing", "R@20", "mR@20"]
+    assert all(0 <= row[side] <= 1 for row in made["steps"] for side in ("without", "value"))
+    assert set(made["models"]) == {"packaged", "trained in this run on the packaged masks"}
+    assert all(set(row) == {"PQ", "R@20", "mR@20"} for row in made["models"].values())
+    assert Image.open(made["figure"]).size[0] > 1000
+    for page in ("page", "photo_page"):
+        assert Path(made[page]).read_text().startswith("<!doctype html>")
+    newest = spade("status", "--json").stdout
+    assert json.loads(newest)["result"]["artifacts"] == [], "nothing of it is another command's newest result"
     again = json.loads(spade("quickstart", "--images", "20", "--json").stdout)
     assert again["cached"]
-    assert again["result"]["metrics"] == document["result"]["metrics"]
+    assert again["result"]["steps"] == made["steps"]
     table = spade("quickstart", "--images", "20").stdout
     assert "held-out scenes" in table
+    assert "label-pair frequency" in table
     assert "packaged" in table
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 
 import numpy as np
@@ -52,9 +53,16 @@ def test_the_same_world_twice_is_the_same_bytes_and_cached(tmp_path):
         assert write(tmp_path / "a")
     assert hashlib.sha256(lost.read_bytes()).hexdigest() == digests[0][lost.relative_to(tmp_path / "a")]
     lost.write_bytes((tmp_path / "a" / "images" / "000002.png").read_bytes())
-    with pytest.warns(SpadeWarning, match="its images were altered; the data set is made anew"):
+    with pytest.warns(SpadeWarning, match="its files were altered; the data set is made anew"):
         assert write(tmp_path / "a")
     assert hashlib.sha256(lost.read_bytes()).hexdigest() == digests[0][lost.relative_to(tmp_path / "a")]
+    index = tmp_path / "a" / "psg.json"
+    document = json.loads(index.read_text())
+    document["data"][1]["relations"] = []
+    index.write_text(json.dumps(document))
+    with pytest.warns(SpadeWarning, match="its files were altered; the data set is made anew"):
+        assert write(tmp_path / "a")
+    assert hashlib.sha256(index.read_bytes()).hexdigest() == digests[0][index.relative_to(tmp_path / "a")]
 
 
 def test_another_data_set_is_not_overwritten_unless_forced(tmp_path):

@@ -17,6 +17,7 @@ import numpy as np
 
 from spade.core.errors import SpadeError
 from spade.core.files import read_json
+from spade.core.paths import user_path
 from spade.data.psg import Dataset, Record
 from spade.evaluation.scoring.recall import Recalls, mean_recall
 
@@ -81,12 +82,13 @@ def read_split(name: str, dataset: Dataset) -> Split:
                 f"`split_list=ovsgtr`: is a list for VG150; {dataset.source} has other names, so give a file."
             )
         return Split(name, objects & classes, words & predicates)
+    path = user_path(name)
     data = read_json(
-        Path(name),
+        path,
         "split list",
         "write json with novel_objects, novel_predicates (or base_...), or use pgsg or ovsgtr.",
     )
-    split = Split(Path(name).name, _novel(name, data, "objects", classes), _novel(name, data, "predicates", predicates))
+    split = Split(path.name, _novel(name, data, "objects", classes), _novel(name, data, "predicates", predicates))
     if split.novel_objects is split.novel_predicates is None:
         raise SpadeError(f"{name}: has none of novel_objects, base_objects, novel_predicates, base_predicates.")
     return split

@@ -69,6 +69,11 @@ class Runs:
         true_area = np.bincount(self.true + 1, self.length, self.true_count + 1)[1:].astype(np.int64)
         return Overlaps(table[:, 1:], table.sum(1), true_area, table[:, 0])
 
+    def without_pixel(self) -> tuple[int, int]:
+        """How many predicted, and how many true segments have no pixel."""
+        predicted, true = (len(np.unique(part[part >= 0])) for part in (self.cover, self.true))
+        return self.count - predicted, self.true_count - true
+
     def boxes(self) -> np.ndarray:
         """(N, 4) xyxy in pixels around each predicted segment, x2 and y2 exclusive; zeros where it has no pixel."""
         edges = np.array([np.iinfo(np.int64).max] * 2 + [-1] * 2)

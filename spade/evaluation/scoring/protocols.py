@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spade.data.checks import is_another_map
 from spade.data.psg import Record
 from spade.evaluation.scoring.masks import IdMap, Runs, pixel_runs
 from spade.evaluation.scoring.matching import MATCHINGS, box_iou
@@ -77,7 +78,8 @@ class Judgement:
     ``record`` is what was annotated; ``predicted`` is False without a prediction, ``answered`` also without rows.
     ``hits`` by the protocol, ``corrected`` without its known defects (docs/evaluation.md), ``pairs`` (Q,) the rank of
     the first row on each annotated pair, repeated rows not counted, ``found`` of the M annotated segments (bool);
-    ``ends``: what became of those, whatever they are called; ``quality`` None where masks play no part.
+    ``ends``: what became of those, whatever they are called; ``without_pixel``: how many predicted and annotated
+    segments have none in their maps; ``quality`` None where masks play no part.
     """
 
     record: Record
@@ -88,6 +90,7 @@ class Judgement:
     pairs: np.ndarray
     found: np.ndarray
     ends: Ends
+    without_pixel: tuple[int, int]
     quality: ImageQuality | None
     missed_quality: ImageQuality | None  # what a missing prediction would add: all segments missed
 
@@ -104,8 +107,8 @@ def judge(
     if predicted is None:
         missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
         nothing = np.zeros((0, len(classes)), bool)
-        return _judgement(rules, record, None, nothing, every, once, ends(nothing, None, None), (None, missed))
-    rows, quality, overlaps, proposed = predicted.rows, None, None, None
+        return _judgement(rules, record, None, nothing, every, once, ends(nothing, None, None), (0, 0), (None, missed))
+    rows, quality, overlaps, proposed, without_pixel = predicted.rows, None, None, None, (0, 0)
     same = predicted.categories[:, None] == classes[None]
     if mode == "predcls":
         iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
@@ -114,6 +117,12 @@ def judge(
         iou = box_iou(predicted_boxes(predicted, record), true)
     else:
         runs = _runs(predicted, record, true_ids)
+        without_pixel = runs.without_pixel()
+        if is_another_map(without_pixel[0], runs.count):
+            raise ImageError(
+                f"{without_pixel[0]} of {runs.count} segments have no pixel in their png; write ids as R + 256 G + "
+                "65536 B, those of segments_info"
+            )
         disjoint = runs
         if rules.merge or len(runs.cover) > 1:
             disjoint, keeper = runs.merged(predicted.scores)
@@ -125,7 +134,9 @@ def judge(
         if predicted.proposals is not None and true_ids is not None:
             proposed = proposed_segments(record, true_ids, predicted.proposals)
     found = MATCHINGS[rules.matching](iou, np.asarray(same))
-    return _judgement(rules, record, rows, found, every, once, ends(iou, overlaps, proposed), (quality, None))
+    return _judgement(
+        rules, record, rows, found, every, once, ends(iou, overlaps, proposed), without_pixel, (quality, None)
+    )
 
 
 def _judgement(
@@ -136,6 +147,7 @@ def _judgement(
     every: np.ndarray,
     once: np.ndarray,
     covered: Ends,
+    without_pixel: tuple[int, int],
     quality: tuple[ImageQuality | None, ImageQuality | None],
 ) -> Judgement:
     rows = NO_ROWS if predicted is None else predicted
@@ -152,7 +164,8 @@ def _judgement(
         corrected = _hits(counted, free, found, once)
     pairs = first_pairs(unrepeated.triples, found, np.unique(once[:, :2], axis=0))
     named = np.asarray(found.any(0))
-    return Judgement(record, predicted is not None, len(rows) > 0, hits, corrected, pairs, named, covered, *quality)
+    answered = predicted is not None, len(rows) > 0
+    return Judgement(record, *answered, hits, corrected, pairs, named, covered, without_pixel, *quality)
 
 
 def _hits(rows: Rows, free: np.ndarray | None, found: np.ndarray, triples: np.ndarray) -> Hits:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from spade.core.errors import SpadeError, given
 from spade.core.progress import Reporter
+from spade.core.text import counted
 from spade.data.psg import Record
 from spade.data.samples import annotated_planes
 from spade.evaluation.scoring.evaluator import Evaluator
@@ -26,6 +27,16 @@ class Scored:
     evaluator: Evaluator
     skipped: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    def notes(self) -> list[str]:
+        """What was taken as it is, though it looks wrong: segments that have no pixel in their map."""
+        sentences = []
+        for place, whose in enumerate(("predicted", "annotated")):
+            counts = [judged.without_pixel[place] for judged in self.evaluator.judged]
+            if images := sum(count > 0 for count in counts):
+                segments = counted(sum(counts), f"{whose} segment")
+                sentences.append(f"{segments} in {counted(images, 'image')} have no pixel in the panoptic png")
+        return sentences
 
 
 def score(
@@ -55,7 +66,8 @@ def score(
     if not evaluator.judged:
         raise SpadeError(f"{scored.skipped[0]} (nor can any other image of this split be compared with its annotation)")
     if not any(judged.predicted for judged in evaluator.judged):
-        why = f" ({scored.problems[0]})" if scored.problems else ""
+        causes = [*scored.problems, *scored.skipped]
+        why = f" ({causes[0]})" if causes else ""
         count = f"none of the {len(records)} images of this split"
         raise SpadeError(f"{predictions.path}: has a prediction for {count}{why}; try another {given('split')}.")
     return scored

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 # First bytes, from which place on, what the file is, and the remedy.
@@ -15,6 +16,9 @@ _KINDS = (
     (b"ftyp", 4, "a video, or an image of Apple's HEIC", "save its frames, or the image, as png or jpeg"),
     (b"\x1a\x45\xdf\xa3", 0, "a video", "save its frames as png or jpeg"),
     (b"AVI ", 8, "a video", "save its frames as png or jpeg"),
+    (b"\x00\x00\x01\xba", 0, "a video", "save its frames as png or jpeg"),
+    (b"FLV\x01", 0, "a video", "save its frames as png or jpeg"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", 0, "a video", "save its frames as png or jpeg"),
     (b"<?xml", 0, "xml", "export it as png or jpeg"),
     (b"<svg", 0, "an svg drawing", "export it as png or jpeg"),
     (b"\x89HDF", 0, "an hdf5 file", "name the file that belongs here"),
@@ -42,6 +46,12 @@ def what_it_is(head: bytes) -> tuple[str, str] | None:
     for mark, place, kind, remedy in _KINDS:
         if head[place : place + len(mark)] == mark:
             return kind, remedy
-    if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if text[:14].lower().startswith((b"<!doctype html", b"<html")):
         return "a page of html, as a server sends in the place of a file", "fetch the file again"
     return None
+
+
+def is_json(head: bytes) -> bool:
+    """Whether a file with these first bytes may be json: an object, or a list of something."""
+    return re.match(rb"(\xef\xbb\xbf)?\s*(\{\s*[\"}]|\[\s*[\[\]{\"\d-])", head) is not None

@@ -32,7 +32,7 @@ class FoundImages:
         self.passed_over[reason] = self.passed_over.get(reason, 0) + 1
 
 
-OWN_FILES, OTHER_KINDS = "of earlier predictions (maps, figures, results)", "that is no image by its name"
+OWN_FILES, OTHER_KINDS = "of earlier predictions (maps, figures, results)", "not called like an image"
 
 
 def find_images(name: str | Path, found: FoundImages, workspace: Path | None = None, alone: bool = True) -> None:

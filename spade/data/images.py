@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from spade.core.errors import SpadeError
-from spade.core.file_kinds import what_it_is
+from spade.core.file_kinds import is_json, what_it_is
 from spade.core.paths import user_path
 from spade.data.deep_images import deep_values, scaled_rgb
 
@@ -61,9 +61,10 @@ def _decoded(file: Any, name: str) -> Image.Image:
         raise SpadeError(f"{name}: this image has too many pixels to be opened safely; scale it down first.") from None
     except Exception:  # a damaged file makes Pillow's decoders raise anything
         file.seek(0)
-        found = what_it_is(file.read(100))
-        if found is not None and not found[0].endswith("image"):
-            raise SpadeError(f"{name}: is {found[0]}, and no image that can be read; {found[1]}.") from None
+        head = file.read(100)
+        kind = ("json", "name the image that belongs here") if is_json(head) else what_it_is(head)
+        if kind is not None and not kind[0].endswith("image"):
+            raise SpadeError(f"{name}: is {kind[0]}, and no image that can be read; {kind[1]}.") from None
         raise SpadeError(f"{name}: this image cannot be decoded; open and save it anew as png or jpeg.") from None
 
 

@@ -44,7 +44,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     if isinstance(model, ModelFile) and model.backbone == "tiny" and not dataset.is_world:
         run.report.say(
             "note: the tiny backbone knows the embedded world's images only; figures of photographs say nothing of "
-            f"SPADE on Stable Diffusion, nor of {given('segmenter', 'coco-tiny')} (docs/photographs.md)"
+            "SPADE on Stable Diffusion, nor of spade predict --segmenter (docs/photographs.md)"
         )
     items, by_id = dataset_items(dataset, records), {record.image_id: record for record in records}
     prints = {"model": model.fingerprint(), "vocabulary": canonical_hash(dataset.vocabulary.to_json())}

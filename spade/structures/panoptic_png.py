@@ -73,7 +73,7 @@ def _kind(path: Path, data: bytes | None) -> tuple[str, str] | None:
             with open(path, "rb") as file:
                 data = file.read(100)
     except OSError as error:
-        return f"not to be read ({error.strerror})", "mend that"
+        return f"a file that cannot be read ({error.strerror})", "mend that"
     found = what_it_is(data[:100])
     return None if found is not None and found[0].endswith("image") else found
 

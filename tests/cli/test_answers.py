@@ -90,12 +90,57 @@ def test_places_that_cannot_be_written(here):
     one_sentence(run("predict", "x" * 300, cwd=here), "x" * 20)
 
 
-def test_a_folder_without_permission(here):
-    """As a user who is not root."""
-    (here / "locked").mkdir(mode=0o500)
-    command = [*SPADE, "world", "locked/psg", "--images", "5"]
-    if os.access(here / "locked", os.W_OK):
+def as_another(*arguments, cwd):
+    """Run as a user who is not root."""
+    command = [*SPADE, *arguments]
+    (cwd / "try").mkdir(mode=0o500, exist_ok=True)
+    if os.access(cwd / "try", os.W_OK):
         command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search",
                    "--inh-caps=-dac_override,-dac_read_search", *command]  # fmt: skip
-    done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=False)
-    one_sentence(done, "locked/psg", "ermission denied")
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_a_folder_without_permission(here):
+    (here / "locked").mkdir(mode=0o500)
+    one_sentence(as_another("world", "locked/psg", "--images", "5", cwd=here), "locked/psg", "ermission denied")
+
+
+def test_results_that_may_not_be_read_are_said_to_be_so(here):
+    assert run("predict", "a.png", "--no-page", "--no-figures", cwd=here).returncode == 0
+    results = here / "spade-workspace" / "predict"
+    (result,) = results.iterdir()
+    for locked, mode in (
+        (results, 0o700),
+        (result, 0o700),
+        (result / "manifest.json", 0o600),
+        (result / "a.json", 0o600),
+    ):
+        locked.chmod(0)
+        done = as_another("export-graph", cwd=here)
+        locked.chmod(mode)
+        one_sentence(done, str(locked.relative_to(here)), "ermission denied")
+    (here / "s.json").write_text("{}")
+    (here / "d").mkdir()
+    for *arguments, name in (
+        ("predict", "a.png", "--segments", "s.json"),
+        ("eval", "d"),
+        ("status", "--workspace", "d"),
+    ):
+        (here / name).chmod(0)
+        one_sentence(as_another(*arguments, name, cwd=here), name)
+        (here / name).chmod(0o700)
+
+
+def test_a_closed_input_is_one_sentence(here):
+    command = f"{sys.executable} -m spade_cli predict - <&-"
+    done = subprocess.run(command, cwd=here, shell=True, capture_output=True, text=True, check=False)
+    one_sentence(done, "standard input is closed")
+
+
+def test_messages_that_nobody_can_read_change_nothing(here):
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full on this system")
+    command = f"{sys.executable} -m spade_cli predict a.png --json --no-page --no-figures 2>/dev/full"
+    done = subprocess.run(command, cwd=here, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["result"]["graphs"] == ["a.json"]

@@ -81,3 +81,11 @@ def test_a_payload_that_is_lost_or_altered_is_made_anew(tmp_path):
     (made.path / "x.txt").unlink()
     with pytest.warns(SpadeWarning):
         assert not writer().cached
+
+
+def test_an_inode_larger_than_the_memory_holds(old, monkeypatch):
+    """As some network file systems have them."""
+    facts = list(old.stat())
+    facts[1] = (1 << 64) - 3
+    monkeypatch.setattr(type(old), "stat", lambda self, **_: os.stat_result(facts))
+    assert digest(old) == digest(old) == hashlib.sha256(b"one").hexdigest()

@@ -62,6 +62,8 @@ def test_boxes_of_either_mode_and_in_shares_are_the_same():
         ({"width": 10, "height": 20}, "leaves the image of 10 x 20; are width and height exchanged"),
         (boxes([0, 0, 0, 0], [0, 0, 0, 0]), r"segments_info\[1\].area 9 is more than its box of 0 x 0 holds"),
         ({"width": "wide"}, "width 'wide'; give a whole number"),
+        ({"width": "--128"}, "width '--128'; give a whole number"),
+        ({"file_name": None}, "file_name 'None'; give a path below the image folder"),
     ],
 )  # fmt: skip
 def test_what_is_not_certain_is_refused_by_field_value_and_form(changes, message):
@@ -82,6 +84,14 @@ def test_a_field_that_nothing_needs_is_optional():
         "relations are missing, and count as none",
         "image_id is missing, and is the file_name",
     ]
+
+
+def test_null_is_as_if_it_were_not_there_and_numbers_may_be_text():
+    infos = [{"id": "5", "category_id": "0", "area": None}, {"id": 6, "category_id": 2, "area": 9}]
+    annotations = [{"bbox": [0, 0, 2, 2], "category_id": "0"}, {"bbox": [0, 5, 20, 10], "category_id": None}]
+    made, _ = checked_record(record(0, segments_info=infos, annotations=annotations) | {"relations": None}, *LISTS)
+    assert [(s.id, s.category, s.area) for s in made.segments] == [(5, 0, 4), (6, 2, 9)]
+    assert made.relations == ()
 
 
 def test_a_segment_says_itself_whether_it_is_a_thing():
@@ -115,6 +125,13 @@ def test_predicates_counted_from_one_are_refused(tmp_path):
     rows = [record(n, relations=[[0, 1, n + 1]]) for n in range(2)]
     with pytest.raises(SpadeError, match=r"its predicates are counted from 1 \(1 to 2, of 2\); subtract 1 from each"):
         load_psg(write(tmp_path, document(rows)))
+
+
+def test_categories_counted_from_one_are_refused(tmp_path):
+    infos = [{"id": 5, "category_id": 1, "area": 1}, {"id": 6, "category_id": 3, "area": 1}]
+    annotations = [{"bbox": [0, 0, 2, 2]}, {"bbox": [0, 5, 20, 10]}]
+    with pytest.raises(SpadeError, match=r"its categories are counted from 1 \(1 to 3, of 3\); subtract 1 from each"):
+        load_psg(write(tmp_path, document([record(0, segments_info=infos, annotations=annotations)])))
 
 
 def test_test_images_that_are_not_there_are_told(tmp_path):

@@ -31,7 +31,9 @@ def test_ids_as_numbers_and_as_text_are_the_same(tmp_path):
     [
         ({"image_id": 2, "category_id": 9999}, r"annotations\[2\]: category_id 9999 is the id of none"),
         ({"image_id": 2, "score": 3}, r"annotations\[2\]: a score of 3.0"),
-        ({"image_id": 2, "category_id": None}, r"annotations\[2\]: TypeError"),
+        ({"image_id": 2, "category_id": None}, r"annotations\[2\]: category_id 'None' is no whole number"),
+        ({"image_id": 2, "category_id": 18.5}, r"annotations\[2\]: category_id '18.5' is no whole number"),
+        ({"image_id": 2, "category_id": True}, r"annotations\[2\]: category_id 'True' is no whole number"),
         ({"image_id": 77}, r"annotations\[2\]: image_id 77 is the id of none of its images"),
         ({}, r"annotations\[2\]: image_id is missing"),
         ({"image_id": 2, "segments_info": [{"id": 0, "category_id": 18}], "file_name": "a"}, "no panoptic png holds"),
@@ -46,9 +48,23 @@ def test_one_bad_annotation_leaves_its_image_out(tmp_path, wrong, message):
             given.of("2.jpg", (8, 6))
 
 
-def test_a_picture_of_another_size_is_refused(tmp_path):
+def test_two_images_of_one_id_are_refused(tmp_path):
+    images = [{"id": 1, "file_name": "1.jpg"}, {"id": "1", "file_name": "2.jpg"}]
+    with pytest.raises(SpadeError, match="two images of one id"):
+        GivenSegments(written(tmp_path, {"image_id": 1}, images=images))
+
+
+def test_polygons_in_shares_of_the_image_are_refused(tmp_path):
+    given = GivenSegments(written(tmp_path, {"image_id": 1, "segmentation": [[0.1, 0.1, 0.9, 0.1, 0.9, 0.9]]}))
+    with pytest.raises(SpadeError, match=r"no mask of 1\.jpg has a pixel in the image; give polygons"):
+        given.of("1.jpg", (8, 6))
+
+
+def test_an_image_of_another_size_is_refused(tmp_path):
     given = GivenSegments(written(tmp_path, {"image_id": 1}))
-    with pytest.raises(SpadeError, match=r"1\.jpg is 6 x 8, the file says 8 x 6; give the image for which"):
+    with pytest.raises(
+        SpadeError, match=r"1\.jpg is 6 x 8, the file says 8 x 6 .turned by its EXIF .*; give the image"
+    ):
         given.of("1.jpg", (6, 8))
     without = [{"id": 1, "file_name": "1.jpg"}]
     assert GivenSegments(written(tmp_path, {"image_id": 1}, images=without)).of("1.jpg", (6, 8)).width == 6

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
@@ -226,7 +226,7 @@ def test_other_pngs_are_another_evaluation(pipeline, world, tmp_path):
     run, config = Run(Workspace(tmp_path / "w")), EvalConfig(data=world, predictions=tmp_path / "p")
     first = evaluate.run(config, run).result.metrics["PQ"]
     for png in (tmp_path / "p" / "panoptic").iterdir():
-        Image.new("RGB", (128, 128)).save(png)
+        ImageOps.mirror(Image.open(png)).save(png)
     again = evaluate.run(config, run)
     assert not again.cached
     assert again.result.metrics["PQ"] < first
@@ -261,3 +261,32 @@ def test_what_a_tiny_model_says_of_photographs(world, tmp_path, monkeypatch):
     del document["info"]
     (data / "psg.json").write_text(json.dumps(document))
     assert note in said_of(data)
+
+
+def test_an_altered_model_of_the_workspace_is_refused(pipeline, world, tmp_path):
+    run = Run(Workspace(tmp_path))
+    model = Path(shutil.copytree(pipeline["train-relations"].path, tmp_path / "train-relations" / "k"))
+    weights = model / "heads.safetensors"
+    data = bytearray(weights.read_bytes())
+    data[-1] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(SpadeError, match=r"heads\.safetensors: this file was changed or damaged .*train it anew with"):
+        evaluate.run(EvalConfig(data=world), run)
+
+
+def test_a_data_set_that_has_moved_is_named(pipeline, tmp_path):
+    model = Path(shutil.copytree(pipeline["train-relations"].path, tmp_path / "train-relations" / "k"))
+    manifest = json.loads((model / "manifest.json").read_text())
+    manifest["result"]["data"] = str(tmp_path / "gone" / "psg.json")
+    (model / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(SpadeError, match=r"gone.psg\.json: this data set, on which .* is gone; name it anew"):
+        evaluate.run(EvalConfig(), Run(Workspace(tmp_path)))
+
+
+def test_predictions_with_other_ids_are_refused(pipeline, world, tmp_path):
+    folder = Path(shutil.copytree(own(pipeline).parent, tmp_path / "p"))
+    for png in (folder / "panoptic").iterdir():
+        red, green, blue = Image.open(png).split()
+        Image.merge("RGB", (blue, green, red)).save(png)
+    with pytest.raises(SpadeError, match=r"image 4: .* segments have no pixel in their png; write ids as R \+ 256 G"):
+        evaluate.run(EvalConfig(data=world, predictions=folder), Run(Workspace(tmp_path / "w")))

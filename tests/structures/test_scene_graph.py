@@ -46,6 +46,10 @@ def test_round_trip_through_disk(graph, tmp_path):
         ({"segments": 3}, "not a scene graph"),
         ({"image": {"file_name": "a", "width": 5, "height": 4}}, "this panoptic png is 6 x 4, its image 5 x 4"),
         ({"segments": [{"id": 5, "label": None}]}, "label 'None'"),
+        ({"segments": [{"id": 5, "label": "d\x1bog"}]}, r"label 'd\\x1bog' holds the control character '\\x1b'"),
+        ({"segments": None}, "a field is of another type than it should be"),
+        ({"segments": [{"id": 5, "label": "\ud800"}]}, r"holds the control character '\\ud800'"),
+        ({"relations": [{"subject": 9, "object": 9, "predicate": "o\0n", "score": 1}]}, "holds the control character"),
         ({"vocabulary": {"objects": ["dog", None], "predicates": []}}, "objects 'None'"),
     ],
 )

@@ -53,7 +53,8 @@ class Files:
             self._zip = zipfile.ZipFile(path) if path.is_file() else None
         except DAMAGED as error:
             raise SpadeError(f"{path}: this zip cannot be opened ({error}); pack the predictions anew.") from None
-        self._members = frozenset(self._zip.namelist() if self._zip else ())
+        # Both slashes separate: some tools on Windows pack names with their own.
+        self._members = {name.replace("\\", "/"): name for name in (self._zip.namelist() if self._zip else ())}
         for name in sorted(self._members):
             inside(path, name.rstrip("/"), path)
 
@@ -76,11 +77,12 @@ class Files:
         try:
             if self._zip is None:
                 return place.read_bytes()
-            if self._zip.getinfo(name).file_size > LARGEST:
+            member = self._zip.getinfo(self._members[name])
+            if member.file_size > LARGEST:
                 raise SpadeError(
                     f"{self.path}: {name} unpacks to more than {LARGEST >> 20} MB; pack the predictions anew."
                 )
-            return self._zip.read(name)
+            return self._zip.read(member)
         except (KeyError, FileNotFoundError):
             raise SpadeError(f"{self.path}: holds no {name}; pack the predictions anew.") from None
         except DAMAGED as error:

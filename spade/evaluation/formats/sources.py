@@ -37,15 +37,16 @@ def open_predictions(path: Path, dataset: Dataset, predcls: bool = False, lenien
         raise SpadeError(f"{path}: no such prediction file; write one in the exchange format (docs/formats.md).")
     if path.name == RELATIONS:
         return Submission(path, dataset, predcls, lenient)
-    if zipfile.is_zipfile(path):
+    kind = kind_of(path)
+    if zipfile.is_zipfile(path) or (kind is not None and kind[0] == "a zip archive"):
         files = Files(path)
         if TRIPLETS in files:
             return Sgbench(path, dataset, predcls, lenient)
         if RELATIONS in files:
             return Submission(path, dataset, predcls, lenient)
         raise SpadeError(f"{path}: {_not_there(files)}.")
-    if (found := kind_of(path)) is not None:
-        raise SpadeError(f"{path}: is {found[0]}, and no prediction file; {found[1]}.")
+    if kind is not None:
+        raise SpadeError(f"{path}: is {kind[0]}, and no prediction file; name one (docs/formats.md).")
     return (Sgbench if _is_sgbench(path) else Exchange)(path, dataset, predcls, lenient)
 
 
@@ -53,8 +54,10 @@ def _not_there(files: Files) -> str:
     """What a zip lacks, and where it has it, if it has it further down."""
     for name in files.names:
         folder, _, last = name.rpartition("/")
-        if last in (TRIPLETS, RELATIONS):
+        if last in (TRIPLETS, RELATIONS) and not folder.startswith("__MACOSX"):
             return f"has {last} in the folder {folder}, not at the top; pack what is in {folder}, not the folder"
+        if last == OWN:
+            return f"holds {name}, which is read where it lies; unpack it, and name that file"
     return f"holds neither sgbench's {TRIPLETS} nor a submission's {RELATIONS} (docs/formats.md)"
 
 

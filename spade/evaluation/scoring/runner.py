@@ -35,7 +35,8 @@ class Scored:
             counts = [judged.without_pixel[place] for judged in self.evaluator.judged]
             if images := sum(count > 0 for count in counts):
                 segments = counted(sum(counts), f"{whose} segment")
-                sentences.append(f"{segments} in {counted(images, 'image')} have no pixel in the panoptic png")
+                have = "has" if sum(counts) == 1 else "have"
+                sentences.append(f"{segments} in {counted(images, 'image')} {have} no pixel in the panoptic png")
         return sentences
 
 

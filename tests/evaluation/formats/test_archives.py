@@ -68,3 +68,22 @@ def test_a_damaged_member_of_a_zip(small):  # noqa: F811
     path.write_bytes(bytes(data))
     with pytest.raises(SpadeError, match=r"image 1: .*1\.tiff cannot be read"):
         open_predictions(path, dataset).get(dataset.records[0])
+
+
+def test_names_of_members_with_the_slashes_of_windows(small):  # noqa: F811
+    dataset, image, tiff = small
+    path = write_zip(dataset, image | {"seg_filename": "masks/1.tiff"}, tiff, name="masks\\1.tiff")
+    assert open_predictions(path, dataset).get(dataset.records[0]).layers.maps
+
+
+def test_what_else_a_zip_may_hold(small):  # noqa: F811
+    dataset, _, _ = small
+    packed = dataset.root / "p.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("__MACOSX/mine/relation.json", "[]")
+        archive.writestr("predictions.jsonl", "{}")
+    with pytest.raises(SpadeError, match=r"holds predictions\.jsonl, which is read where it lies; unpack it"):
+        open_predictions(packed, dataset)
+    packed.write_bytes(packed.read_bytes()[:60])
+    with pytest.raises(SpadeError, match=r"p\.zip: this zip cannot be opened \(.*\); pack the predictions anew"):
+        open_predictions(packed, dataset)

@@ -141,7 +141,7 @@ def small(tmp_path):
     return load_psg(tmp_path), image, buffer.getvalue()
 
 
-def write_zip(dataset, image, tiff, extra=()):
+def write_zip(dataset, image, tiff, extra=(), name="1.tiff"):
     path = dataset.root / "s.zip"
     turned = io.BytesIO()
     tifffile.imwrite(turned, np.zeros((2, 8, 4), np.uint8), photometric="minisblack")
@@ -150,9 +150,9 @@ def write_zip(dataset, image, tiff, extra=()):
         archive.writestr(
             "triplets.json", json.dumps({"version": 1, "images": [image] if isinstance(image, dict) else image})
         )
-        archive.writestr("1.tiff", tiff)
-        for name in extra:
-            archive.writestr(name, b"x")
+        archive.writestr(name, tiff)
+        for more in extra:
+            archive.writestr(more, b"x")
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.masks import Layers
 from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
 from spade.evaluation.scoring.rows import Rows, ranked
+from spade.evaluation.scoring.runner import Scored
 from tests.evaluation.helpers import TRUE, dataset, evaluate, predicted, record
 
 
@@ -41,6 +44,27 @@ def test_classes_and_iou_must_agree_at_exactly_one_half():
     assert evaluate((record([(0, 1, 0)]), predicted(row, half)), protocol="single-mpo")["R@1"] == 0.0, (
         "above one half there"
     )
+
+
+@pytest.mark.parametrize("protocol", ["openpsg", "single-mpo", "sgbench"])
+def test_predictions_whose_map_holds_other_ids_are_refused(protocol):
+    evaluator = Evaluator(dataset([record([(0, 1, 0)])]), protocol, at=(1,))
+    swapped = predicted([(0, 1, [1, 0, 0])])
+    swapped = replace(swapped, layers=replace(swapped.layers, maps=(TRUE << 16,)))
+    with pytest.raises(ImageError, match="2 of 2 segments have no pixel in their png; write ids as R"):
+        evaluator.add(record([(0, 1, 0)]), TRUE, swapped)
+
+
+def test_single_segments_without_a_pixel_are_counted():
+    evaluator = Evaluator(dataset([record([(0, 1, 0)])]), at=(1,))
+    half = predicted([(0, 1, [1, 0, 0])])
+    half = replace(half, layers=replace(half.layers, maps=(np.where(TRUE == 5, 0, TRUE),)))
+    evaluator.add(record([(0, 1, 0)]), np.where(TRUE == 6, 0, TRUE), half)
+    assert evaluator.judged[0].without_pixel == (1, 1)
+    assert Scored(evaluator).notes() == [
+        "1 predicted segment in 1 image has no pixel in the panoptic png",
+        "1 annotated segment in 1 image has no pixel in the panoptic png",
+    ]
 
 
 def test_copies_skips_and_strict():

@@ -30,13 +30,19 @@ if TYPE_CHECKING:
 FORMAT, FORMATS = 3, (2, 3)  # written, read
 HEADS = "heads.safetensors"
 COMMANDS = {"image": "spade train-relations", "boxes": "spade train-boxes"}
-PACKAGED = ("tiny", "psg-relations")
+OPEN = "tiny-open"  # the packaged tiny model that learned the base names of the world's open setting alone
+PACKAGED = ("tiny", OPEN, "psg-relations")
 BOX_WEIGHTS = "boxes.safetensors"
 
 
 def packaged(inputs: str) -> Path:
     """The folder of the packaged model that sees these inputs: "image" or "boxes"."""
     return {"image": embedded_model(), "boxes": _asset("psg-relations")}[inputs]
+
+
+def packaged_open() -> Path:
+    """The folder of the packaged model that has names to learn left: of data sets with novel names."""
+    return _asset(OPEN)
 
 
 def _asset(name: str) -> Path:
@@ -99,9 +105,14 @@ class ModelFile:
 
     inputs = "image"
 
+    @property
+    def adapter(self) -> Path:
+        """The folder of its adapter; the packaged models share one."""
+        return (embedded_model() if self.folder == packaged_open() else self.folder) / "adapter"
+
     def fingerprint(self) -> str:
         """Hash of all that predictions depend on: own weights, backbone, OpenCLIP model."""
-        files = [self.folder / "model.json", self.folder / HEADS, *sorted((self.folder / "adapter").glob("*"))]
+        files = [self.folder / "model.json", self.folder / HEADS, *sorted(self.adapter.glob("*"))]
         parts = [fingerprint(resolve_backbone(self.backbone)), fingerprint(resolve_clip(self.clip))]
         return canonical_hash([*_hashes(files, self.inputs), *parts])
 

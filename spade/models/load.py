@@ -13,10 +13,12 @@ from spade.diffusion.backbone_files import embedded_model
 from spade.models.build import box_model_of, heads_of
 from spade.models.checkpoint import (
     FORMAT,
+    OPEN,
     BoxModelFile,
     ModelFile,
     find_model,
     packaged,
+    packaged_open,
     read_box_model,
     read_image_model,
 )
@@ -56,14 +58,14 @@ def open_model(model: ModelFile, device: str, dtype: str, options: PredictorOpti
 
     place = open_device(device)
     backbone = load_backbone(model.backbone, place, open_dtype(dtype, place))
-    student = load_student(backbone, load_clip(model.clip, place), model.folder / "adapter")
+    student = load_student(backbone, load_clip(model.clip, place), model.adapter)
     heads = heads_of(model)
     if options.unseen_odds not in (None, 0.0, model.options.unseen_odds) and not heads.config.unseen:
         raise SpadeError(
             f"{given('unseen_odds', options.unseen_odds)}: this model's OpenCLIP tower sees no regions, and new names "
             "have their text alone; leave it out."
         )
-    origin = "packaged" if model.folder == embedded_model() else model.folder.name
+    origin = {embedded_model(): "packaged", packaged_open(): f"packaged {OPEN}"}.get(model.folder, model.folder.name)
     facts = {"name": origin, "backbone": model.backbone, "spade_model_format": FORMAT}
     fusion = model.options.fusion if options.fusion is None else options.fusion
     odds = model.options.unseen_odds if options.unseen_odds is None else options.unseen_odds

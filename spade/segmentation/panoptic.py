@@ -15,11 +15,13 @@ MAP_PIXELS = 2_000_000  # larger images get their map at this many pixels, enlar
 
 @dataclass(frozen=True)
 class PanopticRules:
-    """Thresholds, on probabilities and on shares of the image."""
+    """Thresholds, on probabilities and on shares of the image, and what makes a proposal sure."""
 
     min_score: float = 0.25  # of a query's best label
     min_overlap: float = 0.5  # share of a query's own mask that must be left to it
     min_area: float = 0.0006  # of the image
+    mask_confidence: bool = False  # a proposal is as sure as its label times the mean probability inside its mask
+    suppression: float = 1.0  # IoU of two things above which the less sure one goes; 1 for none
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,14 @@ def panoptic_map(
     inner = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     if not len(keep):
         return np.zeros((height, width), np.int64), []
+    probabilities, sure = probabilities[keep], masks[keep].float().sigmoid()
+    if rules.mask_confidence:
+        probabilities = probabilities * mask_confidence(sure)[:, None]
+    if rules.suppression < 1:
+        left = unsuppressed(sure >= 0.5, probabilities, is_thing, rules.suppression)
+        keep, probabilities = keep[left], probabilities[left]
     large = interpolate(masks[None, keep].float(), size=inner, mode="bilinear", align_corners=False)[0]
-    panoptic, segments = merge_masks(large, probabilities[keep], is_thing, rules)
+    panoptic, segments = merge_masks(large, probabilities, is_thing, rules)
     numbers = panoptic.cpu().numpy()
     if inner != (height, width):
         numbers = np.asarray(
@@ -66,6 +74,29 @@ def candidates(probabilities: Tensor, rules: PanopticRules) -> Tensor:
     """
     best = probabilities[:, :-1].max(-1).values
     return torch.nonzero((best >= rules.min_score) & (best > probabilities[:, -1])).flatten()
+
+
+def mask_confidence(masks: Tensor) -> Tensor:
+    """The mean probability inside each mask (Q, h, w) in [0, 1]: (Q,), after Mask2Former's instance scores."""
+    inside = masks >= 0.5
+    return (masks * inside).sum((1, 2)) / inside.sum((1, 2)).clamp(min=1)
+
+
+def unsuppressed(masks: Tensor, probabilities: Tensor, is_thing: Tensor, most: float) -> Tensor:
+    """Indices, in order, of the proposals that stay: of two things whose masks (Q, h, w) bool share more than ``most``
+    (IoU), the less sure one goes; probabilities (Q, C + 1). Greedy, from the surest.
+    """
+    scores, categories = probabilities[:, :-1].max(-1)
+    flat = masks.flatten(1).float()
+    joint, area = flat @ flat.T, flat.sum(1)
+    near = joint > most * (area[:, None] + area[None] - joint)
+    thing = is_thing[categories]
+    near &= thing[:, None] & thing[None]
+    stays: list[int] = []
+    for index in torch.argsort(scores, descending=True, stable=True).tolist():
+        if not bool(near[index, stays].any()):
+            stays.append(index)
+    return torch.tensor(sorted(stays), dtype=torch.int64, device=masks.device)
 
 
 def merge_masks(

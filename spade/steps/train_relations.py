@@ -12,7 +12,7 @@ from spade.core.errors import SpadeError, given
 from spade.core.files import sha256_file
 from spade.core.settings import configure
 from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
-from spade.models.checkpoint import HEADS, ModelFile, find_model, read_image_model
+from spade.models.checkpoint import HEADS, ModelFile, find_model, packaged_open, read_image_model
 from spade.models.config import PAPER as PAPER_OPTIONS
 from spade.models.config import FusionConfig, HeadsConfig
 from spade.relations.config import PAPER as PAPER_HEAD
@@ -64,7 +64,7 @@ class _Features:
                 "two out."
             )
         model = read_image_model(find_model(config.masks_from))
-        return cls(model.folder / "adapter", model.backbone, model.clip, None, model)
+        return cls(model.adapter, model.backbone, model.clip, None, model)
 
     def inputs(self) -> dict[str, str]:
         """Keys of the artifacts that they come from."""
@@ -92,9 +92,10 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     """Train the heads on the newest calibration, or find it done. Resumes from the last checkpoint after a kill."""
     refuse_several("spade train-relations")
     features = _Features.of(config, run)
-    dataset = _dataset(config, features, run).for_training()
+    whole = _dataset(config, features, run)
+    dataset = whole.for_training()
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged(config, features, dataset.vocabulary)
+    packaged = _packaged(config, features, dataset.vocabulary, bool(whole.novel_objects or whole.novel_predicates))
     if features.masks is not None:
         _refuse_unnamed(config.masks_from, features.masks, dataset.vocabulary)
     method = resolve(config, backbone_defaults(resolve_backbone(features.backbone)), packaged, features.masks)
@@ -213,7 +214,8 @@ def _train(
     torch.manual_seed(config.seed)
     heads = _heads(method, student, dataset.vocabulary, packaged, features.masks)
     if packaged is not None:
-        run.report.say(f"starting from the packaged heads ({given('init', 'scratch')} for fresh ones)")
+        name = packaged.folder.name
+        run.report.say(f"starting from the packaged heads of {name} ({given('init', 'scratch')} for fresh ones)")
     defaults = backbone_defaults(resolve_backbone(features.backbone))
     writer.begin()
     try:
@@ -242,7 +244,7 @@ def _train(
         result = TrainRelationsResult(
             data=str(dataset.source.resolve()),
             images_root=str(dataset.root.resolve()),
-            init=str(config.init),
+            init=str(config.init) if packaged is None else f"{config.init}: {packaged.folder.name}",
             mode=config.mode,
             train_images=len(training.images.train),
             validation_images=len(training.images.validation),
@@ -282,16 +284,18 @@ def _names(vocabulary: Vocabulary) -> Names:
     return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
 
 
-def _packaged(config: TrainRelationsConfig, features: _Features, vocabulary: Vocabulary) -> ModelFile | None:
-    """The packaged model, where training starts from its heads: they belong to this backbone and know only its
-    names.
+def _packaged(
+    config: TrainRelationsConfig, features: _Features, vocabulary: Vocabulary, has_novel: bool
+) -> ModelFile | None:
+    """The packaged model, where training starts from its heads: they belong to this backbone and know no names but
+    those of the data set. Where that keeps names for the test alone, it is the one that has not seen those.
     """
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
     if wanted != "embedded" or features.backbone != "tiny" or features.clip != "tiny":
         return None
     if not (embedded_model() / "model.json").is_file():
         return None
-    packaged = read_image_model(embedded_model())
+    packaged = read_image_model(packaged_open() if has_novel else embedded_model())
     known, names = _names(packaged.vocabulary), _names(vocabulary)
     return packaged if known[0] <= names[0] and known[1] <= names[1] else None
 

@@ -241,7 +241,7 @@ def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
     made = train_relations.run(relating(epochs=1, learning_rate=1e-12), run)
-    assert made.result.init == "embedded"
+    assert made.result.init == "embedded: tiny"
     assert set(spade.load(made.path).vocabulary.objects) > set(spade.load().vocabulary.objects)
     assert made.result.validation_after == made.result.validation_before, (
         "nothing was learned, so the start was as good"

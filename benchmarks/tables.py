@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
+from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
@@ -29,21 +31,38 @@ MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def quickstart() -> str:
-    """What the packaged model and a quickstart's training reach."""
+    """What each step of a quickstart is worth, on scenes beyond its own."""
     data = results("quickstart")
-    rows = [row for row in data["rows"] if "model" in row["setting"]]
-    names = list(rows[0]["metrics"])
-    body = [[row["setting"]["model"], *(cell(row["metrics"][name]) for name in names)] for row in rows]
-    held_out = rows[0]["setting"]["held_out"]
-    note = f"Percent, mean ± sd over {len(data['seeds'])} seeds, {held_out} held-out scenes each ({origin(data)})."
-    return table(["model", *names], body) + "\n\n" + note
+    steps = [row["metrics"]["steps"] for row in data["rows"]]
+    body = [
+        [
+            one[0]["step"],
+            one[0]["measure"],
+            one[0]["without_is"],
+            cell(_mean(one, "without")),
+            cell(_mean(one, "value")),
+        ]
+        for one in zip(*steps, strict=True)
+    ]
+    scenes = data["rows"][0]["setting"]
+    note = (
+        f"Percent, mean \u00b1 sd over {len(steps)} seeds, each with {scenes['images']} scenes of its own, judged on "
+        f"{scenes['further']} others ({origin(data)})."
+    )
+    return table(["step", "measure", "without it", "", "with it"], body) + f"\n\n{note}"
+
+
+def _mean(rows: Sequence[dict[str, Any]], name: str) -> dict[str, float | int] | None:
+    return spread([row[name] for row in rows])
 
 
 def seconds() -> str:
     """Seconds a step of the quickstart."""
     data = results("quickstart")
-    row = next(row for row in data["rows"] if "seconds" in row["setting"])
-    body = [[name, cell(value)] for name, value in row["metrics"].items()]
+    rows = [row["metrics"] for row in data["rows"]]
+    body = [[name, cell(spread([row["step_seconds"][name] for row in rows]))] for name in rows[0]["step_seconds"]]
+    body.append(["until the graph of a photograph is there", cell(data["first_picture_s"])])
+    body.append(["whole command", cell(data["seconds"])])
     return table(["step", "seconds"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 

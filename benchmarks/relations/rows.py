@@ -14,7 +14,7 @@ from spade.diffusion.backbone_files import TINY
 from spade.models.config import UNSEEN_ODDS
 from spade.models.predictor import SceneGraphPredictor
 from spade.steps.config import TrainRelationsConfig
-from spade.steps.train_relations import Method, resolve
+from spade.steps.relation_method import Method, resolve
 
 SETTINGS, MODES, SEEDS = ("closed", "ovr", "ovdr"), ("sgdet", "predcls"), (0, 1, 2)
 

@@ -38,6 +38,7 @@ def build_heads(config: HeadsConfig, student: Student, classes: int, proposer: M
         proposer=_on_features(replace(config, proposer=replace(config.proposer, classes=classes)), student),
         relations=replace(config.relations, clip_dim=student.clip.dim),
         unseen=student.clip.sees_regions,
+        probe=student.clip.sees_regions,
     )
     heads = Heads(built)
     return heads if proposer is None else with_proposer(heads, proposer)

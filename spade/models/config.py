@@ -22,6 +22,7 @@ class HeadsConfig:
     proposer: MaskProposerConfig = field(default_factory=MaskProposerConfig)
     relations: RelationHeadConfig = field(default_factory=RelationHeadConfig)
     unseen: bool = False  # where the OpenCLIP model sees regions
+    probe: bool = False  # whether regions of such names are told from others by a probe; not in models of before
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -32,7 +33,8 @@ class HeadsConfig:
         """The inverse of ``to_json``; of format 2, too. Raises SpadeError for heads that the product no longer has."""
         proposer = MaskProposerConfig.from_json(data["proposer"])
         unseen = bool(data.get("unseen", data.get("untrained", False)))
-        return cls(proposer, RelationHeadConfig.from_json(data["relations"]), unseen)
+        probe = bool(data.get("probe", False))
+        return cls(proposer, RelationHeadConfig.from_json(data["relations"]), unseen, probe)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from spade.models.config import HeadsConfig
+from spade.open_vocabulary.unknown_probe import UnknownProbe
 from spade.open_vocabulary.unseen_names import UnseenScorer
 from spade.relations.head import RelationHead
 from spade.segmentation.mask_proposer import MaskProposer
@@ -21,3 +22,4 @@ class Heads(nn.Module):
         self.proposer, self.relations = MaskProposer(config.proposer), RelationHead(config.relations)
         self.regions = UnseenScorer(config.relations.clip_dim, 1) if config.unseen else None
         self.pairs = UnseenScorer(config.relations.clip_dim, 2) if config.unseen else None
+        self.unknown = UnknownProbe(config.proposer.width, config.relations.clip_dim) if config.probe else None

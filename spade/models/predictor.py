@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
@@ -20,17 +20,8 @@ from spade.models.config import UNSEEN_ODDS
 from spade.models.encoded_vocabulary import EncodedVocabulary
 from spade.models.heads import Heads
 from spade.models.images import ImageLike, each, image_name, is_many
+from spade.models.naming import NameScorer
 from spade.models.segmented_image import SegmentedImage, cell_masks, relative_boxes, scene_graph_of
-from spade.open_vocabulary.text_classifier import fuse
-from spade.open_vocabulary.unseen_names import (
-    Naming,
-    UnseenScorer,
-    ZeroShotEvidence,
-    gate,
-    mix_seen_unseen,
-    pair_evidence,
-    region_evidence,
-)
 from spade.relations.nodes import Nodes
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.matching import mask_dice, match_queries
@@ -122,7 +113,7 @@ class SceneGraphPredictor:
             encoded = self._encode(self._vocabulary(vocabulary))
             proposals, classes, attention = self._propose(opened, encoded)
             cells, masks = self._cells(opened, encoded), proposals.masks[-1][0]
-            probabilities = self._name_regions(
+            probabilities = self.names.regions(
                 classes, proposals.queries[-1][0], masks.float().sigmoid(), cells, attention, encoded
             )
             numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
@@ -206,66 +197,10 @@ class SceneGraphPredictor:
         wanted = self.fusion < 1 or (unseen and self.heads.regions is not None and self.unseen_odds > 0)
         return self.student.clip.embed_cells(image) if wanted else None
 
-    def _name_regions(
-        self,
-        classes: Tensor,
-        queries: Tensor,
-        masks: Tensor,
-        cells: Tensor | None,
-        attention: Tensor | None,
-        encoded: EncodedVocabulary,
-    ) -> Tensor:
-        """Probabilities (Q, C + 1) of names and of nothing for masks (Q, h, w) in [0, 1], from the proposer's logits
-        ``classes`` (Q, C + 1) and queries (Q, D).
-        """
-        probabilities = classes.softmax(-1)
-        if cells is None:
-            return probabilities
-        clip = self.student.clip
-        scores = self._mix(
-            Naming(probabilities[:, :-1], classes[:, :-1], encoded.objects, encoded.is_seen_objects),
-            self.heads.regions,
-            lambda texts: clip.region_scores(cells, masks, texts),
-            lambda: region_evidence(clip, cells, masks, encoded.to_objects(attention)),
-            lambda: self.heads.proposer.classifier(queries, encoded.other_seen_objects)[:, :-1],
-        )
-        return torch.cat([scores, probabilities[:, -1:]], dim=1)
-
-    def _name_pairs(self, logits: Tensor, pairs: Tensor, masks: Tensor, segmented: SegmentedImage) -> Tensor:
-        """Probabilities (R, P) of predicates for pairs (R, 2) of masks (N, h, w), from the relation head's logits, in
-        which names that only training had come last.
-        """
-        encoded, clip, cells = segmented.vocabulary, self.student.clip, segmented.cells
-        logits, other_seen = logits.tensor_split([len(encoded.predicates)], dim=1)
-        if cells is None:
-            return logits.softmax(-1)
-        return self._mix(
-            Naming(logits.softmax(-1), logits, encoded.predicates, encoded.is_seen_predicates),
-            self.heads.pairs,
-            lambda texts: clip.region_scores(cells, torch.maximum(masks[pairs[:, 0]], masks[pairs[:, 1]]), texts),
-            lambda: pair_evidence(clip, cells, masks, pairs, segmented.attention),
-            lambda: other_seen,
-        )
-
-    def _mix(
-        self,
-        naming: Naming,
-        scorer: UnseenScorer | None,
-        clip_scores: Callable[[Tensor], Tensor],
-        evidence: Callable[[], ZeroShotEvidence],
-        other_seen: Callable[[], Tensor],
-    ) -> Tensor:
-        """Of regions or pairs: the trained classifier's probabilities, fused with OpenCLIP's, shared with unseen
-        names.
-        """
-        if self.fusion < 1:
-            naming = replace(naming, scores=fuse(naming.scores, clip_scores(naming.texts), self.fusion))
-        if scorer is None or self.unseen_odds <= 0 or bool(naming.is_seen.all()):
-            return naming.scores
-        odds: Tensor | float = self.unseen_odds
-        if self.gated:
-            odds = odds * gate(naming.logits, naming.is_seen, other_seen())
-        return mix_seen_unseen(naming.scores, scorer(evidence(), naming.texts), naming.is_seen, odds)
+    @property
+    def names(self) -> NameScorer:
+        """How names are scored, with the options as they are now."""
+        return NameScorer(self.heads, self.student.clip, self.fusion, self.unseen_odds, self.gated)
 
     def _vocabulary(self, vocabulary: VocabularyLike | None) -> Vocabulary:
         if vocabulary is None:
@@ -291,7 +226,9 @@ class SceneGraphPredictor:
         texts = torch.cat([encoded.predicates, encoded.other_seen_predicates])
         (result,) = self.heads.relations.relate([nodes], proposals.memory, texts, positions=proposals.positions)
         related = result.pair_logits.sigmoid()
-        predicates = self._name_pairs(result.predicate_logits, result.pairs, masks, segmented)
+        predicates = self.names.pairs(
+            result.predicate_logits, result.pairs, masks, segmented.cells, segmented.attention, encoded
+        )
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
     def _encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:

@@ -140,16 +140,22 @@ def mix_seen_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tens
     """
     if bool(is_seen.all()):
         return seen
-    total = seen.sum(-1, keepdim=True)
     every = zero_shot.softmax(-1)
-    others = zero_shot.masked_fill(is_seen, float("-inf")).softmax(-1)
     if not bool(is_seen.any()):
-        return total * others
+        return seen.sum(-1, keepdim=True) * every
     mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
     share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
+    return share_unseen(seen, zero_shot, is_seen, share)
+
+
+def share_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, share: Tensor) -> Tensor:
+    """Probabilities (..., C) with the total of ``seen`` (..., C), of which the names that training did not have get
+    ``share`` (..., 1), among themselves by ``zero_shot`` (..., C) logits; the others have the rest as in ``seen``.
+    """
+    others = zero_shot.masked_fill(is_seen, float("-inf")).softmax(-1)
     shares = seen * is_seen
     shares = shares / shares.sum(-1, keepdim=True).clamp(min=1e-12)
-    return total * ((1 - share) * shares + share * others)
+    return seen.sum(-1, keepdim=True) * ((1 - share) * shares + share * others)
 
 
 def trained_names(wanted: Sequence[Sequence[str]], known: Sequence[Sequence[str]]) -> Tensor:

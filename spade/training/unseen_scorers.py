@@ -13,7 +13,10 @@ from spade.data.samples import annotated_ids
 from spade.diffusion.student import LabelContext, Student
 from spade.models.heads import Heads
 from spade.open_vocabulary.unseen_names import ZeroShotEvidence, pair_evidence, region_evidence
-from spade.training.targets import annotation
+from spade.segmentation.matching import mask_dice, match_queries, match_spare, shrink_masks
+from spade.training.targets import Truth, annotation
+
+FITS = 0.5  # Dice coefficient from which a proposal is taken for a region without a name
 
 
 @torch.no_grad()
@@ -25,7 +28,8 @@ def fit_unseen_scorers(
     dataset: Dataset,
     records: Sequence[Record],
 ) -> None:
-    """Fit the heads' scorers of regions and of pairs, where they have any, on annotated ones of these records.
+    """Fit the heads' scorers of regions and of pairs, where they have any, on annotated ones of these records, and the
+    probe of unknown regions on what the mask proposer finds of regions with and without a name.
 
     texts: embeddings of objects (C, D) and of predicates (P, D), in the order of the data set's lists.
     """
@@ -36,9 +40,11 @@ def fit_unseen_scorers(
     pairs: list[ZeroShotEvidence] = []
     classes: list[Tensor] = []
     predicates: list[Tensor] = []
+    found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for record in records:
         image = read_image(dataset.image_path(record))
-        truth = annotation(record, annotated_ids(dataset, record), student.size_for(*image.size)).to(objects.device)
+        size, ids = student.size_for(*image.size), annotated_ids(dataset, record)
+        truth = annotation(record, ids, size, void_counts=True).to(objects.device)
         if not len(truth.masks):
             continue
         cells, seen = clip.embed_cells(image), student.extract(student.encode(image), labels)
@@ -49,6 +55,27 @@ def fit_unseen_scorers(
         pairs.append(pair_evidence(clip, cells, truth.masks, truth.triples[:, :2], to_predicates))
         classes.append(truth.classes)
         predicates.append(truth.triples[:, 2])
+        if heads.unknown is not None:
+            proposals, logits = heads.proposer(seen.features, objects, seen.attention)
+            masks, queries = proposals.masks[-1][0], proposals.queries[-1][0]
+            chosen, is_unknown = _regions_found(masks, logits[-1][0], truth)
+            views = region_evidence(clip, cells, masks[chosen].float().sigmoid(), None).views
+            found.append((logits[-1][0][chosen], queries[chosen], views, is_unknown))
+    if heads.unknown is not None and found:
+        heads.unknown.fit(*(torch.cat(parts) for parts in zip(*found, strict=True)))
     if regions:
         heads.regions.fit(ZeroShotEvidence.joined(regions), objects, torch.cat(classes))
         heads.pairs.fit(ZeroShotEvidence.joined(pairs), texts[1], torch.cat(predicates))
+
+
+def _regions_found(masks: Tensor, logits: Tensor, truth: Truth) -> tuple[Tensor, Tensor]:
+    """Proposals (M,) that stand for annotated segments, each for one, and others that cover a region without a name;
+    and which those are, (M,) bool. masks (Q, h, w) and logits (Q, C + 1) of one image.
+    """
+    size = (masks.shape[-2], masks.shape[-1])
+    named = match_queries(masks, logits, shrink_masks(truth.masks, size), truth.classes)
+    named = named[named >= 0]
+    spare, regions = match_spare(masks, named, truth.unnamed)
+    fits = mask_dice(masks, shrink_masks(truth.unnamed, size))[spare, regions] > FITS if len(spare) else spare > 0
+    chosen = torch.cat([named, spare[fits]])
+    return chosen, torch.arange(len(chosen), device=chosen.device) >= len(named)

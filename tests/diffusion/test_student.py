@@ -72,10 +72,10 @@ def test_an_adapter_comes_back_from_disk(backbone, clip, tmp_path):
         ({"backbone": "x"}, "calibrated on another backbone"),
         ({"clip": "x"}, "calibrated with another CLIP model"),
         ({"format": 9}, "adapter format 9 is unknown"),
-        ({"timestep": []}, r"adapter\.json: describes no adapter \(TypeError"),
-        ({"timestep": float("inf")}, r"adapter\.json: describes no adapter \(OverflowError"),
-        ({"strides": 2}, r"adapter\.json: describes no adapter \(TypeError"),
-        ({"tokens": 10**12}, r"adapter\.json: describes no adapter \(ValueError: 1000000000000 tokens"),
+        ({"timestep": []}, r"adapter\.json: describes no adapter \(a field is of another type"),
+        ({"timestep": float("inf")}, r"adapter\.json: describes no adapter \(a number is too large"),
+        ({"strides": 2}, r"adapter\.json: describes no adapter \(a field is of another type"),
+        ({"tokens": 10**12}, r"adapter\.json: describes no adapter \(1000000000000 tokens"),
     ],
 )
 def test_an_adapter_of_another_model_is_refused(backbone, clip, tmp_path, change, message):

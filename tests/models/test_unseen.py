@@ -59,7 +59,7 @@ def test_fusion_is_a_product_of_both_branches(model):
     for exponent in (1.0, 0.0, 0.34):
         other = copy(model)
         other.fusion = exponent
-        told.append(other._name_regions(classes, proposals.queries[-1][0], masks, cells, attention, words))
+        told.append(other.names.regions(classes, proposals.queries[-1][0], masks, cells, attention, words))
     assert torch.allclose(
         told[1][:, :-1] / told[1][:, :-1].sum(1, keepdim=True),
         model.student.clip.region_scores(cells, masks, words.objects),

@@ -3,7 +3,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.open_vocabulary.unseen_names import UnseenScorer, ZeroShotEvidence, gate, mix_seen_unseen, trained_names
+from spade.open_vocabulary.unseen_names import (
+    UnseenScorer,
+    ZeroShotEvidence,
+    gate,
+    mix_seen_unseen,
+    share_unseen,
+    trained_names,
+)
 
 
 def unit(*shape, seed=0):
@@ -87,3 +94,10 @@ def test_a_name_is_known_by_any_of_its_words():
     known = [("person", "man"), ("dog",)]
     assert trained_names([("Man",), ("cat", "DOG"), ("boat",)], known).tolist() == [True, True, False]
     assert trained_names([], known).shape == (0,)
+
+
+def test_a_share_by_hand():
+    seen, zero_shot = torch.tensor([[0.6, 0.2, 0.1]]), torch.tensor([[9.0, 0.0, 0.0]])
+    kinds = torch.tensor([True, False, False])
+    shared = share_unseen(seen, zero_shot, kinds, torch.tensor([[0.4]]))
+    assert torch.allclose(shared, 0.9 * torch.tensor([[0.6, 0.2, 0.2]]))

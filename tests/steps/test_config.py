@@ -8,7 +8,7 @@ from spade.core.errors import SpadeError
 from spade.diffusion.backbone_files import LARGE, TINY
 from spade.diffusion.config import CalibrationConfig, InversionConfig
 from spade.relations.config import RelationHeadConfig, box_head
-from spade.steps import train_boxes, train_relations
+from spade.steps import train_boxes
 from spade.steps.config import (
     EvalConfig,
     InvertConfig,
@@ -16,6 +16,7 @@ from spade.steps.config import (
     TrainBoxesConfig,
     TrainRelationsConfig,
 )
+from spade.steps.relation_method import resolve
 from spade.training.config import RelationLossConfig, Schedule
 from tests.configs import boxing, calibrating, inverting, relating
 
@@ -64,7 +65,7 @@ def test_bad_values_are_refused_before_anything_runs(make, message):
 
 
 def scratch(**settings):
-    return train_relations.resolve(relating(init="scratch", **settings), TINY, None, None)
+    return resolve(relating(init="scratch", **settings), TINY, None, None)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_settings_are_read_from_text_as_their_fields_are():
 
 
 def test_defaults_go_with_the_size_of_the_backbone():
-    tiny, large = scratch(), train_relations.resolve(relating(init="scratch"), LARGE, None, None)
+    tiny, large = scratch(), resolve(relating(init="scratch"), LARGE, None, None)
     assert (tiny.relations.width, tiny.relations.layers, tiny.proposer.queries, tiny.proposer.mask_layers) == (
         64,
         3,

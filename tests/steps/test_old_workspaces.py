@@ -74,6 +74,7 @@ def test_relations_of_boxes_that_train_relations_made_count_as_such(pipeline, tm
         (tmp_path / "train-relations" / pipeline["train-relations"].key / "manifest.json").read_text()
     )
     manifest |= {"key": old.name, "result": {"nodes": "layout", "data": "x"}, "finished": "2030-01-01T00:00:00+00:00"}
+    manifest["files"] = {}
     (old / "manifest.json").write_text(json.dumps(manifest))
     assert inputs_of(newest_model(run.workspace, ("boxes",))) == "boxes"
     assert newest_model(run.workspace, ("boxes",)).path == old

@@ -127,7 +127,7 @@ def test_outputs_and_workspaces_are_no_images(scene):
     assert any("of earlier predictions" in line for line in said)
     folder = predict.run(PredictConfig(images=(".",)), run)
     assert sorted(folder.result.graphs) == ["a.json", "b.jpg.json", "c.json"]
-    assert any("that is no image by its name" in line for line in said)
+    assert any("not called like an image" in line for line in said)
     assert predicted("c.png").result.graphs == ["c.json"], "what is named alone is wanted"
 
 

@@ -20,6 +20,7 @@ from spade.models.checkpoint import read_image_model
 from spade.steps import calibrate, invert, train_relations
 from spade.steps import world as world_step
 from spade.steps.common import Run
+from spade.steps.relation_method import resolve
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.training.relations import RelationTraining
 from tests.configs import calibrating, inverting, relating
@@ -139,12 +140,12 @@ def test_settings_are_kept_with_the_model(pipeline, world, tmp_path):
 def test_other_heads_than_the_packaged_ones_begin_from_scratch(setting, spelled):
     packaged = read_image_model(embedded_model())
     with pytest.raises(SpadeError, match=f"^{spelled}: the packaged heads, .* are others; add `init=scratch`"):
-        train_relations.resolve(relating(**setting), TINY, packaged, None)
+        resolve(relating(**setting), TINY, packaged, None)
 
 
 def test_dropout_and_pairs_may_be_changed_where_training_starts_from_the_packaged_heads():
     packaged = read_image_model(embedded_model())
-    method = train_relations.resolve(relating(dropout=0.4, pairs=7), TINY, packaged, None)
+    method = resolve(relating(dropout=0.4, pairs=7), TINY, packaged, None)
     heads = heads_of(packaged, 25, method.relations)
     assert (heads.relations.config.dropout, heads.relations.config.pairs) == (0.4, 7)
     assert heads.proposer.config.classes == 25

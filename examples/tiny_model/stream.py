@@ -37,7 +37,8 @@ def dataset_of(setting: str) -> Dataset:
 def record_of(sample: WorldSample, setting: str, name: str) -> Record:
     """A sample as the record of a training annotation, in that data set's numbers."""
     objects, predicates = novel_names(setting)
-    record, _ = checked_record(psg_record(trained(sample, setting), name, name), THINGS, STUFF, PREDICATES)
+    # Of the whole annotation: which pairs novel predicates relate is no secret, by which is.
+    record, _ = checked_record(psg_record(sample, name, name), THINGS, STUFF, PREDICATES)
     here = Path("psg.json")
     whole = Dataset(here, here.parent, THINGS, STUFF, PREDICATES, (record,), frozenset(), (), True)
     return replace(whole, novel_objects=objects, novel_predicates=predicates).for_training().records[0]

@@ -43,6 +43,7 @@ class Record:
     height: int
     segments: tuple[SegmentRecord, ...]
     relations: tuple[Triple, ...]
+    hidden_pairs: tuple[tuple[int, int], ...] = ()  # related, but only by names that training must not see
 
     def distinct_triples(self) -> tuple[Triple, ...]:
         """Relations without exact copies, in the file's order."""
@@ -51,6 +52,12 @@ class Record:
     def training_triples(self) -> tuple[Triple, ...]:
         """Distinct relations without those of a segment with itself."""
         return tuple(t for t in self.distinct_triples() if t[0] != t[1])
+
+    def learned_triples(self, unknown: int = -1) -> tuple[Triple, ...]:
+        """Training's triples, and the hidden pairs with ``unknown`` in place of a predicate."""
+        known = {(s, o) for s, o, _ in self.training_triples()}
+        hidden = [(s, o, unknown) for s, o in self.hidden_pairs if (s, o) not in known and s != o]
+        return (*self.training_triples(), *hidden)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,9 @@ class Dataset:
         return Vocabulary.of(self.things, self.stuff, self.predicates)
 
     def for_training(self) -> Dataset:
-        """The data set without its novel names: neither in the lists nor in the annotations, indices counted anew."""
+        """The data set without its novel names: neither in the lists nor in the annotations, indices counted anew.
+        Of pairs that only novel predicates relate, records keep that they are no examples of unrelated ones.
+        """
         if not (self.novel_objects or self.novel_predicates):
             return self
         classes = [i for i, name in enumerate(self.classes) if name not in self.novel_objects]
@@ -92,7 +101,9 @@ class Dataset:
             place = {
                 old: new for new, old in enumerate(i for i, s in enumerate(record.segments) if s.category in new_class)
             }
-            relations = [(s, o, p) for s, o, p in record.relations if s in place and o in place and p in new_predicate]
+            between = [(s, o, p) for s, o, p in record.relations if s in place and o in place]
+            relations = [(s, o, p) for s, o, p in between if p in new_predicate]
+            hidden = dict.fromkeys((place[s], place[o]) for s, o, p in between if p not in new_predicate)
             segments = tuple(
                 replace(record.segments[i], category=new_class[record.segments[i].category]) for i in place
             )
@@ -100,6 +111,7 @@ class Dataset:
                 record,
                 segments=segments,
                 relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in relations),
+                hidden_pairs=tuple(hidden),
             )
 
         return replace(

@@ -11,6 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+UNKNOWN = -1  # in place of a triple's predicate
+_HIDDEN = -2
+
 
 @dataclass(frozen=True)
 class SampledPairs:
@@ -43,7 +46,8 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
     """All annotated pairs of each image and others at random: ``most`` in all, or twice the annotated ones where
     these are over half.
 
-    triples (R_i, 3) among ``segments`` of each image. Of several predicates of a pair one is drawn at random.
+    triples (R_i, 3) among ``segments`` of each image. Of several predicates of a pair one is drawn at random. A pair
+    whose predicate is ``UNKNOWN`` is related in a way that training must not see: it is no example of either kind.
     """
     number = torch.tensor(segments)
     cells = number**2
@@ -51,7 +55,7 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
     place = torch.arange(int(cells.sum())) - (cells.cumsum(0) - cells)[image]
     subject, target = place // number[image], place % number[image]
     named = _one_predicate_a_pair(triples, number, len(image))
-    off_diagonal, related = subject != target, named >= 0
+    off_diagonal, related = (subject != target) & (named != _HIDDEN), named >= 0
     others = torch.nonzero(off_diagonal & ~related).flatten()
     positive = torch.bincount(image[related], minlength=len(number))
     room, left = torch.maximum(positive, most - positive), torch.bincount(image[others], minlength=len(number))
@@ -71,19 +75,21 @@ def sample_pairs(triples: Sequence[Tensor], segments: Sequence[int], most: int) 
         related[off_diagonal].float(),
         torch.bincount(of, minlength=len(number)).tolist(),
         torch.bincount(of[predicates_of >= 0], minlength=len(number)).tolist(),
-        (cells - number).tolist(),
+        torch.bincount(image[off_diagonal], minlength=len(number)).tolist(),
     )
 
 
 def _one_predicate_a_pair(triples: Sequence[Tensor], number: Tensor, cells: int) -> Tensor:
     """(M,) over the cells of all images' matrices: a predicate that is annotated there, at random where there are
-    several, or -1.
+    several; -1 for none, ``_HIDDEN`` where nothing else is annotated than one that is unknown.
     """
     rows = torch.cat(list(triples))
     of = torch.arange(len(triples)).repeat_interleave(torch.tensor([len(annotated) for annotated in triples]))
     at = (number**2).cumsum(0)[of] - (number**2)[of] + rows[:, 0] * number[of] + rows[:, 1]
+    predicates_of, is_known = torch.full((cells,), -1, dtype=torch.int64), rows[:, 2] != UNKNOWN
+    predicates_of[at[~is_known]] = _HIDDEN
+    rows, at = rows[is_known], at[is_known]
     order = torch.randperm(len(rows))
     cell, first = np.unique(at[order].numpy(), return_index=True)
-    predicates_of = torch.full((cells,), -1, dtype=torch.int64)
     predicates_of[torch.from_numpy(cell)] = rows[order[torch.from_numpy(first)], 2]
     return predicates_of

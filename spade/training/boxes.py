@@ -15,6 +15,7 @@ from spade.evaluation.scoring.predicted_image import PredictedImage
 from spade.evaluation.scoring.rows import ranked
 from spade.relations.boxes import BoxRelationModel, BoxSegments, moved
 from spade.relations.losses import Imbalance, prior_of, relation_losses
+from spade.relations.pair_sampling import UNKNOWN
 from spade.relations.pair_selection import mean_selected_recall
 from spade.structures.label_index import LabelIndex
 from spade.training.config import RelationLossConfig
@@ -62,8 +63,11 @@ class BoxTraining:
         self.device = next(model.parameters()).device
         self.segments = box_segments_of(self.train, index, dataset)  # on the CPU, where each is varied anew every time
         self._validation = moved(box_segments_of(self.validation, index, dataset), self.device)
-        self.triples = [torch.tensor(record.training_triples(), dtype=torch.int64).view(-1, 3) for record in self.train]
-        self.counts = torch.bincount(torch.cat(self.triples)[:, 2], minlength=len(dataset.predicates))  # (P,)
+        self.triples = [
+            torch.tensor(record.learned_triples(UNKNOWN), dtype=torch.int64).view(-1, 3) for record in self.train
+        ]
+        named = torch.cat(self.triples)[:, 2]
+        self.counts = torch.bincount(named[named != UNKNOWN], minlength=len(dataset.predicates))  # (P,)
         counts = self.counts.to(self.device)
         self.imbalance = Imbalance.of(counts, losses.logit_adjustment, losses.reweighting)
 

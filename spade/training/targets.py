@@ -10,12 +10,13 @@ from scipy.ndimage import binary_opening, label
 from torch import Tensor
 
 from spade.data.psg import Record
+from spade.relations.pair_sampling import UNKNOWN
 
 
 @dataclass(frozen=True)
 class Truth:
     """Annotation of ONE image: masks (N, H, W) float, classes (N,) int64, triples (R, 3) int64 (subject, object,
-    predicate).
+    predicate, which may be UNKNOWN).
 
     ``unnamed`` (V, H, W): regions that nobody named, to be found as segments all the same.
     """
@@ -63,7 +64,7 @@ def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_coun
         if void_counts
         else torch.zeros((0, height, width), dtype=torch.bool)
     )
-    triples = [(place[s], place[o], p) for s, o, p in record.training_triples() if s in place and o in place]
+    triples = [(place[s], place[o], p) for s, o, p in record.learned_triples(UNKNOWN) if s in place and o in place]
     stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
     return Truth(
         stacked,

@@ -13,6 +13,7 @@ from spade.data.samples import annotated_ids
 from spade.diffusion.student import LabelContext, Student
 from spade.models.heads import Heads
 from spade.open_vocabulary.unseen_names import ZeroShotEvidence, pair_evidence, region_evidence
+from spade.relations.pair_sampling import UNKNOWN
 from spade.segmentation.matching import mask_dice, match_queries, match_spare, shrink_masks
 from spade.training.targets import Truth, annotation
 
@@ -52,9 +53,10 @@ def fit_unseen_scorers(
         if seen.attention is not None:
             to_objects, to_predicates = seen.attention[0].tensor_split([len(objects)])
         regions.append(region_evidence(clip, cells, truth.masks, to_objects))
-        pairs.append(pair_evidence(clip, cells, truth.masks, truth.triples[:, :2], to_predicates))
+        triples = truth.triples[truth.triples[:, 2] != UNKNOWN]
+        pairs.append(pair_evidence(clip, cells, truth.masks, triples[:, :2], to_predicates))
         classes.append(truth.classes)
-        predicates.append(truth.triples[:, 2])
+        predicates.append(triples[:, 2])
         if heads.unknown is not None:
             proposals, logits = heads.proposer(seen.features, objects, seen.attention)
             masks, queries = proposals.masks[-1][0], proposals.queries[-1][0]

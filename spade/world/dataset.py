@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from importlib import resources
@@ -23,6 +23,7 @@ from spade.world.layout import STUFF, THINGS
 from spade.world.rules import PREDICATES
 
 VERSION = 2
+CONTENTS = ".contents.json"  # beside psg.json
 SETTINGS = ("closed", "ovr", "ovdr")
 
 
@@ -119,9 +120,7 @@ def write_world(
                 f"{index_file}: another data set is there; name another folder or add `force` to replace it."
             )
         lost = [path for path in _files(out, images) if not path.is_file()]
-        document = _made_of(index_file)
-        contents = document.pop("contents", None)  # worlds of before did not say it
-        if not lost and contents in (None, _contents(out, images, document)):
+        if not lost and _written(out) in (None, _contents(out, images)):  # worlds of before have none
             return False
         force = True
         what = f"{lost[0]}: is gone ({counted(len(lost), 'file')} in all)" if lost else f"{out}: its files were altered"
@@ -144,8 +143,8 @@ def write_world(
     if setting != "closed":
         objects, predicates = novel_names(setting)
         document["novel"] = {"objects": sorted(objects), "predicates": sorted(predicates)}
-    document |= {"predicate_classes": list(PREDICATES), "test_image_ids": test}
-    write_json(index_file, document | {"contents": _contents(out, images, document)})
+    write_json(index_file, document | {"predicate_classes": list(PREDICATES), "test_image_ids": test})
+    write_json(out / CONTENTS, {"contents": _contents(out, images)})
     begun.unlink()
     return True
 
@@ -154,9 +153,14 @@ def _files(out: Path, images: int) -> list[Path]:
     return [out / kind / f"{index:06d}.png" for kind in ("images", "panoptic") for index in range(images)]
 
 
-def _contents(out: Path, images: int, document: Mapping[str, Any]) -> str:
+def _contents(out: Path, images: int) -> str:
     """A hash of a world's annotation, and of all its images and maps."""
-    return canonical_hash([document, digests(_files(out, images))])
+    return canonical_hash(digests([out / "psg.json", *_files(out, images)]))
+
+
+def _written(out: Path) -> Any:
+    """That hash as it was when the world was written; None where it does not say it."""
+    return _made_of(out / CONTENTS).get("contents")
 
 
 def _made_of(path: Path) -> dict:

@@ -210,3 +210,13 @@ def test_segments_of_novel_names_are_dropped_with_their_relations(tmp_path):
 def test_novel_names_that_are_none_are_refused(tmp_path, novel):
     with pytest.raises(SpadeError, match="novel"):
         load_psg(write(tmp_path, document([record(0)], novel=novel)))
+
+
+def test_training_knows_that_a_pair_is_related_by_a_name_it_must_not_see(tmp_path):
+    triples = [(0, 1, 1), (1, 0, 0), (1, 0, 1)]
+    dataset = load_psg(write(tmp_path, document([record(0, triples)], novel={"predicates": ["over"]})))
+    (seen,) = dataset.for_training().records
+    assert seen.relations == ((1, 0, 0),)
+    assert seen.hidden_pairs == ((0, 1), (1, 0))
+    assert seen.learned_triples() == ((1, 0, 0), (0, 1, -1)), "what is annotated of a pair counts"
+    assert dataset.records[0].hidden_pairs == ()

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spade.relations.pair_sampling import sample_pairs
+from spade.relations.pair_sampling import UNKNOWN, sample_pairs
 
 
 @st.composite
@@ -63,3 +63,16 @@ def test_places_in_the_matrices():
     drawn = sample_pairs([torch.tensor([[1, 0, 2]]), torch.zeros(0, 3, dtype=torch.int64)], [2, 3], 100)
     assert drawn.off_diagonal.tolist() == [1, 2, 4 + 1, 4 + 2, 4 + 3, 4 + 5, 4 + 6, 4 + 7]
     assert drawn.related_cells.tolist() == [0, 1, 0, 0, 0, 0, 0, 0]
+
+
+def test_pairs_of_unknown_truth_are_no_examples():
+    """Of three segments (0, 1) is annotated, (1, 0) hidden, and (2, 0) both: what is annotated counts."""
+    triples = torch.tensor([[0, 1, 3], [1, 0, UNKNOWN], [2, 0, UNKNOWN], [2, 0, 4]])
+    drawn = sample_pairs([triples], [3], 20)
+    assert sorted(map(tuple, drawn.pairs.tolist())) == [(0, 1), (0, 2), (1, 2), (2, 0), (2, 1)]
+    assert sorted(drawn.predicates_of.tolist()) == [-1, -1, -1, 3, 4]
+    assert drawn.off_diagonal_counts == [5]
+    assert len(drawn.related_cells) == len(drawn.off_diagonal) == 5
+    assert drawn.related_cells.sum() == 2
+    only = sample_pairs([torch.tensor([[0, 1, UNKNOWN]])], [2], 20)
+    assert only.pairs.tolist() == [[1, 0]]

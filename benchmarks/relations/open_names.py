@@ -87,7 +87,7 @@ def _gates() -> dict[str, Callable[[Region], list[int]]]:
 def _regions(model: SceneGraphPredictor, sample: WorldSample) -> Iterator[Region]:
     image = Image.fromarray(sample.image)
     encoded = model._encode(WHOLE)
-    proposals, classes, attention = model._propose(image, encoded)
+    _, proposals, classes, attention = model._propose(image, encoded)
     masks, cells = proposals.masks[-1][0], model.student.clip.embed_cells(image)
     queries, soft = proposals.queries[-1][0], masks.float().sigmoid()
 
@@ -152,7 +152,6 @@ def _predicates(model: SceneGraphPredictor, samples: Sequence[WorldSample]) -> d
         if not asked:
             continue
         image = Image.fromarray(sample.image)
-        latents = model.student.encode(image).latents
         numbers = sum((n + 1) * (sample.ids == identity) for n, (identity, *_) in enumerate(sample.segments))
         segmented = model.encode_segments(image, np.asarray(numbers), [c for _, c, *_ in sample.segments], WHOLE)
         scores = {}
@@ -162,7 +161,7 @@ def _predicates(model: SceneGraphPredictor, samples: Sequence[WorldSample]) -> d
             rows = dict(zip(map(tuple, predicted.pairs.tolist()), predicted.scores, strict=True))
             scores[name] = [rows[s, o][among] for s, o, _ in asked]
         model.unseen_odds = UNSEEN_ODDS
-        scores["denoising error"] = [_denoised(model, latents, sample, s, o, among) for s, o, _ in asked]
+        scores["denoising error"] = [_denoised(model, segmented.latents, sample, s, o, among) for s, o, _ in asked]
         for name, found in scores.items():
             answers = [among[int(np.argmax(row))] == p for row, (_, _, p) in zip(found, asked, strict=True)]
             right.setdefault(name, []).extend(answers)

@@ -48,6 +48,10 @@ class PredictorOptions:
     unseen_odds: float | None = setting(
         None, "for names that training did not have; 0: by their text alone, 1: what untrained evidence gives", least=0
     )
+    denoised_pairs: int | None = setting(
+        None, "pairs of an image whose unseen predicates are told apart by the UNet's denoising error; slow",
+        least=0,
+    )  # fmt: skip
     logit_adjustment: float | None = setting(
         None, "for rare predicates, of models of labels and boxes: share of the log prior taken off (Menon et al.)",
         least=0, most=2,

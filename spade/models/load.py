@@ -38,14 +38,16 @@ def load(
     dtype: str = "auto",
     fusion: float | None = None,
     unseen_odds: float | None = None,
+    denoised_pairs: int | None = None,
 ) -> SceneGraphPredictor:
     """Load a predictor: nothing for the packaged tiny one, a workspace for its newest, or a model folder.
 
     fusion: exponent of the diffusion branch in [0, 1]; unseen_odds: of names that training did not have
-    (spade.open_vocabulary.unseen_names), 0 for their text alone. None for what the model was saved with. Raises
-    SpadeError if the folder holds no model, or one that does not fit together.
+    (spade.open_vocabulary.unseen_names), 0 for their text alone; None for what the model was saved with.
+    denoised_pairs: of an image, whose unseen predicates are told apart by the UNet's denoising error. Raises SpadeError
+    if the folder holds no model, or one that does not fit together.
     """
-    options = PredictorOptions(fusion=fusion, unseen_odds=unseen_odds)
+    options = PredictorOptions(fusion=fusion, unseen_odds=unseen_odds, denoised_pairs=denoised_pairs)
     return open_model(read_image_model(find_model(source)), device, dtype, options)
 
 
@@ -71,7 +73,7 @@ def open_model(model: ModelFile, device: str, dtype: str, options: PredictorOpti
     odds = model.options.unseen_odds if options.unseen_odds is None else options.unseen_odds
     assert fusion is not None
     assert odds is not None
-    return SceneGraphPredictor(student, heads, model.vocabulary, facts, fusion, odds)
+    return SceneGraphPredictor(student, heads, model.vocabulary, facts, fusion, odds, options.denoised_pairs or 0)
 
 
 def load_relation_predictor(

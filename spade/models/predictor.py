@@ -17,6 +17,7 @@ from spade.core.settings import one_of
 from spade.data.images import open_image
 from spade.diffusion.student import Student
 from spade.models.config import UNSEEN_ODDS
+from spade.models.denoised_pairs import told_apart
 from spade.models.encoded_vocabulary import EncodedVocabulary
 from spade.models.heads import Heads
 from spade.models.images import ImageLike, each, image_name, is_many
@@ -37,7 +38,8 @@ class SceneGraphPredictor:
 
     fusion: exponent of the diffusion branch; below 1 OpenCLIP's view of the segments, and of pairs' unions, has the
     rest. unseen_odds: of names that training did not have (spade.open_vocabulary.unseen_names); 0 scores them by their
-    text alone, as if training had had them.
+    text alone, as if training had had them. denoised_pairs: of an image, whose unseen predicates are told apart by
+    denoising (spade.models.denoised_pairs).
     """
 
     def __init__(
@@ -48,9 +50,11 @@ class SceneGraphPredictor:
         facts: dict[str, Any],
         fusion: float = 1.0,
         unseen_odds: float = UNSEEN_ODDS,
+        denoised_pairs: int = 0,
     ) -> None:
         self.student, self.vocabulary, self.facts, self.fusion = student, vocabulary, facts, fusion
         self.unseen_odds, self.gated = unseen_odds, True  # gated: sure classifiers give unseen names nothing
+        self.denoised_pairs = denoised_pairs
         self.heads = heads.to(student.backbone.device).eval()
         self.encoded: EncodedVocabulary | None = None  # the last vocabulary, or one that was encoded before
         # Hooks and processors of the UNet, and the encoded vocabulary, serve one image at a time.
@@ -111,15 +115,14 @@ class SceneGraphPredictor:
         with self._turn:
             opened = open_image(image)
             encoded = self._encode(self._vocabulary(vocabulary))
-            proposals, classes, attention = self._propose(opened, encoded)
+            latents, proposals, classes, attention = self._propose(opened, encoded)
             cells, masks = self._cells(opened, encoded), proposals.masks[-1][0]
             probabilities = self.names.regions(
                 classes, proposals.queries[-1][0], masks.float().sigmoid(), cells, attention, encoded
             )
             numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
-            return SegmentedImage(
-                image_name(image), numbers, segments, encoded, proposals, encoded.to_predicates(attention), cells
-            )
+            attended = encoded.to_predicates(attention)
+            return SegmentedImage(image_name(image), numbers, segments, encoded, proposals, attended, cells, latents)
 
     @torch.no_grad()
     def encode_segments(
@@ -140,7 +143,7 @@ class SceneGraphPredictor:
             raise SpadeError(f"given segments are {size[1]} x {size[0]}, the image {opened.width} x {opened.height}.")
         with self._turn:
             encoded = self._encode(self._vocabulary(vocabulary))
-            proposals, classes, attention = self._propose(opened, encoded)
+            latents, proposals, classes, attention = self._propose(opened, encoded)
             numbers, masks = numbers.astype(np.int64), proposals.masks[-1][0]
             given = cell_masks(numbers, len(categories), masks)
             best = match_queries(masks, classes, given, torch.tensor(categories, dtype=torch.int64))
@@ -149,7 +152,9 @@ class SceneGraphPredictor:
             found = [PanopticSegment(int(c), 1.0, query) for c, query in zip(categories, chosen, strict=True)]
             cells = self._cells(opened, encoded)
             attended = encoded.to_predicates(attention)
-            return SegmentedImage(image_name(image), numbers, found, encoded, proposals, attended, cells, found=False)
+            return SegmentedImage(
+                image_name(image), numbers, found, encoded, proposals, attended, cells, latents, found=False
+            )
 
     def relate_segments(
         self,
@@ -185,11 +190,17 @@ class SceneGraphPredictor:
         proposals = (segmented.proposals.masks[-1][0] > 0).cpu().numpy() if segmented.found else None
         return Prediction(graph, pairs, scores, 1 - related, proposals)
 
-    def _propose(self, image: Image.Image, encoded: EncodedVocabulary) -> tuple[Proposals, Tensor, Tensor | None]:
-        """Proposals, of their last layer only, class logits (Q, C + 1), and attention to all names (C + P, h, w)."""
-        seen = self.student.extract(self.student.encode(image), encoded.context)
+    def _propose(
+        self, image: Image.Image, encoded: EncodedVocabulary
+    ) -> tuple[Tensor, Proposals, Tensor, Tensor | None]:
+        """Latents (1, D, h, w), proposals, of their last layer only, class logits (Q, C + 1), and attention to all
+        names (C + P, h, w).
+        """
+        image_code = self.student.encode(image)
+        seen = self.student.extract(image_code, encoded.context)
         proposals, classes = self.heads.proposer(seen.features, encoded.objects, seen.attention)
-        return proposals.last(), classes[-1][0], None if seen.attention is None else seen.attention[0]
+        attention = None if seen.attention is None else seen.attention[0]
+        return image_code.latents, proposals.last(), classes[-1][0], attention
 
     def _cells(self, image: Image.Image, encoded: EncodedVocabulary) -> Tensor | None:
         """OpenCLIP's embeddings, where they are asked for."""
@@ -229,6 +240,12 @@ class SceneGraphPredictor:
         predicates = self.names.pairs(
             result.predicate_logits, result.pairs, masks, segmented.cells, segmented.attention, encoded
         )
+        if self.denoised_pairs:
+            labels = [encoded.vocabulary.objects[segment.category].name for segment in segments]
+            predicates = told_apart(
+                *(self.student.backbone, segmented.latents, labels, boxes, result.pairs, related, predicates),
+                *(encoded.vocabulary.predicates, encoded.is_seen_predicates, self.denoised_pairs),
+            )
         return result.pairs.cpu().numpy(), related.float().cpu().numpy(), predicates.float().cpu().numpy()
 
     def _encode(self, vocabulary: Vocabulary) -> EncodedVocabulary:

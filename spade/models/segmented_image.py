@@ -31,6 +31,7 @@ class SegmentedImage:
     proposals: Proposals
     attention: Tensor | None  # to the predicates (P, h, w)
     cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
+    latents: Tensor  # of the image, (1, D, h, w)
     found: bool = True  # whether the segments were merged from the proposals, or given
 
     @property

@@ -108,7 +108,7 @@ def _refuse_other_options(model: ModelFile | BoxModelFile, options: PredictorOpt
             f"{given('logit_adjustment', options.logit_adjustment)}: belongs to a model of labels and boxes; "
             "leave it out with one that sees images."
         )
-    for name in ("fusion", "unseen_odds"):
+    for name in ("fusion", "unseen_odds", "denoised_pairs"):
         if isinstance(model, BoxModelFile) and (value := getattr(options, name)) is not None:
             raise SpadeError(
                 f"{given(name, value)}: belongs to a model that sees images; leave it out with one of labels and boxes."

@@ -53,7 +53,7 @@ def test_fusion_is_a_product_of_both_branches(model):
     assert np.allclose(both, product / product.sum(1, keepdims=True), atol=1e-4)
     assert np.abs(both - diffusion).max() > 0.05
     image, words = Image.fromarray(scene(0).image), model._encode(model.vocabulary)
-    proposals, classes, attention = model._propose(image, words)
+    _, proposals, classes, attention = model._propose(image, words)
     cells, masks = model.student.clip.embed_cells(image), proposals.masks[-1][0].sigmoid()
     told = []
     for exponent in (1.0, 0.0, 0.34):
@@ -92,3 +92,18 @@ def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
     assert spade.load(folder, unseen_odds=0.0).unseen_odds == 0
     with pytest.raises(SpadeError, match=r"^`unseen_odds=2`: this model's OpenCLIP tower sees no regions"):
         spade.load(folder, unseen_odds=2.0)
+
+
+def test_unseen_predicates_of_the_likeliest_pairs_are_told_apart_by_denoising(model):
+    """What unseen predicates have together stays theirs; other pairs, and seen predicates, stay as they are."""
+    words = Vocabulary.of(("person", "horse"), ("grass-merged",), (*model.vocabulary.predicates, "hugging", "brushing"))
+    plain, slow = copy(model), copy(model)
+    plain.unseen_odds = slow.unseen_odds = 64.0
+    slow.denoised_pairs = 2
+    image = Image.fromarray(scene(3).image)
+    before, after = (other.predict(image, words) for other in (plain, slow))
+    assert (before.pairs == after.pairs).all()
+    changed = np.abs(before.scores - after.scores).max(1) > 1e-6
+    assert 1 <= changed.sum() <= 2
+    assert np.allclose(before.scores[:, :-2], after.scores[:, :-2])
+    assert np.allclose(before.scores[:, -2:].sum(1), after.scores[:, -2:].sum(1), atol=1e-5)

@@ -17,6 +17,7 @@ from stream import Packed, Stream, dataset_of, opened_student, record_of
 
 from spade.core.weights import load_weights
 from spade.core.workspace import Workspace
+from spade.data.psg import Dataset
 from spade.data.psg_reader import load_psg
 from spade.diffusion.backbone_files import TINY
 from spade.evaluation.scoring.evaluator import Evaluator
@@ -37,8 +38,8 @@ from spade.training.unseen_scorers import fit_unseen_scorers
 from spade.world.annotation import make_sample
 from spade.world.dataset import trained
 
-BATCH, VALIDATION, AT = 8, 200, 20
-WORLD_SEED, FITTED = 3_000, 300  # scenes on which the scorers of unseen names are fitted
+BATCH, AT = 8, 20
+WORLD_SEED = 3_000  # of the scenes on which the scorers of unseen names are fitted
 
 
 def main() -> None:
@@ -72,14 +73,24 @@ def main() -> None:
 
     model = SceneGraphPredictor(student, heads, vocabulary, {})
     train_part(
-        *(options, name, heads, BATCH, losses, partial(_validate, model, dataset, setting), "score"),
+        *(
+            options,
+            name,
+            heads,
+            BATCH,
+            losses,
+            partial(_validate, model, dataset, setting, options.validation),
+            "score",
+        ),
         learning_rate=options.rate,
         weight_decay=0.05,
         ema_decay=0.999,
     )
     stream.close()
     data = options.output / f"world-{setting}"
-    world.run(data, FITTED, (128, 128), WORLD_SEED, Run(Workspace(options.output / "workspace")), setting=setting)
+    world.run(
+        data, options.fitted, (128, 128), WORLD_SEED, Run(Workspace(options.output / "workspace")), setting=setting
+    )
     fitted = load_psg(data).for_training()
     fit_unseen_scorers(heads, student, student.label_context(vocabulary), texts, fitted, fitted.split("train"))
     save_model(options.output / name, model, "tiny", "tiny")
@@ -88,6 +99,8 @@ def main() -> None:
 def _more(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", type=Path, help="folder with backbone, clip, adapter (default: the output folder)")
     parser.add_argument("--start", type=Path, help="model folder whose heads training starts from")
+    parser.add_argument("--validation", type=int, default=200, help="scenes that an epoch is validated on")
+    parser.add_argument("--fitted", type=int, default=500, help="scenes, four fifths of which scorers are fitted on")
     parser.add_argument("--rate", type=float, default=1e-3, help="peak learning rate")
 
 
@@ -99,11 +112,11 @@ def _stacked(arrays: list) -> torch.Tensor:
     return torch.stack([torch.from_numpy(array) for array in arrays]).float()
 
 
-def _validate(model: SceneGraphPredictor, dataset, setting: str) -> Row:  # noqa: ANN001 - an empty data set, for its lists
+def _validate(model: SceneGraphPredictor, dataset: Dataset, setting: str, count: int) -> Row:
     """On scenes of their own, annotated as training is: found segments, and relations of given ones."""
     model.heads.eval()
     found, given = Evaluator(dataset, at=(AT,)), Evaluator(dataset, mode="predcls", at=(AT,))
-    for number in range(VALIDATION):
+    for number in range(count):
         sample = make_sample(VALIDATION_SEED, number)
         record, ids = record_of(sample, setting, str(number)), trained(sample, setting).ids
         image = Image.fromarray(sample.image)

@@ -11,7 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import spade
+from spade.diffusion.backbone_files import embedded_model
 from spade.world.annotation import make_sample
+from spade.world.dataset import novel_names
 from spade.world.rules import PREDICATES, SYMMETRIC
 
 SCRIPTS = Path(__file__).parents[2] / "examples" / "tiny_model"
@@ -70,3 +73,47 @@ def test_a_training_that_was_ended_goes_on(tmp_path):
     assert (tmp_path / "parts" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
     log = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text("utf-8").splitlines()]
     assert [(line["epochs"], line["schedule"]) for line in log] == [(1, 2), (2, 2)]
+
+
+@pytest.fixture(scope="module")
+def stream():
+    sys.path.insert(0, str(SCRIPTS))
+    import stream
+
+    yield stream
+    sys.path.remove(str(SCRIPTS))
+
+
+def test_a_stream_has_scenes_as_training_annotates_them(stream):
+    objects, predicates = novel_names("ovdr")
+    lists = stream.dataset_of("ovdr")
+    assert not objects & set(lists.classes)
+    assert not predicates & set(lists.predicates)
+    hidden = 0
+    for number, scene in enumerate(stream.made(embedded_model(), "ovdr", 77, range(6))):
+        sample = make_sample(77, number)
+        shown = [lists.classes.index(label) for label in sample.labels if label not in objects]
+        assert scene.classes.tolist() == shown
+        assert len(scene.masks[0]) == len(shown)
+        truth = scene.truth()
+        assert (truth.masks.sum(0) + truth.unnamed.sum(0)).max() == 1, "no pixel twice"
+        named = [triple for triple in truth.triples.tolist() if triple[2] >= 0]
+        assert len(named) == sum(
+            PREDICATES[p] not in predicates and not {sample.labels[s], sample.labels[o]} & objects
+            for s, o, p in sample.relations
+        )
+        hidden += len(truth.triples) - len(named)
+    assert hidden > 0, "pairs that only novel predicates relate"
+
+
+@pytest.mark.slow
+def test_heads_are_trained_on_scenes_made_meanwhile(tmp_path):
+    """A few scenes; what comes out is a model folder, but for what the packaged ones share."""
+    command = [sys.executable, "heads.py", "--output", str(tmp_path), "--parts", str(embedded_model())]
+    options = ["--epochs", "1", "--samples", "16", "--validation", "4", "--fitted", "10", "--open"]
+    path = os.pathsep.join([str(SCRIPTS.parents[1]), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": path}
+    subprocess.run([*command, *options], cwd=SCRIPTS, check=True, capture_output=True, env=environment)
+    model = spade.load(tmp_path / "tiny-open")
+    assert len(model.vocabulary.objects) == 20
+    assert model.heads.unknown is not None

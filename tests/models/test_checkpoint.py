@@ -11,11 +11,11 @@ import spade
 from spade.core.errors import SpadeError
 from spade.core.files import sha256_file
 from spade.diffusion.backbone_files import embedded_model
-from spade.models.checkpoint import find_model, read_model
+from spade.models.checkpoint import find_model, packaged_open, read_model
 
 
-def test_packaged_files_are_those_of_the_manifest():
-    folder = embedded_model()
+@pytest.mark.parametrize("folder", [embedded_model(), packaged_open()], ids=["tiny", "tiny-open"])
+def test_packaged_files_are_those_of_the_manifest(folder):
     manifest = json.loads((folder / "manifest.json").read_text())
     on_disk = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {"manifest.json"}
     assert on_disk == set(manifest["files"])
@@ -23,6 +23,7 @@ def test_packaged_files_are_those_of_the_manifest():
         assert sha256_file(folder / name) == facts["sha256"]
         assert facts["bytes"] < 16_000_000
     assert sum(facts["bytes"] for facts in manifest["files"].values()) < 40_000_000
+    assert manifest["files"]["heads.safetensors"]["bytes"] <= 3_000_000
     assert not [name for name in on_disk if name.endswith((".bin", ".pt", ".pkl", ".ckpt"))]
 
 

@@ -254,6 +254,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "novel_names": stage2_open.hidden,
     "stage2_additions": stage2.additions,
     "stage2_again": stage2.again,
+    "masks": stage2.masks,
     "stage2_again_open": stage2_open.again_open,
     "psg_annotations": psg.psg_annotations,
     "psg_parts": psg.annotation_parts,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.common.tables import cell, results, table
+from benchmarks.common.results import spread
+from benchmarks.common.tables import cell, origin, results, table
 from benchmarks.relations.parts import PARTS
 from benchmarks.relations.table_rows import FUSIONS, MODELS, MODES, metrics_of, note, present
 
@@ -183,3 +184,21 @@ def generators() -> str:
         table(head, body)
         + f"\n\nClosed, percent, one generator each, mean ± sd over 3 seeds of the relation part. {data['about']}"
     )
+
+
+def masks() -> str:
+    """What finds more masks."""
+    data = results("masks")
+    names = ("pq", "pq_things", "things_named", "pairs_proposed", "pairs_with_masks", "pairs_named")
+    kinds: dict[tuple[str, str, str], list[dict[str, float]]] = {}
+    for row in data["rows"]:
+        own = row["setting"]
+        kinds.setdefault((own["training"], own["weights"], own["merging"]), []).append(row["metrics"])
+    body = [
+        [training, weights, merging, str(len(rows)), *(cell(spread([row[name] for row in rows])) for name in names)]
+        for (training, weights, merging), rows in kinds.items()
+        if merging in ("as it was", "suppression", "both")
+    ]
+    words = ("PQ", "of things", "things named", "pairs proposed", "pairs with masks", "pairs named")
+    held = f"Percent, mean ± sd over seeds; {data['of']}, 300 other scenes ({origin(data)})."
+    return table(["training", "weights", "merging", "seeds", *words], body) + f"\n\n{held}"

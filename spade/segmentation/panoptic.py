@@ -20,8 +20,8 @@ class PanopticRules:
     min_score: float = 0.25  # of a query's best label
     min_overlap: float = 0.5  # share of a query's own mask that must be left to it
     min_area: float = 0.0006  # of the image
-    mask_confidence: bool = False  # a proposal is as sure as its label times the mean probability inside its mask
-    suppression: float = 1.0  # IoU of two things above which the less sure one goes; 1 for none
+    mask_confidence: bool = True  # a proposal is as sure as its label times the mean probability inside its mask
+    suppression: float = 0.5  # IoU of two things above which the less sure one goes; 1 for none
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from spade.diffusion.student import Student
     from spade.models.heads import Heads
 
-STEP, VERSION = "train-relations", 6
+STEP, VERSION = "train-relations", 7
 
 
 @dataclass(frozen=True)

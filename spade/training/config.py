@@ -69,6 +69,7 @@ class MaskTrainingConfig:
         "both", "relations are learned on annotated masks, or in every second image on found ones that fit",
         choices=("both", "annotated"),
     )  # fmt: skip
+    mirrored: bool = setting(True, "every second image is mirrored")
     unlabeled_regions: str = setting(
         "segments", "void regions are segments without a name, to be found, too; or ignored",
         choices=("segments", "ignored"),

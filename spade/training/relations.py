@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from PIL import ImageOps
 from torch import Tensor
 
 from spade.data.images import read_image
@@ -64,6 +66,11 @@ class FrozenProposals:
         return sum(t.numel() * t.element_size() for t in tensors)
 
 
+def _key(index: int, mirrored: bool) -> int:
+    """What the caches know an image by, as it is or mirrored."""
+    return 2 * index + mirrored
+
+
 class RelationTraining:
     """The data of one training: features, targets, losses, and the validation images.
 
@@ -88,6 +95,7 @@ class RelationTraining:
         self.validate_at, self.segments_given = validate_at, mode == "predcls"
         self.void_counts = masks.unlabeled_regions == "segments"
         self.found_masks = 0.5 if masks.mask_source == "both" else 0.0  # share of images
+        self.mirrored = 0.5 if masks.mirrored else 0.0
         self.weights = {"mask": masks.mask_weight, **losses.weights}
         self.images = TrainingImages(student, records)
         vocabulary = dataset.vocabulary
@@ -116,11 +124,12 @@ class RelationTraining:
         for.
         """
         for index in self.images.train:
-            self._proposals[index]
+            for mirrored in (False, True) if self.mirrored else (False,):
+                self._proposals[_key(index, mirrored)]
 
     def proposals(self, index: int) -> FrozenProposals:
         """What the frozen mask proposer makes of an image."""
-        return self._proposals[index]
+        return self._proposals[_key(index, False)]
 
     def fit_unseen_scorers(self) -> None:
         """Fit the scorers of unseen names on at most ``MOST_FITTED`` training images."""
@@ -134,9 +143,11 @@ class RelationTraining:
         """
         relations = self.heads.relations
         on_found_masks = (torch.rand(len(batch)) < self.found_masks).tolist()
+        mirrored = (torch.rand(len(batch)) < self.mirrored).tolist() if self.mirrored else [False] * len(batch)
+        keys = [_key(index, flag) for index, flag in zip(batch, mirrored, strict=True)]
         if self.frozen:
             relations.train()
-            batch_proposals = [self._proposals[i] for i in batch]
+            batch_proposals = [self._proposals[key] for key in keys]
             nodes = [proposals.nodes[chosen] for proposals, chosen in zip(batch_proposals, on_found_masks, strict=True)]
             memory, positions = (
                 torch.cat([proposals.memory for proposals in batch_proposals]),
@@ -153,7 +164,7 @@ class RelationTraining:
                 positions=positions,
             )
         self.heads.train()
-        samples = [self._samples[i] for i in batch]
+        samples = [self._samples[key] for key in keys]
         device = self.objects.device
         levels = zip(*(sample.features.features for sample in samples), strict=True)
         maps = [sample.features.attention for sample in samples if sample.features.attention is not None]
@@ -192,17 +203,19 @@ class RelationTraining:
         # PQ breaks ties, and leads while no relation is found yet.
         return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
 
-    def _sample(self, index: int) -> _Sample:
+    def _sample(self, key: int) -> _Sample:
+        index, mirrored = divmod(key, 2)
         record = self.images.records[index]
-        image = read_image(self.dataset.image_path(record))
+        image, ids = read_image(self.dataset.image_path(record)), annotated_ids(self.dataset, record)
+        if mirrored:
+            image, ids = ImageOps.mirror(image), np.ascontiguousarray(ids[:, ::-1])
         features = self.student.extract(self.student.encode(image), self.labels)
-        ids = annotated_ids(self.dataset, record)
         return _Sample(features, annotation(record, ids, self.images.size(index), self.void_counts))
 
     @torch.no_grad()
-    def _propose(self, index: int) -> FrozenProposals:
+    def _propose(self, key: int) -> FrozenProposals:
         self.heads.proposer.eval()  # and no more: relations may be learning just now
-        sample = self._sample(index)
+        sample = self._sample(key)
         truth = sample.truth.to(self.objects.device)
         proposals, classes = self.heads.proposer(sample.features.features, self.objects, sample.features.attention)
         args = proposals.last(), classes[-1], [truth], self.objects, self.heads.relations.config

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 
@@ -16,7 +17,9 @@ from spade.diffusion.teacher_maps import read_teacher_maps
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Run
 from spade.structures.panoptic_png import read_panoptic
+from spade.training.config import MaskTrainingConfig, RelationLossConfig
 from spade.training.feature_cache import FeatureCache
+from spade.training.relations import RelationTraining, _key
 from spade.training.targets import annotation, void_regions
 from tests.configs import calibrating, inverting, relating
 from tests.steps.helpers import copied, lines
@@ -177,3 +180,24 @@ def test_novel_names_are_kept_from_every_step_of_training(world, tmp_path):
 
 def document_label(document, segment):
     return (document["thing_classes"] + document["stuff_classes"])[segment["category_id"]]
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_mirrored_image_has_mirrored_masks_and_the_same_relations(world, model, frozen):
+    dataset = load_psg(world)
+    heads = copy.deepcopy(model.heads)
+    options = MaskTrainingConfig(mirrored=True)
+    records = dataset.split("train")[:4]
+    losses = RelationLossConfig()
+    training = RelationTraining(model.student, heads, dataset, records, losses, options, 10, frozen=frozen)
+    plain, turned = (training._samples[_key(0, mirrored)] for mirrored in (False, True))
+    assert torch.equal(plain.truth.masks.flip(-1), turned.truth.masks)
+    assert torch.equal(plain.truth.triples, turned.truth.triples)
+    assert not torch.equal(plain.features.features[0], turned.features.features[0])
+    finest = plain.features.features[0].flip(-1)
+    near = (finest - turned.features.features[0]).abs().mean() / finest.abs().mean()
+    assert near < 0.5, "features of the mirrored image are about the mirrored features"
+    if frozen:
+        boxes = [nodes.boxes for nodes in (training._proposals[_key(0, flag)].nodes[0] for flag in (False, True))]
+        assert torch.allclose(boxes[0][:, [1, 3]], boxes[1][:, [1, 3]], atol=1e-5)
+        assert torch.allclose(1 - boxes[0][:, [2, 0]], boxes[1][:, [0, 2]], atol=1e-5)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.text import counted
-from spade.evaluation.scoring.metric_names import ACCOUNT, RANKED
+from spade.evaluation.scoring.metric_names import RANKED, account_rows
 from spade.steps.results import PredictResult
 
 
@@ -78,12 +78,7 @@ def _single(result: Mapping[str, Any]) -> list[str]:
 
 
 def _account(account: Mapping[str, Any], at: Sequence[str]) -> list[list[str]]:
-    rows = [["", *(f"@{k}" for k in at)]]
-    for name, words in ACCOUNT.items():
-        values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
-        if any(value is not None for value in values):
-            rows.append([words, *map(_percent, values)])
-    return rows
+    return [["", *(f"@{k}" for k in at)], *([w, *map(_percent, values)] for _, w, values in account_rows(account, at))]
 
 
 def _comparison(result: Mapping[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +22,21 @@ SCRIPTS = Path(__file__).parents[2] / "examples" / "tiny_model"
 
 
 @pytest.fixture(scope="module")
-def words():
+def script():
+    """Imports a script by its name."""
     sys.path.insert(0, str(SCRIPTS))
-    import words
-
-    yield words
+    yield import_module
     sys.path.remove(str(SCRIPTS))
+
+
+@pytest.fixture(scope="module")
+def words(script):
+    return script("words")
+
+
+@pytest.fixture(scope="module")
+def stream(script):
+    return script("stream")
 
 
 def test_one_relation_is_made_wrong(words):
@@ -73,15 +83,6 @@ def test_a_training_that_was_ended_goes_on(tmp_path):
     assert (tmp_path / "parts" / weights).read_bytes() == (tmp_path / "whole" / weights).read_bytes()
     log = [json.loads(line) for line in (tmp_path / "parts" / "log.jsonl").read_text("utf-8").splitlines()]
     assert [(line["epochs"], line["schedule"]) for line in log] == [(1, 2), (2, 2)]
-
-
-@pytest.fixture(scope="module")
-def stream():
-    sys.path.insert(0, str(SCRIPTS))
-    import stream
-
-    yield stream
-    sys.path.remove(str(SCRIPTS))
 
 
 def test_a_stream_has_scenes_as_training_annotates_them(stream):

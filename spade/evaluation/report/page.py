@@ -12,7 +12,7 @@ from spade.core.text import one_line
 from spade.evaluation.report.charts import curve, intervals_chart
 from spade.evaluation.report.examples import examples
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.metric_names import ACCOUNT, RANKED
+from spade.evaluation.scoring.metric_names import RANKED, account_rows
 from spade.evaluation.scoring.predicted_image import Predictions
 
 WORDS = {
@@ -152,11 +152,8 @@ def _account(account: Mapping[str, Any], at: Sequence[int]) -> Table:
     middle = at[len(at) // 2]
     parts = account[f"lost@{middle}"] or {}
     table = Table(["percent", *(f"K = {k}" for k in at), f"part of the loss, K = {middle}"])
-    for name, words in ACCOUNT.items():
-        values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
-        if any(value is not None for value in values):
-            lost = percent(parts[name]) if name in parts else ""
-            table.rows.append([words, *map(percent, values), lost])
+    for name, words, values in account_rows(account, at):
+        table.rows.append([words, *map(percent, values), percent(parts[name]) if name in parts else ""])
     return table
 
 

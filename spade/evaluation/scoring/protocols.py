@@ -128,8 +128,9 @@ def judge(
             disjoint, keeper = runs.merged(predicted.scores)
             if rules.merge:
                 runs, rows = disjoint, rows.moved(keeper)
-        quality = judge_quality(predicted.categories, classes, crowd, disjoint.overlaps())
         overlaps = runs.overlaps()
+        apart = overlaps if disjoint is runs else disjoint.overlaps()
+        quality = judge_quality(predicted.categories, classes, crowd, apart)
         iou = overlaps.iou()
         if predicted.proposals is not None and true_ids is not None:
             proposed = proposed_segments(record, true_ids, predicted.proposals)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.text import counted
-from spade.evaluation.scoring.metric_names import RANKED, account_rows
+from spade.evaluation.scoring.metric_names import RANKED, account_rows, open_vocabulary_name, trained_on_novel
 from spade.steps.results import PredictResult
 
 
@@ -63,18 +63,26 @@ def _single(result: Mapping[str, Any]) -> list[str]:
         )
     lines.append(f"InstR {_percent(result['InstR'])}")
     lines += ["of the annotated relations, percent:", *_aligned(_account(result["account"], at))]
-    if result["split_list"] is not None:
-        groups = {
-            name: row
-            for name, row in result["groups"].items()
-            if row is not None and name.endswith(("_predicates", "_objects"))
-        }
-        body = [
-            [name.replace("_", " "), *(_percent(row[f"R@{k}"]) for k in at), str(row["triplets"])]
-            for name, row in groups.items()
-        ]
-        lines += [f"by {result['split_list']}, percent:", *_aligned([["R", *(f"@{k}" for k in at), "triplets"], *body])]
+    if result["open_vocabulary"] is not None:
+        lines += _open_vocabulary(result["open_vocabulary"], at)
+        warning = trained_on_novel(result["open_vocabulary"])
+        lines = lines if warning is None else [warning, *lines]
     return [*lines, *_left_out(result), f"report: {result['report']}"]
+
+
+def _open_vocabulary(found: Mapping[str, Any], at: Sequence[str]) -> list[str]:
+    """A table a protocol: parts, R and mR at each K, and the denominators."""
+    lines = []
+    for protocol in dict.fromkeys(row["protocol"] for row in found["rows"]):
+        head = [f"{protocol}, by {found['split']['name']}, percent"]
+        body = [[*head, *(f"{name}@{k}" for name in ("R", "mR") for k in at), "triplets", "images", "predicates"]]
+        for row in found["rows"]:
+            if row["protocol"] == protocol:
+                metrics = [_percent(row[f"{name}@{k}"]) for name in ("R", "mR") for k in at]
+                counts = ["" if row[n] is None else str(row[n]) for n in ("triplets", "images", "predicates")]
+                body.append([open_vocabulary_name(row), *metrics, *counts])
+        lines += _aligned(body)
+    return lines
 
 
 def _account(account: Mapping[str, Any], at: Sequence[str]) -> list[list[str]]:

@@ -14,10 +14,12 @@ from spade.core.files import read_json
 from spade.core.hub import fingerprint
 from spade.core.settings import configure
 from spade.data.psg_reader import load_psg
+from spade.data.split_lists import split_kept
 from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
 from spade.diffusion.config import PAPER_CALIBRATION, CalibrationConfig
+from spade.models.checkpoint import packaged_open, read_image_model
 from spade.open_vocabulary.clip_files import resolve_clip
-from spade.steps.common import Run, StepResult, cached_result, finished_result
+from spade.steps.common import Run, StepResult, cached_result, finished_result, kept_from_training
 from spade.steps.config import CalibrateConfig
 from spade.steps.results import CalibrateResult, InvertResult
 from spade.training.config import Schedule, calibration_schedule
@@ -37,7 +39,13 @@ def run(config: CalibrateConfig, run: Run) -> StepResult[CalibrateResult]:
     grids = teacher_grids(teacher)
     is_packaged = source.backbone == "tiny" and source.clip == "tiny"
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
-    embedded = wanted == "embedded" and is_packaged
+    shown = _packaged_names_called_novel(source) if is_packaged else ()
+    if shown and config.init == "embedded":
+        raise SpadeError(
+            f"{given('init', 'embedded')}: the packaged adapter has seen {shown[0]!r}, which the inversion's split "
+            f"keeps from training; leave it out or use {given('init', 'scratch')}."
+        )
+    embedded = wanted == "embedded" and is_packaged and not shown
     defaults = backbone_defaults(resolve_backbone(source.backbone))
     calibration, schedule = _method(config, defaults, embedded)
     device = device_name(config.device)
@@ -57,6 +65,14 @@ def run(config: CalibrateConfig, run: Run) -> StepResult[CalibrateResult]:
             raise SpadeError(f"{place}: this {part} changed since it gave the teacher maps; run spade invert again.")
     run.report.detail(f"teacher maps: {teacher.path}")
     return _calibrate(config, calibration, schedule, teacher, source, writer, run)
+
+
+def _packaged_names_called_novel(source: InvertResult) -> tuple[str, ...]:
+    """Names that the packaged adapter was trained on, those of the open model, and that an inversion's split keeps from
+    training.
+    """
+    split = split_kept(source.split)
+    return () if split is None else split.shown_to(read_image_model(packaged_open()).vocabulary)
 
 
 def _method(config: CalibrateConfig, defaults: BackboneDefaults, embedded: bool) -> tuple[CalibrationConfig, Schedule]:
@@ -134,6 +150,7 @@ def _calibrate(
             pointing_after=best.get(training.pointing),
             oracle=calibration.alignment != "vocabulary",
             chance=before.get("chance"),
+            split=source.split,
         )
         return finished_result(CalibrateResult, writer.finish(result.to_json()))
     finally:
@@ -148,7 +165,7 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
 
     source = InvertResult.of(teacher)
     root = Path(source.images_root) if source.images_root else None
-    dataset = load_psg(Path(source.data), root).for_training()
+    dataset, _ = kept_from_training(load_psg(Path(source.data), root), split_kept(source.split))
     config = teacher.manifest["config"]
     all_records = [r for r in dataset.split(config["split"]) if r.training_triples()][: config["limit"]]
     prints = (dataset.fingerprint(all_records), dataset.fingerprint_by_size(all_records))

@@ -16,6 +16,7 @@ from spade.steps.results import EvalResult, Result
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
+    from spade.data.split_lists import SplitList
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -73,6 +74,17 @@ def open_dataset(data: Path, images: Path | None, report: Reporter, strict: bool
         report.say(f"note: {note}")
     report_skipped(dataset.problems, "records", report, strict)
     return dataset
+
+
+def kept_from_training(dataset: Dataset, split: SplitList | None) -> tuple[Dataset, dict[str, Any]]:
+    """The data set as training may see it, and what of the split belongs into a key: nothing where the annotation file,
+    whose contents are hashed, says the same itself.
+    """
+    if split is None:
+        return dataset.for_training(), {}
+    applied = split.applied(dataset)
+    own = (applied.novel_objects, applied.novel_predicates) == (dataset.novel_objects, dataset.novel_predicates)
+    return applied.for_training(), {} if own else {"split_list": split.sha256}
 
 
 def choose_records(dataset: Dataset, split: str, limit: int | None, with_relations: bool) -> list[Record]:

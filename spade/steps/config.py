@@ -63,6 +63,7 @@ class InvertConfig(_Method):
     backbone: str = execution("tiny")
     clip: str | None = execution(None)  # of the later steps; None: the one that goes with the backbone
     split: str = "train"
+    split_list: str | None = execution(None)  # names that are kept from training; what it keeps stands in the key
     limit: int | None = None
     seed: int = 0  # of the noise, where latents are not inverted
     device: str = "auto"
@@ -129,6 +130,7 @@ class TrainRelationsConfig(_Method):
     images: Path | None = execution(None)
     mode: str = "sgdet"  # whose relations choose the best epoch
     masks_from: Path | None = execution(None)  # a model whose mask proposer is taken as it is
+    split_list: str | None = execution(None)
     limit: int | None = None
     init: str | None = None
     seed: int = 0
@@ -177,6 +179,7 @@ class TrainBoxesConfig(_Method):
     data: Path = execution(Path("data/psg"))
     images: Path | None = execution(None)
     clip: str | None = execution(None)  # its text embeddings instead of learned vectors
+    split_list: str | None = execution(None)
     limit: int | None = None
     seed: int = 0
     device: str = "auto"

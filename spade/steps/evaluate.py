@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spade.core.artifact import Artifact, keyed
 from spade.core.errors import SpadeError, given
 from spade.core.files import write_json, write_json_lines, write_text
+from spade.core.progress import Silent
 from spade.evaluation.formats.sources import OWN, open_predictions
 from spade.evaluation.report.page import page
+from spade.evaluation.scoring.open_vocabulary import companion, table
 from spade.evaluation.scoring.protocols import MODES, PROTOCOLS
-from spade.models.checkpoint import newest_model
+from spade.models.checkpoint import newest_model, read_model
 from spade.steps import compare
 from spade.steps.common import (
     Run,
@@ -29,8 +31,10 @@ from spade.steps.results import EvalResult, PredictionsResult, TrainedOn
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
+    from spade.data.split_lists import SplitList
+    from spade.evaluation.scoring.predicted_image import Predictions
 
-STEP, VERSION = "eval", 4
+STEP, VERSION = "eval", 5
 
 
 def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
@@ -64,11 +68,14 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         "predictions": str(path.resolve()),
         "split_list": lists.split.name if lists.split else None,
         **evaluator.summary(lists.split, lists.zero_shot, config.seed),
+        "open_vocabulary": None,
         "skipped_images": unusable + scored.skipped,
         "problems": predictions.problems + scored.problems,
         "notes": scored.notes(),
         "report": str(writer.file("report.html").resolve()),
     }
+    if lists.split is not None:
+        result["open_vocabulary"] = _open_vocabulary(config, dataset, records, lists.split, predictions, result, run)
     writer.begin()
     try:
         write_json(writer.file("report.json"), result)
@@ -78,6 +85,29 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         return replace(done, seconds=round(time.perf_counter() - began, 3))  # our model's predictions included
     finally:
         writer.release()
+
+
+def _open_vocabulary(
+    config: EvalConfig,
+    dataset: Dataset,
+    records: list[Record],
+    split: SplitList,
+    predictions: Predictions,
+    result: dict[str, Any],
+    run: Run,
+) -> dict[str, Any]:
+    """Base and novel by this protocol and by the one that stands beside it, with the split; ``trained_on_novel``: names
+    that our model has seen in training, None for the predictions of another system, whose training is not known.
+    """
+    beside = replace(config, protocol=companion(config.protocol, "openpsg"))
+    run.report.say(f"base and novel: by {beside.protocol}, too")
+    other = judge(beside, dataset, records, predictions, replace(run, report=Silent())).evaluator.summary(split)
+    model = None if result["model"] is None else read_model(Path(result["model"]))
+    return {
+        "split": split.to_json(),
+        "trained_on_novel": None if model is None else list(split.shown_to(model.vocabulary)),
+        "rows": table(result, config.at) + table(other, config.at),
+    }
 
 
 def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Path, ...]]:

@@ -14,6 +14,7 @@ from spade.core.errors import SpadeError, given
 from spade.core.files import write_bytes, write_json, write_json_lines
 from spade.core.hub import fingerprint
 from spade.core.settings import configure
+from spade.data.split_lists import as_kept, split_of
 from spade.diffusion.backbone_files import backbone_defaults, resolve_backbone
 from spade.diffusion.config import PAPER_INVERSION, InversionConfig
 from spade.open_vocabulary.clip_files import resolve_clip
@@ -24,6 +25,7 @@ from spade.steps.common import (
     cached_result,
     choose_records,
     finished_result,
+    kept_from_training,
     no_source,
     open_dataset,
     report_skipped,
@@ -49,17 +51,19 @@ def run(config: InvertConfig, run: Run) -> StepResult[InvertResult]:
     device = device_name(config.device)
     config = replace(config, clip=config.clip or defaults.clip, device=device, dtype=dtype_name(config.dtype, device))
     assert config.clip is not None
-    dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
+    whole = open_dataset(config.data, config.images, run.report, config.strict)
+    split = split_of(config.split_list, whole)
+    dataset, kept = kept_from_training(whole, split)
     records = choose_records(dataset, config.split, config.limit, with_relations=True)
     prints = {
         "data": dataset.fingerprint(records, report=run.report),
         "backbone": fingerprint(folder),
         "clip": fingerprint(resolve_clip(config.clip)),
     }
-    writer = run.workspace.writer(STEP, VERSION, _key(config, inversion), fingerprints=prints, force=run.force)
+    writer = run.workspace.writer(STEP, VERSION, _key(config, inversion) | kept, fingerprints=prints, force=run.force)
     images_root = str(config.images.resolve()) if config.images else None
     if writer.cached:
-        writer.refresh(data=str(config.data.resolve()), images_root=images_root)
+        writer.refresh(data=str(config.data.resolve()), images_root=images_root, split=as_kept(split))
         return cached_result(InvertResult, writer, config.strict)
     present, absent = _present(dataset, records)
     report_skipped(absent, "absent images", run.report, config.strict)
@@ -74,6 +78,7 @@ def run(config: InvertConfig, run: Run) -> StepResult[InvertResult]:
         skipped=absent + broken,
         timesteps=timesteps,
         latents=inversion.latents,
+        split=as_kept(split),
     )
     try:
         if not processes().is_main:

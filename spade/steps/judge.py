@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spade.core.files import sha256_file
-from spade.core.paths import user_path
+from spade.core.files import canonical_hash, sha256_file
+from spade.data.split_lists import SplitList, split_of
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.groups import Split, read_split, read_zero_shot
+from spade.evaluation.scoring.groups import read_zero_shot
 from spade.evaluation.scoring.predicted_image import Predictions
 from spade.evaluation.scoring.runner import Scored, score
 from spade.steps.common import Run, report_skipped
@@ -33,14 +33,14 @@ def judge(config: EvalConfig, dataset: Dataset, records: list[Record], predictio
 class Lists:
     """The label lists that a config names, read."""
 
-    split: Split | None
+    split: SplitList | None
     zero_shot: frozenset[tuple[int, int, int]] | None
 
     @classmethod
     def read(cls, config: EvalConfig, dataset: Dataset) -> Lists:
         """Raises SpadeError for a list that does not fit the data set."""
         return cls(
-            read_split(config.split_list, dataset) if config.split_list else None,
+            split_of(config.split_list, dataset),
             read_zero_shot(config.zero_shot, dataset) if config.zero_shot else None,
         )
 
@@ -49,9 +49,8 @@ class Lists:
         lists = {}
         if config.zero_shot is not None:
             lists["zero-shot"] = sha256_file(config.zero_shot)
-        if config.split_list is not None:
-            path = user_path(config.split_list)
-            lists["split-list"] = sha256_file(path) if path.is_file() else config.split_list
+        if self.split is not None:
+            lists["split-list"] = canonical_hash(self.split.to_json())
         return lists
 
 

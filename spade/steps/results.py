@@ -53,7 +53,7 @@ class Result:
 
 @dataclass(frozen=True)
 class InvertResult(Result):
-    """Of ``spade invert``."""
+    """Of ``spade invert``. ``split``: the SplitList by which names were kept from it, here and below."""
 
     data: str
     images_root: str | None
@@ -64,6 +64,7 @@ class InvertResult(Result):
     skipped: list[str]
     timesteps: list[int]
     latents: str
+    split: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class CalibrateResult(Result):
     pointing_after: float | None
     oracle: bool
     chance: float | None
+    split: dict[str, Any] | None = None
 
     formerly: ClassVar[Mapping[str, str]] = {"learned_from": "train_images", "watched": "validation_images"}
 
@@ -106,6 +108,7 @@ class TrainRelationsResult(Result):
     validation_before: Metrics
     validation_after: Metrics
     best_epoch: int
+    split: dict[str, Any] | None = None
 
     formerly: ClassVar[Mapping[str, str]] = {
         "learned_from": "train_images",
@@ -128,6 +131,7 @@ class TrainBoxesResult(Result):
     validation_after: Metrics
     validation_unadjusted: Metrics
     best_epoch: int
+    split: dict[str, Any] | None = None
 
     formerly: ClassVar[Mapping[str, str]] = {
         "learned_from": "train_images",

@@ -10,6 +10,7 @@ from spade.core.device import device_name, refuse_several
 from spade.core.files import write_bytes, write_json_lines
 from spade.core.hub import fingerprint
 from spade.core.settings import configure
+from spade.data.split_lists import SplitList, as_kept, split_of
 from spade.open_vocabulary.clip_files import resolve_clip
 from spade.relations.config import PAPER, RelationHeadConfig, box_head
 from spade.steps.common import (
@@ -19,6 +20,7 @@ from spade.steps.common import (
     cached_result,
     choose_records,
     finished_result,
+    kept_from_training,
     no_source,
     open_dataset,
 )
@@ -51,17 +53,20 @@ def run(config: TrainBoxesConfig, run: Run) -> StepResult[TrainBoxesResult]:
     refuse_several("spade train-boxes")
     no_source(run, "spade train-boxes")
     method = resolve(config)
-    dataset = open_dataset(config.data, config.images, run.report, config.strict).for_training()
+    whole = open_dataset(config.data, config.images, run.report, config.strict)
+    split = split_of(config.split_list, whole)
+    dataset, kept = kept_from_training(whole, split)
     config = replace(config, device=device_name(config.device))
     records = choose_records(dataset, "train", config.limit, with_relations=True)
     prints = {"data": dataset.fingerprint(records, images=False)}
     if config.clip is not None:
         prints["clip"] = fingerprint(resolve_clip(config.clip))
-    key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
+    key = keyed(config) | kept | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
     writer = run.workspace.writer(STEP, VERSION, key, {}, prints, run.force)
     if writer.cached:
+        writer.refresh(split=as_kept(split))
         return cached_result(TrainBoxesResult, writer, config.strict)
-    return _train(config, method, dataset, records, writer, run)
+    return _train(config, method, dataset, records, split, writer, run)
 
 
 def resolve(config: TrainBoxesConfig) -> Method:
@@ -96,6 +101,7 @@ def _train(
     method: Method,
     dataset: Dataset,
     records: list[Record],
+    split: SplitList | None,
     writer: ArtifactWriter,
     run: Run,
 ) -> StepResult[TrainBoxesResult]:
@@ -149,6 +155,7 @@ def _train(
             validation_after=next(row for row in points if row["logit_adjustment"] == chosen),
             validation_unadjusted=points[0],
             best_epoch=int(best["epoch"]),
+            split=as_kept(split),
         )
         return finished_result(TrainBoxesResult, writer.finish(result.to_json()))
     finally:

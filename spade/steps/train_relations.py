@@ -10,6 +10,7 @@ from spade.core.artifact import Artifact, ArtifactWriter, keyed, verify
 from spade.core.device import device_name, dtype_name, refuse_several
 from spade.core.errors import SpadeError, given
 from spade.core.files import sha256_file
+from spade.data.split_lists import SplitList, as_kept, own_split, read_split, split_kept
 from spade.diffusion.backbone_files import backbone_defaults, embedded_model, resolve_backbone
 from spade.models.checkpoint import HEADS, ModelFile, find_model, packaged_open, read_image_model
 from spade.steps.common import (
@@ -18,6 +19,7 @@ from spade.steps.common import (
     cached_result,
     choose_records,
     finished_result,
+    kept_from_training,
     open_dataset,
     report_skipped,
 )
@@ -69,9 +71,10 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     refuse_several("spade train-relations")
     features = _Features.of(config, run)
     whole = _dataset(config, features, run)
-    dataset = whole.for_training()
+    split = _split(config, features, whole)
+    dataset, kept = kept_from_training(whole, split)
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged(config, features, dataset.vocabulary, bool(whole.novel_objects or whole.novel_predicates))
+    packaged = _packaged(config, features, dataset.vocabulary, split is not None)
     if features.masks is not None:
         _refuse_unnamed(config.masks_from, features.masks, dataset.vocabulary)
     method = resolve(config, backbone_defaults(resolve_backbone(features.backbone)), packaged, features.masks)
@@ -81,13 +84,38 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     prints = {"data": dataset.fingerprint(records, panoptic=True, report=run.report)}
     prints |= {} if packaged is None else {"start": sha256_file(packaged.folder / HEADS)}
     prints |= {} if features.masks is None else {"masks": features.masks.fingerprint()}
-    key = keyed(config) | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
+    key = keyed(config) | kept | {part.name: keyed(getattr(method, part.name)) for part in fields(method)}
     writer = run.workspace.writer(STEP, VERSION, key, features.inputs(), prints, run.force)
     if writer.cached:
+        writer.refresh(split=as_kept(split))
         return cached_result(TrainRelationsResult, writer, config.strict)
     if features.calibration is not None:
         verify(features.calibration, "run spade calibrate with `force`")
-    return _train(config, method, packaged, features, dataset, records, writer, run)
+    return _train(config, method, packaged, features, dataset, records, split, writer, run)
+
+
+def _split(config: TrainRelationsConfig, features: _Features, dataset: Dataset) -> SplitList | None:
+    """The calibration's, which another one contradicts; with masks of another model the named one, or the data set's
+    own.
+    """
+    split = None if config.split_list is None else read_split(config.split_list, dataset)
+    if features.calibration is not None:
+        inherited = split_kept(CalibrateResult.of(features.calibration).split)
+        if split is not None and (inherited is None or inherited.sha256 != split.sha256):
+            learned = "no split" if inherited is None else f"the split {inherited.name}"
+            raise SpadeError(
+                f"{given('split_list', config.split_list)}: {features.calibration.path} was calibrated by {learned}; "
+                "leave it out, or begin with spade invert."
+            )
+        return inherited or own_split(dataset)
+    split = split or own_split(dataset)
+    shown = () if split is None or features.masks is None else split.shown_to(features.masks.vocabulary)
+    if split is not None and shown:
+        raise SpadeError(
+            f"{given('masks_from', config.masks_from)}: was trained on {shown[0]!r}, which the split {split.name} "
+            "keeps from training; take masks that were trained by the same split."
+        )
+    return split
 
 
 def _dataset(config: TrainRelationsConfig, features: _Features, run: Run) -> Dataset:
@@ -112,6 +140,7 @@ def _train(
     features: _Features,
     dataset: Dataset,
     records: list[Record],
+    split: SplitList | None,
     writer: ArtifactWriter,
     run: Run,
 ) -> StepResult[TrainRelationsResult]:
@@ -181,6 +210,7 @@ def _train(
             validation_before={name: before[name] for name in shown},
             validation_after={name: best[name] for name in shown},
             best_epoch=int(best["epoch"]),
+            split=as_kept(split),
         )
         return finished_result(TrainRelationsResult, writer.finish(result.to_json()))
     finally:

@@ -12,6 +12,10 @@ from spade_cli.options import Common, add, numbers_list
 
 DATA = "Folder with psg.json (or psg_train_val.json, psg_val_test.json), or such a file, also .json.gz."
 IMAGES = "Folder of the images, if not beside the annotations."
+SPLIT_LIST = (
+    "Names that are kept from training: pgsg, ovsgtr, psg-objects-v1, world or a json file; :ovd (objects), :ovr "
+    "(predicates) or :ovdr behind it keeps a part, + joins several (default: what the data set's file calls novel)."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -44,6 +48,7 @@ def invert(
     batch_size: Annotated[int | None, typer.Option(help="Images per batch (default: the backbone's).")] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
     split: Annotated[str, typer.Option(help="train, test or all.")] = "train",
+    split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=SPLIT_LIST)] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or image is an error.")] = False,
 ) -> StepResult:
@@ -58,6 +63,7 @@ def invert(
         backbone=backbone,
         clip=clip,
         split=split,
+        split_list=split_list,
         limit=limit,
         strict=strict,
         seed=common.seed,

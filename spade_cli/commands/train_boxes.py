@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.commands.invert import DATA, IMAGES
+from spade_cli.commands.invert import DATA, IMAGES, SPLIT_LIST
 from spade_cli.options import Common, add
 
 
@@ -28,6 +28,7 @@ def train_boxes(
             help="OpenCLIP model whose text embeddings stand for names and predicates (default: learned vectors)."
         ),
     ] = None,
+    split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=SPLIT_LIST)] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs; --set help lists the defaults of these three.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
@@ -42,6 +43,7 @@ def train_boxes(
         data=data,
         images=images,
         clip=clip,
+        split_list=split_list,
         limit=limit,
         strict=strict,
         seed=common.seed,

@@ -38,6 +38,12 @@ def train_relations(
             help="Take adapter and mask proposer of this model (tiny, a folder, a workspace); learn relations only."
         ),
     ] = None,
+    split_list: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="With --masks-from, as in spade invert; else the calibration's is taken over."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help=EPOCHS)] = None,
     batch_size: Annotated[int | None, typer.Option(help=BATCH)] = None,
     learning_rate: Annotated[float | None, typer.Option(help=RATE)] = None,
@@ -57,6 +63,7 @@ def train_relations(
         images=images,
         mode=mode,
         masks_from=masks_from,
+        split_list=split_list,
         init=init,
         limit=limit,
         strict=strict,

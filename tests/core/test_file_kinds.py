@@ -13,8 +13,8 @@ from spade.core.files import read_json
 from spade.core.paths import base_name, expanded, user_path
 from spade.core.weights import read_tensors
 from spade.data.images import read_image
+from spade.data.split_lists import read_split
 from spade.evaluation.formats.sources import open_predictions
-from spade.evaluation.scoring.groups import read_split
 from spade.segmentation.given import GivenSegments
 from spade.structures.panoptic_png import read_panoptic
 from tests.evaluation.helpers import dataset

@@ -12,7 +12,7 @@ from spade.core.text import one_line
 from spade.evaluation.report.charts import curve, intervals_chart
 from spade.evaluation.report.examples import examples
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.metric_names import RANKED, account_rows
+from spade.evaluation.scoring.metric_names import RANKED, account_rows, open_vocabulary_name, trained_on_novel
 from spade.evaluation.scoring.predicted_image import Predictions
 
 WORDS = {
@@ -94,6 +94,9 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         predicates=_predicates(result, at[len(at) // 2]),
         distance=_distance(result, at),
         groups=_groups(result, at),
+        split=result["open_vocabulary"] and result["open_vocabulary"]["split"],
+        shown=trained_on_novel(result["open_vocabulary"]),
+        open_vocabulary=_open_vocabulary(result, at),
         at=at,
         examples=examples(evaluator, predictions),
         classes=_classes(result),
@@ -198,6 +201,18 @@ def _groups(result: Mapping[str, Any], at: Sequence[int]) -> Table:
         if row is not None and row["triplets"]:
             metrics = [percent(row[f"{metric}@{k}"]) for metric in ("R", "mR") for k in at]
             table.rows.append([name.replace("_", " "), *metrics, str(row["triplets"]), str(row["images"])])
+    return table
+
+
+def _open_vocabulary(result: Mapping[str, Any], at: Sequence[int]) -> Table | None:
+    if result["open_vocabulary"] is None:
+        return None
+    counts = ("triplets", "images", "predicates")
+    table = Table(["percent", "protocol", *(f"{m}@{k}" for m in ("R", "mR") for k in at), *counts])
+    for row in result["open_vocabulary"]["rows"]:
+        metrics = [percent(row[f"{metric}@{k}"]) for metric in ("R", "mR") for k in at]
+        cells = ["" if row[name] is None else str(row[name]) for name in counts]
+        table.rows.append([open_vocabulary_name(row), row["protocol"], *metrics, *cells])
     return table
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from spade.data.psg import Dataset, Record
+from spade.data.split_lists import SplitList
 from spade.evaluation.scoring.account import account
 from spade.evaluation.scoring.bootstrap import Replicates, intervals, replicates
-from spade.evaluation.scoring.groups import Facts, Split, breakdowns, distance_curve
+from spade.evaluation.scoring.groups import Facts, breakdowns, distance_curve
 from spade.evaluation.scoring.masks import IdMap
 from spade.evaluation.scoring.predicted_image import PredictedImage
 from spade.evaluation.scoring.protocols import PROTOCOLS, Judgement, judge
@@ -67,7 +68,7 @@ class Evaluator:
 
     def summary(
         self,
-        split: Split | None = None,
+        split: SplitList | None = None,
         zero_shot: Triples | None = None,
         seed: int = 0,
         drawn: Replicates | None = None,

@@ -4,11 +4,8 @@ and stuff.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,27 +14,12 @@ import numpy as np
 
 from spade.core.errors import SpadeError
 from spade.core.files import read_json
-from spade.core.paths import user_path
 from spade.data.psg import Dataset, Record
+from spade.data.split_lists import SplitList, official_list
 from spade.evaluation.scoring.recall import Recalls, mean_recall
 
 FAR = 1 / 3  # of the image's width, between box centres: beyond it a pair is far
 CURVE = (0.0, 1 / 6, 1 / 3, 1 / 2, 2 / 3, np.inf)  # edges of the near / far curve
-
-
-@dataclass(frozen=True)
-class Split:
-    """Names that a model was not shown in training; None where a list says nothing of objects or of predicates."""
-
-    name: str
-    novel_objects: frozenset[str] | None
-    novel_predicates: frozenset[str] | None
-
-
-@cache
-def official_list(name: str) -> Any:
-    """A list shipped with the package (sources: NOTICE)."""
-    return json.loads(resources.files("spade").joinpath(f"assets/lists/{name}.json").read_text("utf-8"))
 
 
 def positional_predicates() -> frozenset[str]:
@@ -52,67 +34,6 @@ def known_predicates() -> frozenset[str]:
     return frozenset(
         row["name"] for rows in official_list("psg_predicate_categories")["categories"].values() for row in rows
     )
-
-
-def read_split(name: str, dataset: Dataset) -> Split:
-    """The split list "pgsg" or "ovsgtr", or a json file with {base,novel}_{objects,predicates}.
-
-    Raises SpadeError where the list speaks of names that the data set does not have.
-    """
-    classes, predicates = frozenset(dataset.classes), frozenset(dataset.predicates)
-    if name == "pgsg":
-        psg, vg = official_list("psg_pgsg_novel_predicates"), official_list("vg150_pgsg_novel_predicates")
-        of_psg, of_vg = frozenset(row["name"] for row in psg["novel"]), frozenset(vg["novel"])
-        if predicates <= of_psg | frozenset(psg["base"]):
-            return Split(name, None, of_psg & predicates)
-        if predicates <= of_vg | frozenset(vg["base"]):
-            return Split(name, None, of_vg & predicates)
-        raise SpadeError(
-            "`split_list=pgsg`: has lists for the predicates of PSG and VG150; "
-            f"{dataset.source} has others, so give a file."
-        )
-    if name == "ovsgtr":
-        vg = official_list("vg150_ovsgtr_splits")
-        objects, words = frozenset(vg["novel_objects"]), frozenset(vg["novel_predicates"])
-        if not (
-            predicates <= words | frozenset(vg["base_predicates"])
-            and classes <= objects | frozenset(vg["base_objects"])
-        ):
-            raise SpadeError(
-                f"`split_list=ovsgtr`: is a list for VG150; {dataset.source} has other names, so give a file."
-            )
-        return Split(name, objects & classes, words & predicates)
-    path = user_path(name)
-    data = read_json(
-        path,
-        "split list",
-        "write json with novel_objects, novel_predicates (or base_...), or use pgsg or ovsgtr.",
-    )
-    split = Split(path.name, _novel(name, data, "objects", classes), _novel(name, data, "predicates", predicates))
-    if split.novel_objects is split.novel_predicates is None:
-        raise SpadeError(f"{name}: has none of novel_objects, base_objects, novel_predicates, base_predicates.")
-    return split
-
-
-def _novel(source: str, data: Any, kind: str, all_names: frozenset[str]) -> frozenset[str] | None:
-    """The novel names of a file; where only the base ones are listed, all others."""
-    if not isinstance(data, Mapping):
-        raise SpadeError(
-            f"{source}: is no json object with novel_objects, novel_predicates, base_objects or base_predicates."
-        )
-    metrics = {}
-    for part in ("novel", "base"):
-        names = data.get(f"{part}_{kind}")
-        if names is None:
-            continue
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise SpadeError(f"{source}: {part}_{kind} is no list of names.")
-        if strange := [n for n in names if n not in all_names]:
-            raise SpadeError(f'{source}: {part}_{kind} has "{strange[0]}", which is not among the data set\'s {kind}.')
-        metrics[part] = frozenset(names)
-    if len(metrics) == 2 and (both := metrics["novel"] & metrics["base"]):
-        raise SpadeError(f'{source}: "{min(both)}" is both base and novel.')
-    return metrics.get("novel", all_names - metrics["base"] if "base" in metrics else None)
 
 
 def read_zero_shot(path: Path, dataset: Dataset) -> frozenset[tuple[int, int, int]]:
@@ -174,7 +95,7 @@ def _facts(record: Record, triples: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def breakdowns(
-    recalls: Recalls, facts: Facts, dataset: Dataset, split: Split | None
+    recalls: Recalls, facts: Facts, dataset: Dataset, split: SplitList | None
 ) -> dict[str, dict[str, Any] | None]:
     """Figures of each part with its denominators; None for a part that this data set or these options do not define."""
     predicates = np.array(dataset.predicates)[facts.predicate] if len(facts.predicate) else np.zeros(0, str)

@@ -19,6 +19,24 @@ ACCOUNT = {
 }
 
 
+def open_vocabulary_name(row: Mapping[str, Any]) -> str:
+    """A row of the open-vocabulary table in words."""
+    part = "harmonic mean" if row["part"] == "harmonic" else row["part"]
+    return "all triplets" if row["by"] is None else f"{part}, by {row['by']}"
+
+
+def trained_on_novel(open_vocabulary: Mapping[str, Any] | None) -> str | None:
+    """A sentence where a model has seen names in training that the split calls novel."""
+    if open_vocabulary is None or not open_vocabulary["trained_on_novel"]:
+        return None
+    seen = open_vocabulary["trained_on_novel"]
+    more = f" and {len(seen) - 1} more" if seen[1:] else ""
+    return (
+        f"this model was trained on {len(seen)} of the names that {open_vocabulary['split']['name']} calls novel "
+        f"({seen[0]}{more}): what stands under novel is not open-vocabulary"
+    )
+
+
 def account_rows(account: Mapping[str, Any], at: Sequence[Any]) -> Iterator[tuple[str, str, list[float | None]]]:
     """The steps of an account that it knows: name, words, and the share at each K."""
     for name, words in ACCOUNT.items():

@@ -37,6 +37,7 @@ def result(evaluator, **more):
         "predictions": "p.jsonl",
         "skipped_images": [],
         "problems": [],
+        "open_vocabulary": None,
     }
     return places | evaluator.summary() | more
 

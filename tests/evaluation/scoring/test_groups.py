@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from spade.core.errors import SpadeError
+from spade.data.split_lists import read_split
 from spade.evaluation.scoring.bootstrap import RESAMPLES, differences, interval
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.groups import known_predicates, positional_predicates, read_split, read_zero_shot
+from spade.evaluation.scoring.groups import known_predicates, positional_predicates, read_zero_shot
 from spade.structures.vocabulary import psg_lists
 from tests.evaluation.helpers import TRUE, dataset, predicted, record
 
@@ -24,44 +25,9 @@ def judged(*images, at=(1,), **lists):
     return evaluator
 
 
-def test_official_lists():
+def test_official_predicates():
     assert positional_predicates() == {"over", "in front of", "beside", "on", "in", "attached to"}
     assert known_predicates() == set(PSG)
-    split = read_split("pgsg", dataset(predicates=tuple(PSG)))
-    assert len(split.novel_predicates) == 16
-    assert split.novel_objects is None
-    with pytest.raises(SpadeError, match="ovsgtr`: is a list for VG150"):
-        read_split("ovsgtr", dataset(predicates=tuple(PSG)))
-    with pytest.raises(SpadeError, match="`split_list=pgsg`: has lists for the predicates of PSG and VG150"):
-        read_split("pgsg", dataset())
-
-
-def test_visual_genome_lists():
-    import spade.evaluation.scoring.groups as groups
-
-    lists = groups.official_list("vg150_ovsgtr_splits")
-    vg = dataset(things=tuple(lists["vg150_objects"][1:]), predicates=tuple(lists["vg150_predicates"][1:]))
-    ovsgtr, pgsg = read_split("ovsgtr", vg), read_split("pgsg", vg)
-    assert (len(ovsgtr.novel_objects), len(ovsgtr.novel_predicates)) == (45, 15)
-    assert (pgsg.novel_objects, len(pgsg.novel_predicates)) == (None, 30)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([], "is no json object with novel_objects"),
-        ({"novel_predicates": ["flies"]}, 'novel_predicates has "flies", which is not among'),
-        ({"novel_objects": "a"}, "novel_objects is no list of names"),
-        ({"novel_objects": ["a"], "base_objects": ["a"]}, '"a" is both base and novel'),
-        ({"data": []}, "has none of novel_objects, base_objects"),
-    ],
-)
-def test_bad_split_files(tmp_path, content, message):
-    (tmp_path / "s.json").write_text(json.dumps(content))
-    with pytest.raises(SpadeError, match=message):
-        read_split(str(tmp_path / "s.json"), dataset())
-    with pytest.raises(SpadeError, match="no such split list"):
-        read_split("none", dataset())
 
 
 @pytest.mark.parametrize(

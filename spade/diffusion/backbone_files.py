@@ -42,6 +42,7 @@ TINY = BackboneDefaults(
     calibrate_epochs=3,
     relations_epochs=6,
     validate_at=10,
+    relation_head={"width": 96, "layers": 2},
 )
 
 LARGE = BackboneDefaults(

@@ -113,11 +113,8 @@ def test_settings_are_read_from_text_as_their_fields_are():
 def test_defaults_go_with_the_size_of_the_backbone():
     tiny, large = scratch(), resolve(relating(init="scratch"), LARGE, None, None)
     assert (tiny.relations.width, tiny.relations.layers, tiny.proposer.queries, tiny.proposer.mask_layers) == (
-        64,
-        3,
-        24,
-        3,
-    )
+        96, 2, 24, 3,
+    )  # fmt: skip
     assert (large.relations.width, large.relations.layers, large.proposer.queries, large.proposer.mask_layers) == (
         256, 8, 100, 9,
     )  # fmt: skip

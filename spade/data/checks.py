@@ -34,9 +34,11 @@ class RecordError(Exception):
 
 
 def checked_record(
-    row: Any, things: Sequence[str], stuff: Sequence[str], predicates: Sequence[str]
+    row: Any, things: Sequence[str], stuff: Sequence[str], predicates: Sequence[str], with_map: bool = True
 ) -> tuple[Record, list[str]]:
-    """A record of a PSG file, and what of it was converted. Raises RecordError."""
+    """A row in PSG's form as a record, and what of it was converted; without ``with_map`` there is no panoptic png.
+    Raises RecordError.
+    """
     if not isinstance(row, Mapping):
         raise RecordError(f"is {type(row).__name__}, not an object")
     width, height = _whole(row, "width"), _whole(row, "height")
@@ -58,7 +60,7 @@ def checked_record(
         twice = next(identity for identity in identities if identities.count(identity) > 1)
         raise RecordError(f"segment id {twice} occurs twice")
     relations = _relations(_list(row, "relations"), identities, predicates) if row.get("relations") is not None else []
-    names = _text(row, "file_name"), _text(row, "pan_seg_file_name")
+    names = _text(row, "file_name"), _text(row, "pan_seg_file_name") if with_map else ""
     image_id = names[0] if row.get("image_id") is None else str(row["image_id"])
     coco = image_id if row.get("coco_image_id") is None else str(row["coco_image_id"])
     notes += [NOT_THERE[name] for name in ("relations", "image_id") if row.get(name) is None]

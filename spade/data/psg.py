@@ -44,6 +44,7 @@ class Record:
     segments: tuple[SegmentRecord, ...]
     relations: tuple[Triple, ...]
     hidden_pairs: tuple[tuple[int, int], ...] = ()  # related, but only by names that training must not see
+    masks: tuple[bytes, ...] = ()  # of each segment as COCO's json, where there is no panoptic png
 
     def distinct_triples(self) -> tuple[Triple, ...]:
         """Relations without exact copies, in the file's order."""
@@ -62,7 +63,9 @@ class Record:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A PSG-format data set; ``root`` is where its images lie."""
+    """A data set; ``root`` is where its images lie. ``has_masks``: segments have masks; else boxes, which may overlap.
+    ``others``: further annotation files that it was read from.
+    """
 
     source: Path
     root: Path
@@ -76,6 +79,9 @@ class Dataset:
     notes: tuple[str, ...] = ()  # what was converted, one sentence for each kind
     novel_objects: frozenset[str] = frozenset()  # that training must not see
     novel_predicates: frozenset[str] = frozenset()
+    has_masks: bool = True
+    val_ids: frozenset[str] = frozenset()
+    others: tuple[Path, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -125,10 +131,13 @@ class Dataset:
         )
 
     def split(self, name: str) -> list[Record]:
-        """Records of "train", "test" or "all"."""
+        """Records of "train", "val", "test" or "all"."""
         if name == "all":
             return list(self.records)
-        return [r for r in self.records if (r.image_id in self.test_ids) == (name == "test")]
+        if name != "train":
+            chosen = self.test_ids if name == "test" else self.val_ids
+            return [r for r in self.records if r.image_id in chosen]
+        return [r for r in self.records if r.image_id not in self.test_ids and r.image_id not in self.val_ids]
 
     def image_path(self, record: Record) -> Path:
         """Where the record's image lies."""
@@ -144,7 +153,8 @@ class Dataset:
         """Hash of the contents of the annotation file and of these records' images and panoptic pngs (absent: null)."""
         paths = self._paths(records, images, panoptic)
         contents = [[self._name(path), content] for path, content in zip(paths, digests(paths, report), strict=True)]
-        return canonical_hash({"annotations": digest(self.source), "contents": contents})
+        parts = {"others": [digest(path) for path in self.others]} if self.others else {}
+        return canonical_hash({"annotations": digest(self.source), "contents": contents} | parts)
 
     def fingerprint_by_size(self, records: list[Record], images: bool = True, panoptic: bool = False) -> str:
         """As workspaces hold it that were made before contents were compared: names and sizes of the files."""
@@ -154,7 +164,7 @@ class Dataset:
 
     def _paths(self, records: list[Record], images: bool, panoptic: bool) -> list[Path]:
         paths = [self.image_path(r) for r in records] if images else []
-        return paths + ([self.panoptic_path(r) for r in records] if panoptic else [])
+        return paths + ([self.panoptic_path(r) for r in records if r.panoptic_name] if panoptic else [])
 
     def _name(self, path: Path) -> str:
         return str(path.relative_to(self.root))

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, given
 from spade.core.file_kinds import what_it_is
-from spade.core.files import inside
 from spade.core.paths import user_path
-from spade.core.text import counted, refuse_control
-from spade.data.checks import RecordError, checked_record, numbers_in, refuse_from_one
 from spade.data.psg import Dataset
-from spade.structures.vocabulary import all_different, psg_lists
+from spade.data.records import Collected, LabelLists, unknown_ids
+from spade.structures.vocabulary import psg_lists
 
+LISTS = ("thing_classes", "stuff_classes", "predicate_classes")
+DOCS = "docs/own-data.md"
 FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 
 
@@ -41,7 +41,7 @@ def find_annotations(data: Path) -> Path:
     return data
 
 
-def is_dataset(path: Path) -> bool:
+def is_psg(path: Path) -> bool:
     """Whether this looks like a PSG data set: a folder that holds an annotation file, or one by its name."""
     names = [name for plain in FILE_NAMES for name in (plain, f"{plain}.gz")]
     return path.name in names or any((path / name).is_file() for name in names)
@@ -54,107 +54,67 @@ def load_psg(data: Path, images: Path | None = None) -> Dataset:
     A bad record is left out and named in ``problems``. Raises SpadeError for a file that cannot be used.
     """
     source = find_annotations(user_path(data))
-    document = _whole(_parse(source))
+    document = _whole(parsed(source))
     if "data" not in document and "annotations" in document and "images" in document:
         raise SpadeError(
             f"{source}: is a COCO annotation file; it has no relations, so use a "
             "PSG file (psg.json) of these images instead."
         )
-    lists = {}
-    for key in ("thing_classes", "stuff_classes", "predicate_classes"):
-        value = _value(source, document, key)
-        if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
-            raise SpadeError(
-                f"{source}: has no list of names under {key}; give it a file in PSG's format (docs/own-data.md)."
-            )
-        if (blank := next((i for i, name in enumerate(value) if not name.strip()), None)) is not None:
-            raise SpadeError(
-                f"{source}: name {blank} (from 0) under {key} is blank ({value[blank]!r}); give it a word."
-            )
-        for number, name in enumerate(value):
-            refuse_control(name, f"{source}: name {number} (from 0) under {key}")
-        lists[key] = tuple(value)
-    for names, kind in (
-        (lists["thing_classes"] + lists["stuff_classes"], "class"),
-        (lists["predicate_classes"], "predicate"),
-    ):
-        all_different(names, kind, str(source))
-        if not names:
-            raise SpadeError(f"{source}: lists no {kind}; give it a file in PSG's format (docs/own-data.md).")
+    things, stuff, predicates = (_names(source, document, key) for key in LISTS)
+    lists = LabelLists(things, stuff, predicates, LISTS)
+    lists.check(source, DOCS)
     try:
         rows = msgspec.json.decode(document.get("data", b"null"), type=list[msgspec.Raw])
     except (ValueError, RecursionError):
-        raise SpadeError(
-            f"{source}: has no list under data; give it a file in PSG's format (docs/own-data.md)."
-        ) from None
-    root = user_path(images) if images is not None else source.parent
-    if not root.is_dir():
-        raise SpadeError(f"{root}: no such image folder; name it with `images`.")
-    records, problems = [], []
-    ids: set[str] = set()  # of all records, those that are left out as well
-    predicates, categories = set[int](), set[int]()
-    notes: Counter[str] = Counter()
-    seen: set[str] = set()
-    for index, row in enumerate(rows):
-        try:
-            # One record at a time: all of them as dicts at once would take ten times the file.
-            plain = msgspec.json.decode(row)
-            ids.add(str(plain.get("image_id")) if isinstance(plain, dict) else "")
-            of_relations, of_segments = numbers_in(plain)
-            predicates.update(of_relations)
-            categories.update(of_segments)
-            record, converted = checked_record(plain, *lists.values())
-            for name in (record.file_name, record.panoptic_name):
-                inside(root, name, source)
-            if record.image_id in seen:
-                raise RecordError(f"image_id {record.image_id} occurs twice")
-            seen.add(record.image_id)
-            records.append(record)
-            notes.update(converted)
-        except (RecordError, SpadeError, ValueError, RecursionError) as error:
-            why = str(error).removeprefix(f"{source}: ")
-            problems.append(f"{source}: record {index} left out ({why})")
-    refuse_from_one(source, predicates, len(lists["predicate_classes"]), "predicates")
-    refuse_from_one(source, categories, len(lists["thing_classes"] + lists["stuff_classes"]), "categories")
-    if not records or len(problems) > len(records):
-        why = f" ({problems[0].removeprefix(f'{source}: ')})" if problems else ""
-        raise SpadeError(
-            f"{source}: {len(problems) or 'all'} of its {len(rows)} records cannot be used{why}; check it against "
-            "docs/own-data.md."
-            if rows
-            else f"{source}: holds no record; check it against docs/own-data.md."
-        )
+        raise SpadeError(f"{source}: has no list under data; give it a file in PSG's format ({DOCS}).") from None
+    root = image_root(source, images)
+    found = Collected()
+    # One record at a time: all of them as dicts at once would take ten times the file.
+    found.add(source, (partial(msgspec.json.decode, row) for row in rows), lists)
+    found.check(source, DOCS)
     test_ids = _value(source, document, "test_image_ids") or []
     if not isinstance(test_ids, list):
         raise SpadeError(
             f"{source}: test_image_ids is a {type(test_ids).__name__}, not a list; give the ids of the test images."
         )
     test = frozenset(str(i) for i in test_ids)
-    sentences = [f"{source}: {counted(count, 'record')}: {note}" for note, count in notes.items()]
-    if unknown := len(test - ids):
-        sentences.append(f"{source}: {unknown} of {len(test)} test_image_ids are the image_id of no record")
+    notes = found.sentences(source) + unknown_ids(source, list(test), found.ids, "test_image_ids")
     info = _value(source, document, "info")
-    is_world = isinstance(info, dict) and "world_version" in info
     return Dataset(
         source,
         root,
-        lists["thing_classes"],
-        lists["stuff_classes"],
-        lists["predicate_classes"],
-        tuple(records),
+        lists.things,
+        lists.stuff,
+        lists.predicates,
+        tuple(found.records),
         test,
-        tuple(problems),
-        is_world,
-        tuple(sentences),
+        tuple(found.problems),
+        isinstance(info, dict) and "world_version" in info,
+        tuple(notes),
         *_novel(source, _value(source, document, "novel"), lists),
     )
 
 
-def _novel(source: Path, value: Any, lists: dict[str, tuple[str, ...]]) -> tuple[frozenset[str], frozenset[str]]:
+def image_root(source: Path, images: Path | None) -> Path:
+    """Where a data set's images lie. Raises SpadeError where a named folder is none."""
+    root = user_path(images) if images is not None else source.parent
+    if not root.is_dir():
+        raise SpadeError(f"{root}: no such image folder; name it with {given('images')}.")
+    return root
+
+
+def _names(source: Path, document: dict[str, msgspec.Raw], key: str) -> tuple[str, ...]:
+    value = _value(source, document, key)
+    if not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+        raise SpadeError(f"{source}: has no list of names under {key}; give it a file in PSG's format ({DOCS}).")
+    return tuple(value)
+
+
+def _novel(source: Path, value: Any, lists: LabelLists) -> tuple[frozenset[str], frozenset[str]]:
     """The names under ``novel``, as the world writes them for its open settings: objects, predicates."""
     if value is None:
         return frozenset(), frozenset()
-    known = {"objects": lists["thing_classes"] + lists["stuff_classes"], "predicates": lists["predicate_classes"]}
+    known = {"objects": lists.things + lists.stuff, "predicates": lists.predicates}
     if (
         not isinstance(value, dict)
         or not value.keys() <= known.keys()
@@ -177,7 +137,7 @@ def _novel(source: Path, value: Any, lists: dict[str, tuple[str, ...]]) -> tuple
     return frozenset(value.get("objects", ())), frozenset(value.get("predicates", ()))
 
 
-def _parse(source: Path) -> dict[str, msgspec.Raw]:
+def parsed(source: Path) -> dict[str, msgspec.Raw]:
     """The file's top level: for each key the bytes of its value, checked to be json but not yet turned into objects."""
     raw = b""
     try:
@@ -202,7 +162,7 @@ def _whole(document: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
     """
     if not {"segments_info", "annotations", "pan_seg_file_name"} <= document.keys():
         return document
-    lists = {key: psg_lists()[key] for key in ("thing_classes", "stuff_classes", "predicate_classes")}
+    lists = {key: psg_lists()[key] for key in LISTS}
     return {key: msgspec.Raw(msgspec.json.encode(value)) for key, value in ({"data": [document]} | lists).items()}
 
 

@@ -158,7 +158,7 @@ def _one(name: str, dataset: Dataset) -> SplitList:
 
 
 def _stem_and_part(name: str) -> tuple[str, str]:
-    """ "pgsg:ovr" as ("pgsg", "ovr"); a name without such an end, or of a file that is there, as it is."""
+    """("pgsg", "ovr") of "pgsg:ovr"; a name without such an end, or of a file that is there, as it is."""
     stem, _, part = name.rpartition(":")
     return (stem, part) if part in PARTS and not user_path(name).is_file() else (name, "")
 

@@ -19,8 +19,8 @@ from spade.core.text import counted
 from spade.data.checks import check_pixels, turned
 from spade.data.psg_reader import load_psg
 from spade.segmentation.given_coco import KINDS, Coded, Kind, Painted, read_coco
-from spade.segmentation.run_lengths import paint
 from spade.structures.panoptic_png import read_panoptic, spread_id
+from spade.structures.run_lengths import paint
 from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.scene_graph_json import graph_document, read_scene_graph
 from spade.structures.segment_map import measured, numbered

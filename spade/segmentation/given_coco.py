@@ -11,11 +11,11 @@ from typing import Any
 from spade.core.errors import SpadeError, SpadeWarning, reason_of
 from spade.core.files import inside, read_json
 from spade.core.paths import base_name
-from spade.core.text import one_line, refuse_control
+from spade.core.text import one_line
+from spade.data.categories import category_labels
 from spade.data.checks import is_whole, thing_flag
-from spade.segmentation.run_lengths import CodedMask
-from spade.structures.scene_graph_json import text_of
-from spade.structures.vocabulary import Label, known_supercategory, named_label
+from spade.structures.run_lengths import CodedMask
+from spade.structures.vocabulary import Label
 
 KINDS = "a scene graph (from spade predict), a PSG file, a record of one, or a COCO file of panoptic pngs or masks"
 Kind = tuple[int, bool | None]  # a category's number, and what the segment says itself of thing or stuff
@@ -58,7 +58,7 @@ def read_coco(path: Path) -> CocoSegments:
         categories = {_whole(c["id"], "a category's id"): number for number, c in enumerate(document["categories"])}
         if len(categories) < len(document["categories"]):
             raise ValueError("two categories of one id")
-        labels = _labels(path, document["categories"])
+        labels = category_labels(path, document["categories"])
         info = document.get("info")
         description = one_line(str(info.get("description") or ""), 200) if isinstance(info, dict) else ""
         # 7 and "7" are one id: both are written.
@@ -137,28 +137,6 @@ def _whole(value: Any, field: str) -> int:
 def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     width, height = image.get("width"), image.get("height")
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
-
-
-def _labels(path: Path, rows: Sequence[Any]) -> tuple[Label, ...]:
-    """A file's categories. Thing or stuff is what they say, else what PSG's lists say of their names; of a name that
-    nobody knows a warning tells that it counts as a thing.
-    """
-    labels, unknown = [], []
-    for row in rows:
-        name, flag = text_of(row, "name"), thing_flag(row.get("isthing"))
-        refuse_control(name, f"{path}: categories")
-        group = text_of(row, "supercategory") if row.get("supercategory") else None
-        if flag is None and known_supercategory(name) is None:
-            unknown.append(name)
-        labels.append(Label(name, named_label(name).is_thing if flag is None else flag, (), group))
-    if unknown:
-        warnings.warn(
-            f"{path}: nothing says whether {one_line(', '.join(unknown), 80)} are things or stuff; they count as "
-            "things (isthing in categories would say it).",
-            SpadeWarning,
-            stacklevel=3,
-        )
-    return tuple(labels)
 
 
 def _png(path: Path, name: str) -> Path:

@@ -13,7 +13,7 @@ from spade.core.errors import SpadeError, given
 from spade.core.files import read_json
 from spade.core.hub import fingerprint
 from spade.core.settings import configure
-from spade.data.psg_reader import load_psg
+from spade.data.readers import load_dataset
 from spade.data.split_lists import split_kept
 from spade.diffusion.backbone_files import BackboneDefaults, backbone_defaults, embedded_model, resolve_backbone
 from spade.diffusion.config import PAPER_CALIBRATION, CalibrationConfig
@@ -165,7 +165,7 @@ def inverted_records(teacher: Artifact) -> tuple[Dataset, list[Record]]:
 
     source = InvertResult.of(teacher)
     root = Path(source.images_root) if source.images_root else None
-    dataset, _ = kept_from_training(load_psg(Path(source.data), root), split_kept(source.split))
+    dataset, _ = kept_from_training(load_dataset(Path(source.data), root), split_kept(source.split))
     config = teacher.manifest["config"]
     all_records = [r for r in dataset.split(config["split"]) if r.training_triples()][: config["limit"]]
     prints = (dataset.fingerprint(all_records), dataset.fingerprint_by_size(all_records))

@@ -67,9 +67,9 @@ def finished_result(kind: type[R_co], artifact: Artifact) -> StepResult[R_co]:
 
 def open_dataset(data: Path, images: Path | None, report: Reporter, strict: bool) -> Dataset:
     """Load a data set and say what was left out; with ``strict`` anything left out is an error."""
-    from spade.data.psg_reader import load_psg
+    from spade.data.readers import load_dataset
 
-    dataset = load_psg(data, images)
+    dataset = load_dataset(data, images)
     for note in dataset.notes:
         report.say(f"note: {note}")
     report_skipped(dataset.problems, "records", report, strict)

@@ -30,7 +30,7 @@ from spade.training.config import (
 )
 
 PRESETS = ("default", "paper")
-SPLITS = ("train", "test", "all")
+SPLITS = ("train", "val", "test", "all")
 INITS = ("embedded", "scratch")
 
 

@@ -114,7 +114,7 @@ def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Pa
     """The data set and the prediction files among what was named: with ``compare`` the data set, if any, comes
     first.
     """
-    from spade.data.psg_reader import is_dataset
+    from spade.data.readers import is_dataset
 
     if not compare:
         if len(paths) > 1:

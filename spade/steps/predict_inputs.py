@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,9 +43,14 @@ def _expand_one(name: str, found: FoundImages, workspace: Path, alone: bool) -> 
 
 def lies_in_dataset(path: Path) -> bool:
     """Whether an image lies in the folder of a data set, or up to two folders below it."""
-    from spade.data.psg_reader import is_dataset
+    return any(_is_dataset(folder) for folder in list(path.absolute().parents)[:3])
 
-    return any(is_dataset(folder) for folder in list(path.absolute().parents)[:3])
+
+@cache
+def _is_dataset(folder: Path) -> bool:
+    from spade.data.readers import is_dataset
+
+    return is_dataset(folder)
 
 
 def whole_dataset(config: PredictConfig) -> Dataset | None:
@@ -55,18 +61,18 @@ def whole_dataset(config: PredictConfig) -> Dataset | None:
     folder = user_path(config.images[0])
     if not folder.is_dir() or not _dataset_images(folder):
         return None
-    from spade.data.psg_reader import load_psg
+    from spade.data.readers import load_dataset
 
-    return load_psg(folder)
+    return load_dataset(folder)
 
 
 def _dataset_images(folder: Path) -> list[Path]:
     """The test images of a PSG data set; nothing where the folder is none."""
-    from spade.data.psg_reader import is_dataset, load_psg
+    from spade.data.readers import is_dataset, load_dataset
 
     if not is_dataset(folder):
         return []
-    dataset = load_psg(folder)
+    dataset = load_dataset(folder)
     return [dataset.image_path(record) for record in test_records(dataset)]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.data.psg_reader import load_psg
+from spade.data.readers import load_dataset
 from spade.diffusion.backbone_files import embedded_model
 from spade.steps import calibrate, evaluate, example, export_graph, invert, predict, train_relations, world
 from spade.steps.common import Run, StepResult, no_source
@@ -77,7 +77,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     for name, folder in models.items():
         scored[name] = evaluate.run(replace(at, model=folder), own)
         steps.note(f"eval, {name}", scored[name])
-    dataset, calibration = load_psg(data), own.workspace.need("calibrate", "spade quickstart")
+    dataset, calibration = load_dataset(data), own.workspace.need("calibrate", "spade quickstart")
     trained = scored["trained in this run on the packaged masks"].result.metrics
     judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, own)
     held_out = dataset.split("test")

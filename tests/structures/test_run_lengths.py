@@ -11,7 +11,7 @@ from pycocotools import mask as coco
 
 from spade.core.errors import SpadeError
 from spade.segmentation.given import GivenSegments
-from spade.segmentation.run_lengths import CodedMask, paint
+from spade.structures.run_lengths import CodedMask, paint
 
 
 def coded(mask):

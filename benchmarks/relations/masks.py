@@ -34,6 +34,7 @@ from spade.segmentation.config import MaskProposerConfig
 from spade.segmentation.losses import mask_loss
 from spade.segmentation.mask_proposer import MaskProposer
 from spade.segmentation.panoptic import PanopticRules, panoptic_map
+from spade.structures.regions import MapRegions
 from spade.training.config import Schedule
 from spade.training.loop import fit
 from spade.training.targets import Truth, annotation
@@ -258,7 +259,9 @@ def _view(sample: WorldSample, kind: int, image: Image.Image, ids: np.ndarray) -
     student = _student()
     seen = student.extract(student.encode(image), student.label_context(_lists().vocabulary))
     assert seen.attention is not None
-    truth = annotation(_record(sample, str(kind)), np.ascontiguousarray(ids), image.size, void_counts=True)
+    record = _record(sample, str(kind))
+    regions = MapRegions.of_ids(ids, [segment.id for segment in record.segments])
+    truth = annotation(record, regions, image.size, void_counts=True)
     truth = replace(truth, masks=truth.masks.bool())
     return View(tuple(level[0].half() for level in seen.features), seen.attention[0].half(), truth)
 

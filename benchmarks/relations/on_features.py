@@ -23,7 +23,7 @@ from benchmarks.relations.rows import full
 from benchmarks.relations.scenes import Place
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_ids
+from spade.data.samples import annotated_regions
 from spade.diffusion.backbone_files import TINY
 from spade.diffusion.student import Student
 from spade.evaluation.scoring.evaluator import Evaluator
@@ -107,7 +107,7 @@ def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: T
     for record in records:
         image = read_image(dataset.image_path(record))
         seen = seer.extract(seer.encode(image), labels)
-        truth = annotation(record, annotated_ids(dataset, record), seer.size_for(*image.size))
+        truth = annotation(record, annotated_regions(dataset, record), seer.size_for(*image.size))
         masks = shrink_masks(truth.masks.float(), FINE)
         levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in seen.features]
         pooled = torch.cat([pool(level, masks) for level in levels], dim=1)

@@ -37,7 +37,7 @@ from benchmarks.relations.on_features import calibration
 from benchmarks.relations.parts import AT, measured
 from benchmarks.relations.rows import COMPARED, MODES, OURS, ROWS, SEEDS, Ablation, PredictionSource
 from benchmarks.relations.scenes import Place, asked_for
-from spade.data.samples import annotated_numbers
+from spade.data.samples import annotated_regions
 from spade.evaluation.scoring.predicted_image import PredictedImage, from_prediction
 from spade.models.build import build_relation_head
 from spade.models.segmented_image import SegmentedImage
@@ -186,7 +186,7 @@ def _held_out(place: Place, encoder: str, setting: str, mode: str, way: Predicti
     return [
         job.model.encode_segments(
             dataset.image_path(record),
-            annotated_numbers(dataset, record),
+            annotated_regions(dataset, record),
             [s.category for s in record.segments],
             dataset.vocabulary,
         )

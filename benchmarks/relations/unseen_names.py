@@ -22,7 +22,7 @@ from benchmarks.relations.encoders import calibrated_folder
 from benchmarks.relations.generators import generator_print, learn, names_of, new_job, once, train_generator
 from benchmarks.relations.rows import full
 from benchmarks.relations.scenes import Place, asked_for
-from spade.data.samples import annotated_numbers
+from spade.data.samples import annotated_regions
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import from_prediction
 from spade.evaluation.scoring.recall import Recalls
@@ -88,7 +88,7 @@ def _split(place: Place, seed: int, epochs: int) -> Rows:
         categories = [segment.category for segment in record.segments]
         seen.append(
             job.model.encode_segments(
-                whole.image_path(record), annotated_numbers(whole, record), categories, whole.vocabulary
+                whole.image_path(record), annotated_regions(whole, record), categories, whole.vocabulary
             )
         )
     new = np.array([name in hidden for name in whole.predicates])

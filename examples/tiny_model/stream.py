@@ -17,6 +17,7 @@ from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import load_backbone
 from spade.diffusion.student import LabelContext, Student, load_student
 from spade.open_vocabulary.clip import load_clip
+from spade.structures.regions import MapRegions
 from spade.training.targets import Truth, annotation
 from spade.world.annotation import WorldSample, make_sample
 from spade.world.dataset import novel_names, psg_record, trained
@@ -85,7 +86,9 @@ def made(folder: Path, setting: str, seed: int, numbers: range) -> list[Packed]:
         seen = student.extract(student.encode(image), labels)
         assert seen.attention is not None
         ids = trained(sample, setting).ids
-        truth = annotation(record_of(sample, setting, str(number)), ids, image.size, void_counts=True)
+        record = record_of(sample, setting, str(number))
+        regions = MapRegions.of_ids(ids, [segment.id for segment in record.segments])
+        truth = annotation(record, regions, image.size, void_counts=True)
         scenes.append(
             Packed(
                 tuple(level[0].half().numpy() for level in seen.features),

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -140,8 +141,8 @@ class _File:
         except WRONG as error:
             raise SpadeError(f"{path}: is no COCO file with relations ({reason_of(error)}); see {DOCS}.") from None
         by_image = _by_image(path, annotations, "annotations")
-        some = next(iter(by_image.values()), None)
-        has_masks = some is not None and bool(msgspec.json.decode(some[0]).get("segmentation"))
+        some = [bool(msgspec.json.decode(rows[0]).get("segmentation")) for rows in islice(by_image.values(), 9)]
+        has_masks = 2 * sum(some) > len(some)
         related = _by_image(path, relations, "rel_annotations")
         return cls(path, tuple(labels), lists, place, predicate, images, by_image, related, has_masks)
 
@@ -171,8 +172,7 @@ class _File:
             "image_id": prefix + key,
             "coco_image_id": key,
             "file_name": folder + image["file_name"],
-            "width": image.get("width"),
-            "height": image.get("height"),
+            **{name: image[name] for name in ("width", "height") if name in image},
             "segments_info": [self._segment(n, a) for n, a in enumerate(annotations)],
             "annotations": [{"bbox": a.get("bbox"), "bbox_mode": 1} for a in annotations],
             "relations": [self._relation(r, place) for r in relations],

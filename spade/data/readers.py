@@ -34,7 +34,5 @@ def load_dataset(data: Path, images: Path | None = None) -> Dataset:
         folder = path if path.is_dir() else path.parent.parent if path.parent.name in FOLDERS else path.parent
         return load_coco(files, folder, images)
     if path.is_dir() and not (path / "panoptic.json").is_file():
-        raise SpadeError(
-            f"{data}: holds none of {FORMS}; name a data set, or make one with: spade world {data}"
-        )
+        raise SpadeError(f"{data}: holds none of {FORMS}; name a data set, or make one with: spade world {data}")
     return load_psg(find_annotations(path), images)

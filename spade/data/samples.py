@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from PIL import Image
 
-from spade.core.errors import SpadeError, given
+from spade.core.errors import SpadeError, given, reason_of
 from spade.core.progress import Reporter
 from spade.data.checks import check_map, turned
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.structures.panoptic_png import Planes, planes_to_ids, read_planes
-from spade.structures.segment_map import numbered
+from spade.structures.regions import BoxRegions, MapRegions, Regions
+from spade.structures.run_lengths import CodedMask, paint
 
 
 def readable(
@@ -58,20 +60,41 @@ def annotated_ids(dataset: Dataset, record: Record) -> np.ndarray:
     """The annotated panoptic ids (H, W) of a record. Raises SpadeError if it cannot be read, has another size, or is
     another image's (spade.data.checks.check_map).
     """
-    return planes_to_ids(annotated_planes(dataset, record))
+    planes = annotated_planes(dataset, record)
+    return planes if isinstance(planes, np.ndarray) else planes_to_ids(planes)
 
 
-def annotated_planes(dataset: Dataset, record: Record) -> Planes:
-    """The annotated panoptic ids as their png's three planes. Raises SpadeError as ``annotated_ids`` does."""
+def annotated_planes(dataset: Dataset, record: Record) -> Planes | np.ndarray:
+    """The annotated panoptic ids as their png's three planes, or the map of ids (H, W) itself where masks stand in the
+    annotation file. Raises SpadeError as ``annotated_ids`` does.
+    """
+    if record.masks:
+        return _painted(dataset, record)
     path = dataset.panoptic_path(record)
     planes = read_planes(path, size=(record.width, record.height))
     check_map(record, planes, path)
     return planes
 
 
-def annotated_numbers(dataset: Dataset, record: Record) -> np.ndarray:
-    """The annotated map as numbers (H, W): n where the record's n-th segment is, counted from 1, 0 elsewhere.
+def annotated_regions(dataset: Dataset, record: Record) -> Regions:
+    """The regions of a record's segments, in their order: its map, or its boxes.
 
     Raises SpadeError as ``annotated_ids`` does.
     """
-    return numbered(annotated_ids(dataset, record), [segment.id for segment in record.segments])
+    if not dataset.has_masks:
+        boxes = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
+        return BoxRegions(boxes, (record.width, record.height))
+    return MapRegions.of_ids(annotated_ids(dataset, record), [segment.id for segment in record.segments])
+
+
+def _painted(dataset: Dataset, record: Record) -> np.ndarray:
+    """The map (H, W) uint32 of masks that stand in the annotation file; where they overlap, the smaller lies on top."""
+    try:
+        masks = [CodedMask(msgspec.json.decode(mask)) for mask in record.masks]
+        numbers = paint(masks, (record.width, record.height))
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise SpadeError(
+            f"{dataset.source}: image {record.image_id}: {reason_of(error)}; give its masks as COCO has them."
+        ) from None
+    identities = np.array([0, *(segment.id for segment in record.segments)], np.uint32)
+    return identities[numbers]

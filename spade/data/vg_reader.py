@@ -6,6 +6,7 @@ quirks is in docs/visual-genome.md.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -65,15 +66,15 @@ def load_vg(source: Path, images: Path | None = None) -> Dataset:
             f"{folder / IMAGES}: lists {len(sizes)} images without the {len(CORRUPT)} corrupt ones, and {source.name} "
             f"has {tables.images.shape[1]}; fetch both from one place."
         )
-    root, found = image_root(source, images), Collected()
-    found.add(source, _rows(tables, sizes, _places(root, sizes)), lists, with_maps=False)
+    root, found, cut = image_root(source, images), Collected(), Counter[str]()
+    found.add(source, _rows(tables, sizes, _places(root, sizes), cut), lists, with_maps=False)
     found.check(source, DOCS)
     splits = tables.images[4].tolist()
     val, test = (
         frozenset(str(size["image_id"]) for size, split in zip(sizes, splits, strict=True) if split == number)
         for number in (VAL, TEST)
     )
-    notes = (*found.sentences(source), *_quirks(source, tables))
+    notes = (*found.sentences(source), *_quirks(source, tables, cut))
     return Dataset(
         *(source, root, lists.things, (), lists.predicates, tuple(found.records), test),
         *(tuple(found.problems), False, notes),
@@ -136,17 +137,21 @@ def _tables(source: Path, labels: int, predicates: int) -> Tables:
     return Tables(boxes.astype(np.int64), label, relations, np.stack(images).astype(np.int64), scale)
 
 
-def _rows(tables: Tables, sizes: Sequence[Mapping[str, Any]], places: Sequence[str]) -> Iterator[Any]:
+def _rows(
+    tables: Tables, sizes: Sequence[Mapping[str, Any]], places: Sequence[str], cut: Counter[str]
+) -> Iterator[Any]:
     """For each image what makes its row in PSG's form; boxes as the public code has them: the corner is cut to a whole
-    number on the scale, then stretched to the image.
+    number on the scale, then stretched to the image, and what leaves that is ``cut`` and counted.
     """
     corner = np.trunc(tables.boxes[:, :2] - tables.boxes[:, 2:] / 2)
     boxes = np.concatenate([corner, corner + tables.boxes[:, 2:]], axis=1) / tables.scale
     for number, (size, place) in enumerate(zip(sizes, places, strict=True)):
-        yield partial(_row, tables, boxes, number, size, place)
+        yield partial(_row, tables, boxes, number, size, place, cut)
 
 
-def _row(tables: Tables, boxes: np.ndarray, number: int, size: Mapping[str, Any], place: str) -> dict[str, Any]:
+def _row(
+    tables: Tables, boxes: np.ndarray, number: int, size: Mapping[str, Any], place: str, cut: Counter[str]
+) -> dict[str, Any]:
     first, last, first_relation, last_relation, _ = tables.images[:, number].tolist()
     count = 0 if first < 0 else last - first + 1
     related = 0 if first_relation < 0 else last_relation - first_relation + 1
@@ -155,7 +160,13 @@ def _row(tables: Tables, boxes: np.ndarray, number: int, size: Mapping[str, Any]
     width, height = size.get("width"), size.get("height")
     if not (isinstance(width, int) and isinstance(height, int)):
         raise RecordError(f"image {size['image_id']} has no width and height in {IMAGES}")
-    inside = (boxes[first : first + count] * max(width, height)).clip(0, (width, height, width, height))
+    whole = boxes[first : first + count] * max(width, height)
+    inside = whole.clip(0, (width, height, width, height))
+    if (lost := np.flatnonzero(((whole[:, 2:] > whole[:, :2]) & (inside[:, 2:] <= inside[:, :2])).any(1))).size:
+        raise RecordError(f"box {first + lost[0]} lies outside its image of {width} x {height}")
+    cut["boxes that leave their image by a pixel or more, cut at its edge"] += int(
+        (abs(whole - inside) >= 1).any(1).sum()
+    )
     triples = tables.relations[first_relation : first_relation + related] - (first, first, 1)
     return {
         "image_id": size["image_id"],
@@ -187,7 +198,7 @@ def _places(root: Path, sizes: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{folders[0]}/{name}" for name in names] if folders else names
 
 
-def _quirks(source: Path, tables: Tables) -> list[str]:
+def _quirks(source: Path, tables: Tables, cut: Counter[str]) -> list[str]:
     """Counts of what VG150 is known for, in one sentence; nothing where there is none."""
     subject, target, _ = tables.relations.T
     pairs = np.unique(tables.relations[:, :2], axis=0)
@@ -198,6 +209,7 @@ def _quirks(source: Path, tables: Tables) -> list[str]:
         (len(triples) - len(pairs), "further predicates of a pair"),
         (int((tables.images[0] < 0).sum()), "images without a box"),
         (int((tables.images[2] < 0).sum()), "images without a relation"),
+        *((count, what) for what, count in cut.items()),
     ]
     there = [f"{count} {what}" for count, what in counts if count]
     return [f"{source}: {', '.join(there)} ({DOCS})"] if there else []

@@ -22,13 +22,14 @@ from spade.models.encoded_vocabulary import EncodedVocabulary
 from spade.models.heads import Heads
 from spade.models.images import ImageLike, each, image_name, is_many
 from spade.models.naming import NameScorer
-from spade.models.segmented_image import SegmentedImage, cell_masks, relative_boxes, scene_graph_of
+from spade.models.segmented_image import SegmentedImage, cell_masks, scene_graph_of
 from spade.relations.nodes import Nodes
+from spade.segmentation.boxes import found_boxes
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.matching import mask_dice, match_queries
 from spade.segmentation.panoptic import PanopticSegment, panoptic_map
+from spade.structures.regions import MapRegions, Regions
 from spade.structures.scene_graph import Prediction, SceneGraph, best_relations, check_limits
-from spade.structures.segment_map import numbered
 from spade.structures.vocabulary import Vocabulary, all_different, extended
 from spade.structures.vocabulary_file import VocabularyLike, given_vocabulary
 
@@ -120,32 +121,39 @@ class SceneGraphPredictor:
             probabilities = self.names.regions(
                 classes, proposals.queries[-1][0], masks.float().sigmoid(), cells, attention, encoded
             )
-            numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
+            regions: Regions
+            if proposals.boxes:
+                regions, segments = found_boxes(proposals.boxes[-1][0], probabilities, opened.size)
+            else:
+                numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
+                regions = MapRegions(numbers, len(segments))
             attended = encoded.to_predicates(attention)
-            return SegmentedImage(image_name(image), numbers, segments, encoded, proposals, attended, cells, latents)
+            return SegmentedImage(image_name(image), regions, segments, encoded, proposals, attended, cells, latents)
 
     @torch.no_grad()
     def encode_segments(
         self,
         image: ImageLike,
-        numbers: np.ndarray,
+        regions: Regions | np.ndarray,
         categories: Sequence[int],
         vocabulary: VocabularyLike | None = None,
     ) -> SegmentedImage:
         """Segments that are given (predicate classification): their order and labels stay.
 
-        ``numbers`` (H, W) holds n where the n-th segment is, counted from 1, and 0 elsewhere; ``categories`` (N,) are
+        ``regions``: where they are, or a map (H, W) with n where the n-th is, counted from 1; ``categories`` (N,) are
         indices into the vocabulary. A segment is described by the proposal that stands for it as in training: one
         each, by mask and name; of more segments than there are proposals, the surplus by those that cover it best.
         """
         opened = open_image(image)
-        if (size := numbers.shape) != (opened.height, opened.width):
-            raise SpadeError(f"given segments are {size[1]} x {size[0]}, the image {opened.width} x {opened.height}.")
+        if isinstance(regions, np.ndarray):
+            regions = MapRegions(regions.astype(np.int64), len(categories))
+        if (size := regions.size) != opened.size:
+            raise SpadeError(f"given segments are {size[0]} x {size[1]}, the image {opened.width} x {opened.height}.")
         with self._turn:
             encoded = self._encode(self._vocabulary(vocabulary))
             latents, proposals, classes, attention = self._propose(opened, encoded)
-            numbers, masks = numbers.astype(np.int64), proposals.masks[-1][0]
-            given = cell_masks(numbers, len(categories), masks)
+            masks = proposals.masks[-1][0]
+            given = cell_masks(regions, masks)
             best = match_queries(masks, classes, given, torch.tensor(categories, dtype=torch.int64))
             covering = mask_dice(masks, given).argmax(0)
             chosen = torch.where(best < 0, covering, best).tolist()
@@ -153,7 +161,7 @@ class SceneGraphPredictor:
             cells = self._cells(opened, encoded)
             attended = encoded.to_predicates(attention)
             return SegmentedImage(
-                image_name(image), numbers, found, encoded, proposals, attended, cells, latents, found=False
+                image_name(image), regions, found, encoded, proposals, attended, cells, latents, found=False
             )
 
     def relate_segments(
@@ -170,9 +178,9 @@ class SceneGraphPredictor:
         thing in one segment and stuff in another is one name.
         """
         listed, known = extended(self._vocabulary(vocabulary), [(s.label, s.is_thing) for s in segments.segments])
-        numbers = numbered(segments.ids, [segment.id for segment in segments.segments])
+        regions = MapRegions.of_ids(segments.ids, [segment.id for segment in segments.segments])
         with self._turn:
-            encoded = self.encode_segments(image, numbers, [known[s.label] for s in segments.segments], listed)
+            encoded = self.encode_segments(image, regions, [known[s.label] for s in segments.segments], listed)
             prediction = self.relate(encoded)
         relations = best_relations(
             segments.segments, prediction.pairs, prediction.scores, listed.predicates, top, min_score
@@ -187,7 +195,8 @@ class SceneGraphPredictor:
             pairs, related, predicates = self._relations(segmented)
         scores = related[:, None] * predicates
         graph = scene_graph_of(segmented, pairs, scores, self.facts, top, min_score)
-        proposals = (segmented.proposals.masks[-1][0] > 0).cpu().numpy() if segmented.found else None
+        merged = segmented.found and not segmented.proposals.boxes
+        proposals = (segmented.proposals.masks[-1][0] > 0).cpu().numpy() if merged else None
         return Prediction(graph, pairs, scores, 1 - related, proposals)
 
     def _propose(
@@ -229,10 +238,10 @@ class SceneGraphPredictor:
         if len(segments) < 2:
             count = len(encoded.vocabulary.predicates)
             return np.zeros((0, 2), np.int64), np.zeros(0, np.float32), np.zeros((0, count), np.float32)
-        masks = cell_masks(segmented.numbers, len(segments), proposals.pixels)
+        masks = cell_masks(segmented.regions, proposals.pixels)
         label = encoded.objects[[segment.category for segment in segments]]
         query, config = proposals.queries[-1][0][[s.query for s in segments]], self.heads.relations.config
-        boxes = relative_boxes(segmented.numbers, len(segments)).to(masks.device)
+        boxes = torch.from_numpy(segmented.regions.relative_boxes()).float().to(masks.device)
         nodes = Nodes.of(query, proposals.pixels[0], label, masks, boxes, config)
         texts = torch.cat([encoded.predicates, encoded.other_seen_predicates])
         (result,) = self.heads.relations.relate([nodes], proposals.memory, texts, positions=proposals.positions)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,20 @@ from spade.models.encoded_vocabulary import EncodedVocabulary
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.panoptic import PanopticSegment
 from spade.structures.panoptic_png import spread_id
+from spade.structures.regions import MapRegions, Regions
 from spade.structures.scene_graph import SceneGraph, Segment, best_relations
-from spade.structures.segment_map import boxes_and_areas, cell_shares, measured
+from spade.structures.segment_map import measured
 
 
 @dataclass(frozen=True)
 class SegmentedImage:
     """An image's segments, before anything is said of their relations.
 
-    ``numbers`` (H, W) holds n where the n-th of ``segments`` is, counted from 1, and 0 elsewhere.
+    ``regions``: where its ``segments`` are, in their order.
     """
 
     name: str
-    numbers: np.ndarray
+    regions: Regions
     segments: list[PanopticSegment]
     vocabulary: EncodedVocabulary
     proposals: Proposals
@@ -38,29 +40,19 @@ class SegmentedImage:
     def bytes(self) -> int:
         """Memory it takes."""
         others = sum(t.numel() * t.element_size() for t in (self.attention, self.cells) if t is not None)
-        return self.numbers.nbytes + others + self.proposals.bytes
+        return self.regions.nbytes + others + self.proposals.bytes
 
 
-def cell_masks(numbers: np.ndarray, count: int, like: Tensor) -> Tensor:
-    """Masks (N, h, w) in [0, 1] of the segments 1 .. N of a map (H, W), at the size of ``like`` (.., h, w)."""
-    shares = cell_shares(numbers, count, (like.shape[-2], like.shape[-1]))
-    return torch.from_numpy(shares).to(like.device)
-
-
-def relative_boxes(numbers: np.ndarray, count: int) -> Tensor:
-    """Boxes (N, 4) xyxy in shares of the image of the segments 1 .. N of a map (H, W); zeros for one without a
-    pixel.
-    """
-    height, width = numbers.shape
-    boxes, _ = boxes_and_areas(numbers, count)
-    return torch.from_numpy(boxes).float() / torch.tensor([width, height, width, height])
+def cell_masks(regions: Regions, like: Tensor) -> Tensor:
+    """Masks (N, h, w) in [0, 1] of segments, at the size of ``like`` (.., h, w)."""
+    return torch.from_numpy(regions.shares((like.shape[-2], like.shape[-1]))).to(like.device)
 
 
 def scene_graph_of(
     segmented: SegmentedImage, pairs: np.ndarray, scores: np.ndarray, facts: dict[str, Any], top: int, min_score: float
 ) -> SceneGraph:
     """The graph of an image's segments with their best relations: pairs (R, 2), scores (R, P)."""
-    proposals, numbers, vocabulary = segmented.segments, segmented.numbers, segmented.vocabulary.vocabulary
+    proposals, regions, vocabulary = segmented.segments, segmented.regions, segmented.vocabulary.vocabulary
     identities = np.array([0, *(spread_id(n) for n in range(len(proposals)))], np.uint32)
     unmeasured = []
     for identity, item in zip(identities[1:].tolist(), proposals, strict=True):
@@ -70,8 +62,22 @@ def scene_graph_of(
                 identity, label.name, item.category, label.is_thing, item.score, (0, 0, 0, 0), 0, label.supercategory
             )
         )
-    segments = measured(unmeasured, numbers)
+    if isinstance(regions, MapRegions):
+        segments, panoptic = measured(unmeasured, regions.numbers), identities[regions.numbers]
+    else:
+        segments, panoptic = boxed(unmeasured, regions), None
     relations = best_relations(segments, pairs, scores, vocabulary.predicates, top, min_score)
-    height, width = numbers.shape
     names = vocabulary.names, vocabulary.predicates
-    return SceneGraph(segmented.name, width, height, segments, relations, *names, identities[numbers], facts)
+    return SceneGraph(segmented.name, *regions.size, segments, relations, *names, panoptic, facts)
+
+
+def boxed(segments: Sequence[Segment], regions: Regions) -> tuple[Segment, ...]:
+    """The segments with their regions' boxes, in whole pixels of which there is at least one each way."""
+    width, height = regions.size
+    boxes = (regions.relative_boxes() * (width, height, width, height)).round().astype(int)
+    done = []
+    for segment, (x1, y1, x2, y2) in zip(segments, boxes.tolist(), strict=True):
+        left, upper = min(max(x1, 0), width - 1), min(max(y1, 0), height - 1)
+        box = left, upper, min(max(x2, left + 1), width), min(max(y2, upper + 1), height)
+        done.append(replace(segment, bbox=box, area=(box[2] - box[0]) * (box[3] - box[1])))
+    return tuple(done)

@@ -19,6 +19,7 @@ class MaskProposerConfig:
     channels: tuple[int, ...] = execution(())
     clip_dim: int = execution(0)
     classes: int = execution(0)  # of the training vocabulary; only the loss needs it
+    boxes: bool = execution(False)  # segments are boxes, as in Visual Genome; the data set says so
     width: int = 0  # of a query; whoever resolves a method fills in the relation head's
     queries: int = setting(24, "object queries", least=1, most=4096)
     mask_layers: int = setting(3, "layers of the mask decoder", least=1, most=64)

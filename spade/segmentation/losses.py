@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, softplus
 from transformers import Mask2FormerConfig
 from transformers.models.mask2former.modeling_mask2former import Mask2FormerLoss
 
+from spade.segmentation.boxes import box_losses
 from spade.segmentation.matching import match_spare, shrink_masks
 
 LOSS_WEIGHTS = {"loss_cross_entropy": 2.0, "loss_mask": 5.0, "loss_dice": 5.0}
@@ -32,9 +33,12 @@ class MaskLoss(Mask2FormerLoss):
         mask_labels: list[Tensor],
         class_labels: list[Tensor],
         unnamed: list[Tensor] | None = None,
+        boxes: Sequence[Tensor] = (),
+        box_labels: Sequence[Tensor | None] = (),
     ) -> Tensor:
         """One number. masks (B, Q, h, w) and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float;
-        class_labels (N_i,).
+        class_labels (N_i,). Where segments are boxes, ``boxes`` (B, Q, 4) per layer and box_labels (N_i, 4) add DETR's
+        losses, masks are filled boxes, and what no box covers is no void: a query there learns that it is nothing.
 
         unnamed (V_i, H, W) float. The number of masks is counted per process; transformers divides it by the number of
         processes twice.
@@ -45,7 +49,7 @@ class MaskLoss(Mask2FormerLoss):
             max(1, sum(len(labels) for labels in every)), dtype=torch.float, device=masks[0].device
         )
         total = masks[0].sum() * 0
-        for layer, names in zip(masks, classes, strict=True):
+        for place, (layer, names) in enumerate(zip(masks, classes, strict=True)):
             indices = self.matcher(layer, names, mask_labels, class_labels)
             spare = [
                 match_spare(*one) for one in zip(layer, (queries for queries, _ in indices), nameless, strict=True)
@@ -56,10 +60,17 @@ class MaskLoss(Mask2FormerLoss):
             ]
             terms = self.loss_masks(layer, every, joined, number)
             something = [queries for queries, _ in spare]
-            terms["loss_cross_entropy"] = self._class_loss(
-                names, class_labels, indices, something, queries_on_void(layer, mask_labels)
-            )
+            on_void = queries_on_void(layer, mask_labels)
+            if boxes:
+                on_void = torch.zeros_like(on_void)
+            terms["loss_cross_entropy"] = self._class_loss(names, class_labels, indices, something, on_void)
             total = total + torch.stack([value * LOSS_WEIGHTS[name] for name, value in terms.items()]).sum()
+            if boxes:
+                found = torch.cat([layer[queries] for layer, (queries, _) in zip(boxes[place], indices, strict=True)])
+                wanted = torch.cat(
+                    [b[targets] for b, (_, targets) in zip(box_labels, indices, strict=True) if b is not None]
+                )
+                total = total + box_losses(found, wanted, number)
         return total / len(masks)
 
     def _class_loss(

@@ -23,7 +23,7 @@ class Proposals:
 
     ``masks`` each (B, Q, h, w) logits on the finest feature grid; ``queries`` each (B, Q, D); ``pixels`` (B, D, h, w)
     the mask features; ``memory`` (B, T, D) the pixel decoder's coarse levels, flattened, and ``positions`` (1, T, D)
-    where its cells lie.
+    where its cells lie; ``boxes`` each (B, Q, 4) xyxy in shares of the image, where segments are boxes.
     """
 
     masks: Sequence[Tensor]
@@ -31,10 +31,11 @@ class Proposals:
     pixels: Tensor
     memory: Tensor
     positions: Tensor
+    boxes: Sequence[Tensor] = ()
 
     def last(self) -> Proposals:
         """The final layer's alone."""
-        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory, self.positions)
+        return Proposals(self.masks[-1:], self.queries[-1:], self.pixels, self.memory, self.positions, self.boxes[-1:])
 
     @property
     def bytes(self) -> int:

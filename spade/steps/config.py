@@ -245,7 +245,7 @@ class EvalConfig(_Method):
     predictions: Path | None = execution(None)
     compare: tuple[Path, ...] = execution(())  # prediction files side by side; others differ from the first
     model: str | Path | None = execution(None)
-    protocol: str = "openpsg"
+    protocol: str | None = None  # None: that of the data set's papers, openpsg for masks and vg for boxes
     mode: str = "sgdet"
     at: tuple[int, ...] = (20, 50, 100)
     split: str = "test"

@@ -14,7 +14,7 @@ from spade.core.progress import Silent
 from spade.evaluation.formats.sources import OWN, open_predictions
 from spade.evaluation.report.page import page
 from spade.evaluation.scoring.open_vocabulary import companion, table
-from spade.evaluation.scoring.protocols import MODES, PROTOCOLS
+from spade.evaluation.scoring.protocols import MODES, PROTOCOLS, own_protocol
 from spade.models.checkpoint import newest_model, read_model
 from spade.steps import compare
 from spade.steps.common import (
@@ -42,6 +42,7 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
     _refuse_unknown(config)
     began = time.perf_counter()
     dataset = _dataset(config, run)
+    config = replace(config, protocol=config.protocol or own_protocol(dataset))
     records = choose_records(dataset, config.split, config.limit, with_relations=False)
     lists = Lists.read(config, dataset)
     if config.compare:
@@ -99,7 +100,7 @@ def _open_vocabulary(
     """Base and novel by this protocol and by the one that stands beside it, with the split; ``trained_on_novel``: names
     that our model has seen in training, None for the predictions of another system, whose training is not known.
     """
-    beside = replace(config, protocol=companion(config.protocol, "openpsg"))
+    beside = replace(config, protocol=companion(result["protocol"], own_protocol(dataset)))
     run.report.say(f"base and novel: by {beside.protocol}, too")
     other = judge(beside, dataset, records, predictions, replace(run, report=Silent())).evaluator.summary(split)
     model = None if result["model"] is None else read_model(Path(result["model"]))
@@ -129,7 +130,7 @@ def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Pa
 
 
 def _refuse_unknown(config: EvalConfig) -> None:
-    if config.protocol not in PROTOCOLS:
+    if config.protocol is not None and config.protocol not in PROTOCOLS:
         raise SpadeError(f"{given('protocol', config.protocol)}: use {', '.join(PROTOCOLS)}.")
     if config.mode not in MODES:
         raise SpadeError(f"{given('mode', config.mode)}: use {' or '.join(MODES)}.")

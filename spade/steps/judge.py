@@ -10,6 +10,7 @@ from spade.data.split_lists import SplitList, split_of
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.groups import read_zero_shot
 from spade.evaluation.scoring.predicted_image import Predictions
+from spade.evaluation.scoring.protocols import own_protocol
 from spade.evaluation.scoring.runner import Scored, score
 from spade.steps.common import Run, report_skipped
 from spade.steps.config import EvalConfig
@@ -20,13 +21,18 @@ if TYPE_CHECKING:
 
 def judge(config: EvalConfig, dataset: Dataset, records: list[Record], predictions: Predictions, run: Run) -> Scored:
     """Judge a system by the config's rules, and say what was left out."""
-    evaluator = Evaluator(dataset, config.protocol, config.mode, config.at)
+    evaluator = Evaluator(dataset, protocol_of(config, dataset), config.mode, config.at)
     scored = score(evaluator, records, predictions, run.report, config.lenient, config.workers)
     report_skipped(scored.skipped, "images", run.report, config.strict)
     report_skipped(predictions.problems + scored.problems, "predicted images", run.report, strict=False)
     for note in scored.notes():
         run.report.say(f"note: {note}")
     return scored
+
+
+def protocol_of(config: EvalConfig, dataset: Dataset) -> str:
+    """The protocol that a config names, or the data set's own."""
+    return config.protocol or own_protocol(dataset)
 
 
 @dataclass(frozen=True)
@@ -56,5 +62,5 @@ class Lists:
 
 def data_print(config: EvalConfig, dataset: Dataset, records: list[Record], run: Run) -> str:
     """Hash of what an evaluation looks at of the data set."""
-    panoptic = Evaluator(dataset, config.protocol, config.mode).needs_masks
+    panoptic = Evaluator(dataset, protocol_of(config, dataset), config.mode).needs_masks
     return dataset.fingerprint(records, images=False, panoptic=panoptic, report=run.report)

@@ -12,7 +12,7 @@ from spade.core.artifact import Artifact
 from spade.core.device import device_name, dtype_name
 from spade.core.errors import SpadeError, given
 from spade.core.files import canonical_hash
-from spade.data.samples import annotated_numbers, checked_image
+from spade.data.samples import annotated_regions, checked_image
 from spade.models.checkpoint import BoxModelFile, ModelFile, read_model
 from spade.models.config import PredictorOptions
 from spade.steps.common import Run
@@ -94,8 +94,8 @@ def _image_model(
         if not annotated:
             return predictor.predict(image, dataset.vocabulary)
         categories = [segment.category for segment in record.segments]
-        numbers = annotated_numbers(dataset, record)
-        return predictor.relate(predictor.encode_segments(image, numbers, categories, dataset.vocabulary))
+        regions = annotated_regions(dataset, record)
+        return predictor.relate(predictor.encode_segments(image, regions, categories, dataset.vocabulary))
 
     return predict
 

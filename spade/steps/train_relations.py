@@ -74,9 +74,9 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     split = _split(config, features, whole)
     dataset, kept = kept_from_training(whole, split)
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged(config, features, dataset.vocabulary, split is not None)
+    packaged = _packaged(config, features, dataset, split is not None)
     if features.masks is not None:
-        _refuse_unnamed(config.masks_from, features.masks, dataset.vocabulary)
+        _refuse_unnamed(config.masks_from, features.masks, dataset)
     method = resolve(config, backbone_defaults(resolve_backbone(features.backbone)), packaged, features.masks)
     device = device_name(config.device)
     init = "scratch" if packaged is None else "embedded"
@@ -149,7 +149,7 @@ def _train(
     import torch
 
     from spade.core.device import open_device, open_dtype
-    from spade.data.samples import annotated_ids, checked_image, readable
+    from spade.data.samples import annotated_regions, checked_image, readable
     from spade.diffusion.backbone import load_backbone
     from spade.diffusion.student import load_student
     from spade.models.checkpoint import save_model
@@ -158,7 +158,7 @@ def _train(
     from spade.training.relations import RelationTraining
 
     usable, problems = readable(
-        records, lambda r: (checked_image(dataset, r), annotated_ids(dataset, r)), run.report, "check"
+        records, lambda r: (checked_image(dataset, r), annotated_regions(dataset, r)), run.report, "check"
     )
     usable = [record for record in usable if any(not segment.is_crowd for segment in record.segments)]
     if not usable:
@@ -169,6 +169,7 @@ def _train(
     backbone = load_backbone(features.backbone, device, open_dtype(config.dtype, device))
     student = load_student(backbone, load_clip(features.clip, device), features.adapter)
     torch.manual_seed(config.seed)
+    method = replace(method, proposer=replace(method.proposer, boxes=not dataset.has_masks))
     heads = _heads(method, student, dataset.vocabulary, packaged, features.masks)
     if packaged is not None:
         name = packaged.folder.name
@@ -242,24 +243,30 @@ def _names(vocabulary: Vocabulary) -> Names:
     return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
 
 
-def _packaged(
-    config: TrainRelationsConfig, features: _Features, vocabulary: Vocabulary, has_novel: bool
-) -> ModelFile | None:
-    """The packaged model, where training starts from its heads: they belong to this backbone and know no names but
-    those of the data set. Where that keeps names for the test alone, it is the one that has not seen those.
+def _packaged(config: TrainRelationsConfig, features: _Features, dataset: Dataset, has_novel: bool) -> ModelFile | None:
+    """The packaged model, where training starts from its heads: they belong to this backbone, find masks, and know no
+    names but those of the data set. Where that keeps names for the test alone, it is the one that has not seen those.
     """
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
-    if wanted != "embedded" or features.backbone != "tiny" or features.clip != "tiny":
+    if wanted != "embedded" or features.backbone != "tiny" or features.clip != "tiny" or not dataset.has_masks:
         return None
     if not (embedded_model() / "model.json").is_file():
         return None
     packaged = read_image_model(packaged_open() if has_novel else embedded_model())
-    known, names = _names(packaged.vocabulary), _names(vocabulary)
+    known, names = _names(packaged.vocabulary), _names(dataset.vocabulary)
     return packaged if known[0] <= names[0] and known[1] <= names[1] else None
 
 
-def _refuse_unnamed(place: Path | None, model: ModelFile, vocabulary: Vocabulary) -> None:
-    """Raise SpadeError for a mask proposer that learned fewer names than the data set has."""
+def _refuse_unnamed(place: Path | None, model: ModelFile, dataset: Dataset) -> None:
+    """Raise SpadeError for a mask proposer that learned fewer names than the data set has, or finds the other kind of
+    segments.
+    """
+    if model.heads.proposer.boxes == dataset.has_masks:
+        kinds = ("masks", "boxes") if dataset.has_masks else ("boxes", "masks")
+        raise SpadeError(
+            f"{given('masks_from', place)}: finds {kinds[1]}, and {dataset.source} has {kinds[0]}; leave it out."
+        )
+    vocabulary = dataset.vocabulary
     known = set(model.vocabulary.objects)
     if lacking := [label.name for label in vocabulary.objects if label not in known]:
         more = f" and {len(lacking) - 1} more" if lacking[1:] else ""

@@ -8,14 +8,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from spade.core.errors import SpadeError
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_ids
+from spade.data.samples import annotated_regions
 from spade.diffusion.alignment import Target, hinge_loss, label_key, label_targets, map_loss, match_maps, pointing_hit
 from spade.diffusion.attention import normalise
 from spade.diffusion.student import EncodedImage, LabelContext, Student
@@ -209,20 +208,18 @@ class Calibration:
         return _EncodedRecord(encoded_image, self.masks(index) if index in self.images.validation else {})
 
     def masks(self, index: int) -> dict[str, Tensor]:
-        """Cells that lie in any segment of a label, for the labels with a target; empty without a panoptic png that
-        fits.
-        """
+        """Cells that lie in any segment of a label, for the labels with a target; empty without a map that fits."""
         record = self.images.records[index]
         try:
-            ids = annotated_ids(self.dataset, record)
+            regions = annotated_regions(self.dataset, record).masks()
         except SpadeError:
             return {}
         masks = {}
         for target in self.targets_of(index).targets:
             if not target.segments:
                 continue
-            named = [s.id for s in record.segments if self.dataset.classes[s.category] == target.label]
-            inside = np.isin(ids, named)
+            named = [i for i, s in enumerate(record.segments) if self.dataset.classes[s.category] == target.label]
+            inside = regions[named].any(0)
             if inside.any():
                 masks[target.key] = covered_cells(torch.from_numpy(inside), (target.map.shape[0], target.map.shape[1]))
         return masks

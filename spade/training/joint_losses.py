@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
+from torchvision.ops import box_iou
 
 from spade.models.heads import Heads
 from spade.relations.config import RelationHeadConfig
 from spade.relations.losses import NO_IMBALANCE, Imbalance, relation_losses
 from spade.relations.mask_geometry import mask_boxes
 from spade.relations.nodes import Nodes
+from spade.segmentation.boxes import box_cells
 from spade.segmentation.losses import MaskLoss
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.matching import match_queries, shrink_masks
@@ -39,7 +41,8 @@ def stage2_losses(
     """
     proposals, classes = heads.proposer(features, objects, attention)
     mask = criterion.weighted(
-        proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths], [t.unnamed for t in truths]
+        *(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths]),
+        *([t.unnamed for t in truths], proposals.boxes, [t.boxes for t in truths]),
     )
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}
@@ -78,10 +81,16 @@ def annotated_nodes(
         matched = match_queries(proposals.masks[-1][i], classes[i], masks, truth.classes)
         held = torch.nonzero(matched >= 0).flatten()
         query, label = proposals.queries[-1][i][matched[held]], objects[truth.classes[held]]
-        whole = truth.masks[held]
-        if found[i]:
-            whole = found_where_fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
-        boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
+        if truth.boxes is not None:
+            boxes = truth.boxes[held]
+            if found[i]:
+                boxes = boxes_where_fitting(proposals.boxes[-1][i][matched[held]].detach(), boxes)
+            masks = box_cells(boxes, grid)
+        else:
+            whole = truth.masks[held]
+            if found[i]:
+                whole = found_where_fitting(proposals.masks[-1][i][matched[held]].detach(), whole)
+            boxes, masks = mask_boxes(whole), shrink_masks(whole, grid)
         images.append(Nodes.of(query, proposals.pixels[i], label, masks, boxes, config))
         triples.append(renumbered(truth.triples, held, len(truth.classes)))
     return images, triples
@@ -98,6 +107,12 @@ def found_where_fitting(logits: Tensor, masks: Tensor) -> Tensor:
     ).float()
     joint, either = (thresholded * masks).sum((1, 2)), torch.maximum(thresholded, masks).sum((1, 2))
     return torch.where((joint > 0.5 * either)[:, None, None], thresholded, masks)
+
+
+def boxes_where_fitting(found: Tensor, boxes: Tensor) -> Tensor:
+    """Found boxes (N, 4) where they share enough (IoU) with the annotated ones, which stay elsewhere."""
+    fits = box_iou(found, boxes).diagonal() > 0.5
+    return torch.where(fits[:, None], found, boxes)
 
 
 def renumbered(triples: Tensor, held: Tensor, count: int) -> Tensor:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_ids
+from spade.data.samples import annotated_regions
 from spade.diffusion.alignment import pointing_hit
 from spade.diffusion.student import Student
 from spade.segmentation.matching import covered_cells
@@ -27,10 +26,10 @@ def pointing(student: Student, dataset: Dataset, records: Sequence[Record]) -> d
     hits: list[tuple[bool, float, float]] = []
     for record in records:
         encoded = student.encode(read_image(dataset.image_path(record)), fine=False)
-        maps, ids = student.maps([encoded], labels)[0], annotated_ids(dataset, record)
+        maps, regions = student.maps([encoded], labels)[0], annotated_regions(dataset, record).masks()
         for category in sorted({segment.category for segment in record.segments if segment.is_thing}):
-            named = [segment.id for segment in record.segments if segment.category == category]
-            inside = np.isin(ids, named)
+            named = [i for i, segment in enumerate(record.segments) if segment.category == category]
+            inside = regions[named].any(0)
             if inside.any():
                 mask = covered_cells(torch.from_numpy(inside), (maps.shape[-2], maps.shape[-1]))
                 hits.append(pointing_hit(maps[1 + category], mask.to(maps.device)))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from PIL import ImageOps
 from torch import Tensor
 
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_ids, annotated_numbers
+from spade.data.samples import annotated_ids, annotated_regions
 from spade.diffusion.student import ImageFeatures, Student
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.predicted_image import from_prediction
+from spade.evaluation.scoring.protocols import own_protocol
 from spade.models.heads import Heads
 from spade.models.predictor import SceneGraphPredictor
 from spade.models.segmented_image import SegmentedImage
@@ -188,12 +188,13 @@ class RelationTraining:
         """
         self.heads.eval()
         dataset, at = self.dataset, self.validate_at
-        evaluator, selected = Evaluator(dataset, at=(at,)), []
+        evaluator, selected = Evaluator(dataset, own_protocol(dataset), at=(at,)), []
         for index in self.images.validation:
             record = self.images.records[index]
             segmented = self._validation[index] if self.frozen else self._segment_validation(index)
             prediction = self.model.relate(segmented)
-            evaluator.add(record, annotated_ids(dataset, record), from_prediction(record.image_id, prediction))
+            ids = annotated_ids(dataset, record) if evaluator.needs_masks else None
+            evaluator.add(record, ids, from_prediction(record.image_id, prediction))
             selected.append((prediction.pairs, record.relations))
         metrics = evaluator.metrics()
         names = (f"R@{at}", f"mR@{at}", f"PR@{at}", "PQ")
@@ -206,11 +207,11 @@ class RelationTraining:
     def _sample(self, key: int) -> _Sample:
         index, mirrored = divmod(key, 2)
         record = self.images.records[index]
-        image, ids = read_image(self.dataset.image_path(record)), annotated_ids(self.dataset, record)
+        image, regions = read_image(self.dataset.image_path(record)), annotated_regions(self.dataset, record)
         if mirrored:
-            image, ids = ImageOps.mirror(image), np.ascontiguousarray(ids[:, ::-1])
+            image, regions = ImageOps.mirror(image), regions.mirrored()
         features = self.student.extract(self.student.encode(image), self.labels)
-        return _Sample(features, annotation(record, ids, self.images.size(index), self.void_counts))
+        return _Sample(features, annotation(record, regions, self.images.size(index), self.void_counts))
 
     @torch.no_grad()
     def _propose(self, key: int) -> FrozenProposals:
@@ -227,4 +228,4 @@ class RelationTraining:
         if not self.segments_given:
             return self.model.segment(path)
         categories = [segment.category for segment in record.segments]
-        return self.model.encode_segments(path, annotated_numbers(self.dataset, record), categories)
+        return self.model.encode_segments(path, annotated_regions(self.dataset, record), categories)

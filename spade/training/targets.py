@@ -11,6 +11,7 @@ from torch import Tensor
 
 from spade.data.psg import Record
 from spade.relations.pair_sampling import UNKNOWN
+from spade.structures.regions import BoxRegions, MapRegions, Regions
 
 
 @dataclass(frozen=True)
@@ -18,13 +19,15 @@ class Truth:
     """Annotation of ONE image: masks (N, H, W) float, classes (N,) int64, triples (R, 3) int64 (subject, object,
     predicate, which may be UNKNOWN).
 
-    ``unnamed`` (V, H, W): regions that nobody named, to be found as segments all the same.
+    ``unnamed`` (V, H, W): regions that nobody named, to be found as segments all the same. ``boxes`` (N, 4) xyxy in
+    shares of the image, where segments are boxes; masks are then filled boxes.
     """
 
     masks: Tensor
     classes: Tensor
     triples: Tensor
     unnamed: Tensor
+    boxes: Tensor | None = None
 
     def to(self, device: torch.device) -> Truth:
         """On a device, masks as numbers."""
@@ -33,44 +36,34 @@ class Truth:
             self.classes.to(device),
             self.triples.to(device),
             self.unnamed.float().to(device),
+            None if self.boxes is None else self.boxes.to(device),
         )
 
 
 VOID_AREA = 0.01  # of the image
 
 
-def annotation(record: Record, ids: np.ndarray, size: tuple[int, int], void_counts: bool = False) -> Truth:
+def annotation(record: Record, regions: Regions, size: tuple[int, int], void_counts: bool = False) -> Truth:
     """A record's segments and triples, masks (N, H, W) bool at ``size`` (width, height).
 
     Crowds are left out, and so are segments without a pixel at that size, with their relations. ``void_counts``:
-    regions that the record does not know, void or of names that training leaves out, are segments without a name.
+    regions of a map that the record does not know, void or of names that training leaves out, are segments without a
+    name; of boxes nothing is known of what lies between.
     """
     width, height = size
-    rows = (np.arange(height) * ids.shape[0] + ids.shape[0] // 2) // height
-    columns = (np.arange(width) * ids.shape[1] + ids.shape[1] // 2) // width
-    small = ids[np.minimum(rows, ids.shape[0] - 1)][:, np.minimum(columns, ids.shape[1] - 1)]
-    masks: list[np.ndarray] = []
-    classes: list[int] = []
-    place: dict[int, int] = {}
-    for index, segment in enumerate(record.segments):
-        mask = small == segment.id
-        if segment.is_crowd or not mask.any():
-            continue
-        place[index] = len(masks)
-        masks.append(mask)
-        classes.append(segment.category)
-    unnamed = (
-        void_regions(~np.isin(small, [segment.id for segment in record.segments]))
-        if void_counts
-        else torch.zeros((0, height, width), dtype=torch.bool)
-    )
+    small = regions.masks(size)
+    shown = [i for i, segment in enumerate(record.segments) if not segment.is_crowd and small[i].any()]
+    place = {index: n for n, index in enumerate(shown)}
+    unnamed = torch.zeros((0, height, width), dtype=torch.bool)
+    if void_counts and isinstance(regions, MapRegions):
+        unnamed = void_regions(np.asarray(~small.any(0)))
     triples = [(place[s], place[o], p) for s, o, p in record.learned_triples(UNKNOWN) if s in place and o in place]
-    stacked = torch.from_numpy(np.stack(masks)) if masks else torch.zeros((0, height, width), dtype=torch.bool)
     return Truth(
-        stacked,
-        torch.tensor(classes, dtype=torch.int64),
+        torch.from_numpy(np.ascontiguousarray(small[shown]).reshape(-1, height, width)),
+        torch.tensor([record.segments[i].category for i in shown], dtype=torch.int64),
         torch.tensor(triples, dtype=torch.int64).reshape(-1, 3),
         unnamed,
+        torch.from_numpy(regions.relative_boxes()[shown]).float() if isinstance(regions, BoxRegions) else None,
     )
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
-from spade.data.samples import annotated_ids
+from spade.data.samples import annotated_regions
 from spade.diffusion.student import LabelContext, Student
 from spade.models.heads import Heads
 from spade.open_vocabulary.unseen_names import ZeroShotEvidence, pair_evidence, region_evidence
@@ -44,8 +44,8 @@ def fit_unseen_scorers(
     found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
     for record in records:
         image = read_image(dataset.image_path(record))
-        size, ids = student.size_for(*image.size), annotated_ids(dataset, record)
-        truth = annotation(record, ids, size, void_counts=True).to(objects.device)
+        size = student.size_for(*image.size)
+        truth = annotation(record, annotated_regions(dataset, record), size, void_counts=True).to(objects.device)
         if not len(truth.masks):
             continue
         cells, seen = clip.embed_cells(image), student.extract(student.encode(image), labels)

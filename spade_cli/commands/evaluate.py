@@ -58,7 +58,10 @@ def evaluate(
         bool,
         typer.Option("--compare", help="Evaluate the prediction FILEs side by side; differences are to the first."),
     ] = False,
-    protocol: Annotated[Protocol, typer.Option(help="Whose rules to follow (docs/evaluation.md).")] = Protocol.openpsg,
+    protocol: Annotated[
+        Protocol | None,
+        typer.Option(help="Whose rules to follow, docs/evaluation.md (default: openpsg; vg for data sets of boxes)."),
+    ] = None,
     mode: Annotated[Mode, typer.Option(help="sgdet: masks predicted; predcls: annotated segments given.")] = Mode.sgdet,
     at: Annotated[str, typer.Option(help="The K of R@K and its kin, with commas.")] = "20,50,100",
     split_list: Annotated[
@@ -88,7 +91,7 @@ def evaluate(
         predictions=predictions,
         compare=files,
         model=model,
-        protocol=protocol.value,
+        protocol=None if protocol is None else protocol.value,
         mode=mode.value,
         at=numbers_list(at, "--at"),
         split=split,

@@ -13,6 +13,7 @@ from spade.core.errors import SpadeError
 from spade.core.files import write_json
 from spade.models.segmented_image import cell_masks
 from spade.structures.panoptic_png import write_panoptic
+from spade.structures.regions import MapRegions
 from spade.structures.scene_graph_json import read_scene_graph
 from spade.structures.segment_map import boxes_and_areas, numbered
 from spade.structures.vocabulary import Label, Vocabulary
@@ -165,7 +166,11 @@ def test_where_fewer_than_two_segments_are_found_there_is_no_pair(model, count, 
     seen = model.segment(scene(0).image)
     assert len(seen.segments) > 1
     found = model.relate(
-        replace(seen, segments=seen.segments[:count], numbers=np.where(seen.numbers <= count, seen.numbers, 0))
+        replace(
+            seen,
+            segments=seen.segments[:count],
+            regions=MapRegions(np.where(seen.regions.numbers <= count, seen.regions.numbers, 0), count),
+        )
     )
     assert found.pairs.shape == (0, 2)
     assert found.scores.shape == (0, len(model.vocabulary.predicates))
@@ -179,11 +184,11 @@ def test_given_masks_are_the_share_of_each_cell(model):
     """Each at the proposals' size, whatever the image's, and all of them together cover it."""
     numbers = np.zeros((90, 120), np.int64)
     numbers[:, :60], numbers[:45, 60:], numbers[45:, 60:] = 1, 2, 3
-    shares = cell_masks(numbers, 3, torch.zeros(1, 6, 8))
+    shares = cell_masks(MapRegions(numbers, 3), torch.zeros(1, 6, 8))
     assert shares.shape == (3, 6, 8)
     assert torch.allclose(shares.sum(0), torch.ones(6, 8))
     assert torch.equal(shares[1], torch.tensor([[0.0] * 4 + [1.0] * 4] * 3 + [[0.0] * 8] * 3))
-    assert cell_masks(numbers, 0, torch.zeros(1, 6, 8)).shape == (0, 6, 8)
+    assert cell_masks(MapRegions(numbers, 0), torch.zeros(1, 6, 8)).shape == (0, 6, 8)
 
 
 def test_relations_of_segments_that_come_as_a_graph(model, world):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.data.samples import annotated_ids
+from spade.data.samples import annotated_regions
 from spade.data.split_lists import split_kept
 from spade.diffusion.prompts import relation_prompt
 from spade.models.checkpoint import read_model
@@ -48,8 +48,8 @@ def test_training_sees_no_novel_name(split, world):
         prompts = relation_prompt(triples, [dataset.classes[s.category] for s in record.segments]).text
         assert prompts
         assert not NOVEL.search(prompts)
-        ids = annotated_ids(dataset, record)
-        truth = annotation(record, ids, (64, 64), void_counts=True)
+        regions = annotated_regions(dataset, record)
+        truth = annotation(record, regions, (64, 64), void_counts=True)
         assert all(OBJECTS.isdisjoint([dataset.classes[c]]) for c in truth.classes.tolist()), "targets"
         assert len(truth.masks) <= len(record.segments)
     for path in (teacher.path / "maps").iterdir():

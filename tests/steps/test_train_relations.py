@@ -13,7 +13,7 @@ import spade
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.data.psg_reader import load_psg
-from spade.data.samples import annotated_numbers
+from spade.data.samples import annotated_regions
 from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.models.build import heads_of
 from spade.models.checkpoint import read_image_model
@@ -88,7 +88,7 @@ def given_segments(world, name):
     """Numbers (H, W) and categories of an annotated scene."""
     dataset = load_psg(world)
     record = next(r for r in dataset.records if r.file_name.endswith(f"{name}.png"))
-    return annotated_numbers(dataset, record), [segment.category for segment in record.segments]
+    return annotated_regions(dataset, record), [segment.category for segment in record.segments]
 
 
 @pytest.mark.slow

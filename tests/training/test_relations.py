@@ -17,12 +17,17 @@ from spade.diffusion.teacher_maps import read_teacher_maps
 from spade.steps import calibrate, invert, train_relations
 from spade.steps.common import Run
 from spade.structures.panoptic_png import read_panoptic
+from spade.structures.regions import MapRegions
 from spade.training.config import MaskTrainingConfig, RelationLossConfig
 from spade.training.feature_cache import FeatureCache
 from spade.training.relations import RelationTraining, _key
 from spade.training.targets import annotation, void_regions
 from tests.configs import calibrating, inverting, relating
 from tests.steps.helpers import copied, lines
+
+
+def regions_of(record, ids):
+    return MapRegions.of_ids(ids, [segment.id for segment in record.segments])
 
 
 def test_a_damaged_cache_and_a_changed_data_set_are_refused(world, tmp_path):
@@ -51,19 +56,19 @@ def test_annotation_shrinks_and_drops_crowds(world):
     dataset = load_psg(world)
     record = dataset.records[0]
     ids = read_panoptic(dataset.panoptic_path(record))
-    whole = annotation(record, ids, (128, 128))
+    whole = annotation(record, regions_of(record, ids), (128, 128))
     masks, classes, triples = whole.masks, whole.classes, whole.triples
     assert torch.equal(masks, torch.from_numpy(np.stack([ids == s.id for s in record.segments])))
     assert classes.tolist() == [s.category for s in record.segments]
     assert triples.tolist() == [list(t) for t in record.training_triples()]
-    small = annotation(record, ids, (64, 96)).masks
+    small = annotation(record, regions_of(record, ids), (64, 96)).masks
     assert small.shape[1:] == (96, 64)
     import dataclasses
 
     crowd = dataclasses.replace(
         record, segments=(dataclasses.replace(record.segments[0], is_crowd=True), *record.segments[1:])
     )
-    fewer = annotation(crowd, ids, (128, 128)).masks
+    fewer = annotation(crowd, regions_of(crowd, ids), (128, 128)).masks
     assert len(fewer) == len(masks) - 1
 
 
@@ -84,10 +89,10 @@ def test_what_training_does_not_know_is_unnamed_whether_void_or_of_a_novel_name(
     crowd = SegmentRecord(11, 1, True, True, 480, (0, 40, 20, 64))
     segments = (grass, crowd)  # 9 has a name that is left out
     record = Record("1", "1", "a.png", "a.png", 64, 64, segments, ())
-    truth = annotation(record, ids, (64, 64), void_counts=True)
+    truth = annotation(record, regions_of(record, ids), (64, 64), void_counts=True)
     inside = [[bool(region[place]) for place in ((10, 10), (50, 50), (50, 10), (30, 30))] for region in truth.unnamed]
     assert inside == [[True, False, False, False], [False, True, False, False]], "neither the crowd nor grass"
-    assert annotation(record, ids, (64, 64)).unnamed.shape[0] == 0
+    assert annotation(record, regions_of(record, ids), (64, 64)).unnamed.shape[0] == 0
 
 
 def test_the_cache_computes_alone_and_keeps_to_its_budget():

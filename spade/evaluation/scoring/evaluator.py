@@ -14,7 +14,7 @@ from spade.evaluation.scoring.bootstrap import Replicates, intervals, replicates
 from spade.evaluation.scoring.groups import Facts, breakdowns, distance_curve
 from spade.evaluation.scoring.masks import IdMap
 from spade.evaluation.scoring.predicted_image import PredictedImage
-from spade.evaluation.scoring.protocols import PROTOCOLS, Judgement, judge
+from spade.evaluation.scoring.protocols import Judgement, judge, rules_for
 from spade.evaluation.scoring.quality import Quality
 from spade.evaluation.scoring.recall import Recalls
 from spade.evaluation.scoring.rows import among
@@ -28,7 +28,7 @@ class Evaluator:
     def __init__(
         self, dataset: Dataset, protocol: str = "openpsg", mode: str = "sgdet", at: Sequence[int] = (20, 50, 100)
     ) -> None:
-        self.dataset, self.rules, self.mode, self.at = dataset, PROTOCOLS[protocol], mode, tuple(at)
+        self.dataset, self.rules, self.mode, self.at = dataset, rules_for(dataset, protocol), mode, tuple(at)
         self.judged: list[Judgement] = []
 
     def judge(self, record: Record, true_ids: IdMap | None, predicted: PredictedImage | None) -> Judgement:

@@ -6,12 +6,12 @@ of parts of a data set, put together in image order, give the same digits as one
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spade.data.checks import is_another_map
-from spade.data.psg import Record
+from spade.data.psg import Dataset, Record
 from spade.evaluation.scoring.masks import IdMap, Runs, pixel_runs
 from spade.evaluation.scoring.matching import MATCHINGS, box_iou
 from spade.evaluation.scoring.predicted_image import ImageError, PredictedImage
@@ -51,6 +51,18 @@ PROTOCOLS = {
         Rules("vg", "any", True, "all", False, False, False, True, "zero"),
     )
 }
+
+
+def own_protocol(dataset: Dataset) -> str:
+    """The protocol of a data set's papers: boxes go by Visual Genome's."""
+    return "openpsg" if dataset.has_masks else "vg"
+
+
+def rules_for(dataset: Dataset, protocol: str) -> Rules:
+    """A protocol's rules; on a data set of boxes with boxes in place of masks, which are never merged."""
+    rules = PROTOCOLS[protocol]
+    return rules if dataset.has_masks else replace(rules, boxes=True, merge=False)
+
 
 MODES = ("sgdet", "predcls")
 NO_ROWS = Rows(np.zeros((0, 2), np.int64), np.zeros(0, np.int64))

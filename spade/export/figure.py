@@ -48,13 +48,15 @@ def drawn(plan: FigureLayout, image: Image.Image) -> Image.Image:
     size = plan.size
     page = Image.new("RGB", (size[0] * FINE, size[1] * FINE), PAPER)
     photo = image.convert("RGB").resize(_size(plan.image), Image.Resampling.BICUBIC)
-    page.paste(_masked(plan, photo), _corner(plan.image))
+    page.paste(photo if plan.boxes else _masked(plan, photo), _corner(plan.image))
     page.paste(Image.blend(photo, Image.new("RGB", photo.size, PAPER), VEILED), _corner(plan.panel))
     brush = ImageDraw.Draw(page)
     for mask in plan.masks:
         for polygon in mask.polygons:
             for ring in polygon:
-                brush.line((ring * FINE).ravel().tolist(), fill=PAPER, width=3, joint="curve")
+                brush.line((ring * FINE).ravel().tolist(), fill=PAPER, width=9 if plan.boxes else 3, joint="curve")
+                if plan.boxes:
+                    brush.line((ring * FINE).ravel().tolist(), fill=mask.colour, width=5, joint="curve")
     _arrows(brush, plan)
     for node in plan.nodes:
         _pill(brush, node.box, node.colour, 2)

@@ -77,6 +77,7 @@ class FigureLayout:
     arrows: list[Arrow]
     predicates: list[str]
     lines: list[Line]
+    boxes: bool = False  # segments are boxes, which are drawn as frames: filled, one would hide another
 
 
 def layout(graph: SceneGraph, drawn: int = DRAWN) -> FigureLayout:
@@ -109,6 +110,7 @@ def layout(graph: SceneGraph, drawn: int = DRAWN) -> FigureLayout:
         arrows,
         predicates,
         lines,
+        graph.panoptic is None,
     )
 
 

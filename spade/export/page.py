@@ -98,6 +98,7 @@ def _facts(graph: SceneGraph) -> dict[str, Any]:
         "name": one_line(graph.file_name, 200) or "image",
         "width": graph.width,
         "height": graph.height,
+        "boxes": graph.panoptic is None,
         "segments": [
             {
                 "name": names[segment.id],

@@ -50,7 +50,9 @@ class Outputs:
             graph.segments, prediction.pairs, prediction.scores, graph.predicates, self.top, self.min_score
         )
         graph = replace(graph, relations=relations)
-        write_panoptic(writer.file(f"{name}.png"), graph.ids)
+        png = f"{name}.png" if graph.panoptic is not None else None
+        if png is not None:
+            write_panoptic(writer.file(png), graph.ids)
         if self.figures:
             from spade.export.figure import figure_png
 
@@ -59,7 +61,7 @@ class Outputs:
             from spade.export.page import entry
 
             write_text(writer.file(f"{PARTS}/{name}.html"), entry(graph, image))
-        write_json(writer.file(f"{name}.json"), graph.to_json(f"{name}.png"))
+        write_json(writer.file(f"{name}.json"), graph.to_json(png))
 
     def write_page(self, writer: ArtifactWriter, names: Sequence[str], note: str) -> str | None:
         """Put the page together of its parts; the name of the first page, where there is one."""

@@ -247,7 +247,8 @@ def _write_exchange(writer: ArtifactWriter, store: PredictionStore, names: Seque
             row = store.row(name)
             if not number:
                 yield exchange_header(dataset.classes, dataset.predicates, row["model"])
-            row["pan_seg_file_names"] = [f"{name}.png"]
+            if row["pan_seg_file_names"]:  # boxes stand in the row
+                row["pan_seg_file_names"] = [f"{name}.png"]
             yield {field: value for field, value in row.items() if field not in ("name", "graph", "model")}
 
     write_json_lines(writer.file(OWN), lines())

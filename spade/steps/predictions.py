@@ -131,11 +131,15 @@ class PredictionStore:
             return dict(json.loads(file.read(self._at[name][1])))
 
     def add(self, item: ImageItem, prediction: Prediction, mapped: bool) -> None:
-        """Write an image's prediction, rounded and with its best pairs; ``mapped``: whether it has a map of its own."""
-        png = f"panoptic/{item.name}.png" if mapped else None
-        row = {"name": item.name, **exchange_row(item.image_id, prediction, png)}
-        if png is not None:
-            write_panoptic(self.writer.file(png), prediction.graph.ids)
+        """Write an image's prediction, rounded and with its best pairs; ``mapped``: whether its segments are its own, a
+        map or boxes.
+        """
+        ids = prediction.graph.panoptic
+        png = f"panoptic/{item.name}.png" if mapped and ids is not None else None
+        row = {"name": item.name, **exchange_row(item.image_id, prediction, png, mapped and ids is None)}
+        if png is not None and ids is not None:
+            write_panoptic(self.writer.file(png), ids)
+        if mapped:
             row["graph"] = replace(prediction.graph, relations=()).to_json(png)
             if prediction.proposals is not None:
                 stack = f"proposals/{item.name}.png"

@@ -114,7 +114,8 @@ class BoxRegions:
         """See Regions; a box that holds the middle of no cell has the cell in which its own middle lies."""
         width, height = size or self.image_size
         across, down = self._inside(0, width), self._inside(1, height)
-        return np.logical_and(down[:, :, None], across[:, None, :])
+        inside: np.ndarray = np.logical_and(down[:, :, None], across[:, None, :])
+        return inside
 
     def shares(self, grid: tuple[int, int]) -> np.ndarray:
         """See Regions."""
@@ -140,10 +141,9 @@ class BoxRegions:
     def _inside(self, axis: int, cells: int) -> np.ndarray:
         low, high = self._ends(axis, cells)
         middles = np.arange(cells)[None] + 0.5
-        inside: np.ndarray = (middles >= low) & (middles < high)
+        inside = np.asarray((middles >= low) & (middles < high))
         own = np.clip(np.floor((low + high) / 2), 0, cells - 1) == np.arange(cells)[None]
-        filled: np.ndarray = np.where(inside.any(1)[:, None], inside, own)
-        return filled
+        return np.where(np.any(inside, axis=1, keepdims=True), inside, own)
 
     def _covered(self, axis: int, cells: int) -> np.ndarray:
         low, high = self._ends(axis, cells)

@@ -59,12 +59,12 @@
     masks() {
       const { width, height, segments } = this.graph;
       this.whole = this.view = [0, 0, width, height];
-      const svg = shape("svg", { viewBox: this.view.join(" "), class: "image", role: "group", "aria-label": `segments of ${this.graph.name}` });
+      const svg = shape("svg", { viewBox: this.view.join(" "), class: this.graph.boxes ? "image boxes" : "image", role: "group", "aria-label": `segments of ${this.graph.name}` });
       svg.append(shape("image", { href: this.photo.textContent, width, height, preserveAspectRatio: "none" }));
       const unit = Math.max(width / 640, height / 480), names = shape("g", { "aria-hidden": "true" });
       for (const index of segments.map((_, i) => i).sort((a, b) => segments[b].area - segments[a].area)) {
         const segment = segments[index];
-        const path = shape("path", { d: segment.d, fill: segment.colour, class: "mask", tabindex: 0, role: "button", "data-segment": index, "aria-label": `${segment.name}, segment` });
+        const path = shape("path", { d: segment.d, fill: segment.colour, class: "mask", style: this.graph.boxes ? `stroke: ${segment.colour}` : "", tabindex: 0, role: "button", "data-segment": index, "aria-label": `${segment.name}, segment` });
         this.reacts(path, () => this.light([index]), () => this.pin(`s${index}`, [index]));
         svg.append(path);
         // A name that finds no room shows when its segment lights up.

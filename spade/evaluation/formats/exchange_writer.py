@@ -27,9 +27,9 @@ def exchange_header(classes: Sequence[str], predicates: Sequence[str], model: Ma
     }
 
 
-def exchange_row(image_id: str, prediction: Prediction, png: str | None) -> dict[str, Any]:
+def exchange_row(image_id: str, prediction: Prediction, png: str | None, with_boxes: bool = False) -> dict[str, Any]:
     """One image of an exchange file with its best ``MOST_PAIRS`` pairs; ``png`` is the panoptic map's path relative to
-    the file, None where segments were given.
+    the file, None where segments were given, or are boxes, which stand in the row then (``with_boxes``).
     """
     graph, chosen = prediction.graph, best_pairs(prediction)
     return {
@@ -44,6 +44,7 @@ def exchange_row(image_id: str, prediction: Prediction, png: str | None) -> dict
                 "category_id": s.category_id,
                 "isthing": int(s.is_thing),
                 "score": round(s.score, 6),
+                **({"bbox": list(s.bbox)} if with_boxes else {}),
             }
             for s in graph.segments
         ],

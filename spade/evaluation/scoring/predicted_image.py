@@ -52,12 +52,14 @@ def from_prediction(image_id: str, prediction: Prediction) -> PredictedImage:
     """A model's own prediction under the data set's vocabulary."""
     segments = prediction.graph.segments
     scores = np.array([s.score for s in segments], np.float64)
-    layers = Layers(
-        (prediction.graph.ids,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64)
-    )
+    layers, boxes = None, None
+    if (ids := prediction.graph.panoptic) is None:
+        boxes = np.array([s.bbox for s in segments], np.float64).reshape(-1, 4)
+    else:
+        layers = Layers((ids,), np.zeros(len(segments), np.int64), np.array([s.id for s in segments], np.int64))
     categories = np.array([s.category_id for s in segments], np.int64)
     rows = ranked(prediction.pairs, prediction.scores, scores)
-    return PredictedImage(image_id, categories, scores, rows, layers, proposals=prediction.proposals)
+    return PredictedImage(image_id, categories, scores, rows, layers, boxes, prediction.proposals)
 
 
 class ImageError(ValueError):

@@ -29,7 +29,7 @@ SPLITS = ("train", "val", "test")
 FOLDERS = ("", "annotations")
 DOCS = "docs/own-data.md"
 KEYS = ("images", "annotations", "categories", "rel_categories", "rel_annotations")
-WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+WRONG = (RecordError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 def find_coco(data: Path) -> list[tuple[str, Path]]:
@@ -141,7 +141,7 @@ class _File:
         except WRONG as error:
             raise SpadeError(f"{path}: is no COCO file with relations ({reason_of(error)}); see {DOCS}.") from None
         by_image = _by_image(path, annotations, "annotations")
-        some = [bool(msgspec.json.decode(rows[0]).get("segmentation")) for rows in islice(by_image.values(), 9)]
+        some = [_is_masked(rows[0]) for rows in islice(by_image.values(), 9)]
         has_masks = 2 * sum(some) > len(some)
         related = _by_image(path, relations, "rel_annotations")
         return cls(path, tuple(labels), lists, place, predicate, images, by_image, related, has_masks)
@@ -211,7 +211,7 @@ class _File:
 
 
 class _Segmentation(msgspec.Struct):
-    segmentation: msgspec.Raw
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Of(msgspec.Struct):
@@ -229,6 +229,13 @@ def _by_image(path: Path, rows: list[Any], what: str) -> dict[str, list[Any]]:
         except (ValueError, RecursionError) as error:
             raise SpadeError(f"{path}: {what}[{number}]: {reason_of(error)}; see {DOCS}.") from None
     return found
+
+
+def _is_masked(row: Any) -> bool:
+    try:
+        return bool(msgspec.json.decode(_segmentation.decode(row).segmentation))
+    except (ValueError, RecursionError):  # told when the row is read
+        return False
 
 
 def _folder(root: Path, split: str, images: list[Any]) -> str:

@@ -31,6 +31,7 @@ SCALES = (1024, 512)  # of the longer side; the finer one is read
 DOCS = "docs/visual-genome.md"
 CORRUPT = frozenset({1592, 1722, 4616, 4617})  # image_data.json lists them, the h5 file has no rows for them
 ONE_PER_IMAGE = ("img_to_first_box", "img_to_last_box", "img_to_first_rel", "img_to_last_rel", "split")
+MOST = 1 << 27  # numbers in a table; VG150 has 12 million
 VAL, TEST = 1, 2  # as some files number splits; the usual one has no validation images
 
 
@@ -111,10 +112,8 @@ def _tables(source: Path, labels: int, predicates: int) -> Tables:
     try:
         with h5py.File(source, "r") as file:
             scale = next((n for n in SCALES if f"boxes_{n}" in file), SCALES[0])
-            columns = {
-                name: np.asarray(file[name][()])
-                for name in (f"boxes_{scale}", "labels", "relationships", "predicates", *ONE_PER_IMAGE)
-            }
+            names = (f"boxes_{scale}", "labels", "relationships", "predicates", *ONE_PER_IMAGE)
+            columns = {name: _column(h5py, file, name) for name in names}
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise SpadeError(f"{source}: is no whole h5 file of VG150 ({reason_of(error)}); fetch {H5[0]} again.") from None
     boxes, related = columns[f"boxes_{scale}"], columns["relationships"]
@@ -135,6 +134,16 @@ def _tables(source: Path, labels: int, predicates: int) -> Tables:
             )
     relations = np.column_stack([related.astype(np.int64), predicate])
     return Tables(boxes.astype(np.int64), label, relations, np.stack(images).astype(np.int64), scale)
+
+
+def _column(h5py: Any, file: Any, name: str) -> np.ndarray:
+    """A table that lies in the file itself: links and external storage would read other files of whoever opens it."""
+    if name not in file:
+        raise KeyError(f"{name} is missing")
+    table = file[name] if isinstance(file.get(name, getlink=True), h5py.HardLink) else None
+    if not isinstance(table, h5py.Dataset) or table.external or table.is_virtual or table.size > MOST:
+        raise ValueError(f"{name} is no table of this file")
+    return np.asarray(table[()])
 
 
 def _rows(

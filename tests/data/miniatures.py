@@ -15,31 +15,34 @@ from spade.data.psg import Dataset
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_ids
 
-SCALE = 1024
+SCALE = 1024  # of an image's longer side
 
 
-def write_vg(world: Path, out: Path, scale: int = SCALE) -> Dataset:
-    """A world of square images as VG150: true layout, pictures as jpg. Returns the world as PSG has it.
+def write_vg(world: Path, out: Path, first_id: int = 100_000, quirks: bool = True) -> Dataset:
+    """A data set in PSG's form as VG150: true layout, pictures as jpg where there are any. Returns what it was.
 
-    Quirks: the four corrupt images in image_data.json alone; both scales; an image without boxes (the last); a copy of
-    the first relation and a relation of a box with itself in the first image that has relations.
+    Quirks, where they are asked for: the four corrupt images in image_data.json alone; an image without boxes (the
+    last); a copy of the first relation and a relation of a box with itself in the first image that has relations.
     """
     dataset = load_psg(world)
     (out / "VG_100K").mkdir(parents=True)
     labels, boxes, triples, firsts, splits = [], [], [], [], []
     sizes = [{"image_id": number, "width": 500, "height": 400} for number in (1592, 1722)]
     for place, record in enumerate(dataset.records):
-        number = 100_000 + int(record.image_id)
+        number = first_id + int(record.image_id)
         sizes.append({"image_id": number, "width": record.width, "height": record.height, "coco_id": None})
-        Image.open(dataset.image_path(record)).save(out / "VG_100K" / f"{number}.jpg", quality=95)
+        if dataset.image_path(record).is_file():
+            Image.open(dataset.image_path(record)).save(out / "VG_100K" / f"{number}.jpg", quality=95)
         segments, related = record.segments, [*record.relations]
-        if place == len(dataset.records) - 1:
+        if not quirks:
+            pass
+        elif place == len(dataset.records) - 1:
             segments, related = (), []
         elif related and not triples:
             related += [related[0], (0, 0, related[0][2])]
         first = len(boxes), len(triples)
         labels += [segment.category + 1 for segment in segments]
-        stretch = scale / max(record.width, record.height)
+        stretch = SCALE / max(record.width, record.height)
         boxes += [_centred(np.array(segment.bbox) * stretch) for segment in segments]
         triples += [(s + first[0], o + first[0], p + 1) for s, o, p in related]
         last = len(boxes) - 1, len(triples) - 1
@@ -50,7 +53,7 @@ def write_vg(world: Path, out: Path, scale: int = SCALE) -> Dataset:
     columns = np.array(firsts, np.int32).T
     with h5py.File(out / "VG-SGG-with-attri.h5", "w") as file:
         for other in (1024, 512):
-            file[f"boxes_{other}"] = (np.array(boxes) * other / scale).astype(np.int32)
+            file[f"boxes_{other}"] = (np.array(boxes) * other / SCALE).astype(np.int32)
         file["labels"] = np.array(labels, np.int64)[:, None]
         file["attributes"] = np.zeros((len(boxes), 10), np.int64)
         file["active_object_mask"] = np.ones((len(boxes), 1), bool)
@@ -71,7 +74,9 @@ def write_coco(world: Path, out: Path, masks: bool = True) -> Dataset:
     the whole file, images as they are. Returns the world as PSG has it.
     """
     dataset = load_psg(world)
-    shutil.copytree(world / "images", out / "images")
+    (out / "images").mkdir(parents=True)
+    if (world / "images").is_dir():
+        shutil.copytree(world / "images", out / "images", dirs_exist_ok=True)
     order = [*range(len(dataset.things), len(dataset.classes)), *range(len(dataset.things))]
     categories = [
         {"id": 5 + c, "name": dataset.classes[c], "isthing": int(c < len(dataset.things)), "supercategory": "none"}

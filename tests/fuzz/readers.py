@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import tifffile
 import torch
@@ -23,6 +24,8 @@ from spade.core.weights import load_weights, read_tensors, to_bytes
 from spade.core.workspace import Workspace
 from spade.data.images import read_image
 from spade.data.psg_reader import load_psg
+from spade.data.readers import load_dataset
+from spade.data.samples import annotated_regions
 from spade.diffusion.backbone_files import embedded_model
 from spade.evaluation.formats.sources import open_predictions
 from spade.export.coco import coco
@@ -75,6 +78,49 @@ def _coco(folder: Path) -> str:
     document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
     (folder / "coco.json").write_text(json.dumps(document))
     return "coco.json"
+
+
+def _vg(folder: Path) -> str:
+    with h5py.File(folder / "VG-SGG-with-attri.h5", "w") as file:
+        file["boxes_1024"] = np.array([[100, 100, 50, 60], [300, 200, 80, 80]], np.int32)
+        file["labels"], file["predicates"] = np.array([[1], [2]]), np.array([[1]])
+        file["relationships"] = np.array([[0, 1]], np.int32)
+        columns = {"img_to_first_box": 0, "img_to_last_box": 1, "img_to_first_rel": 0, "img_to_last_rel": 0, "split": 2}
+        for name, value in columns.items():
+            file[name] = np.array([value], np.int32)
+    dicts = {"label_to_idx": {"a": 1, "b": 2}, "predicate_to_idx": {"p": 1}}
+    (folder / "VG-SGG-dicts-with-attri.json").write_text(json.dumps(dicts))
+    (folder / "image_data.json").write_text(json.dumps([{"image_id": 7, "width": 500, "height": 400}]))
+    return "VG-SGG-with-attri.h5"
+
+
+def _vg_sizes(folder: Path) -> str:
+    _vg(folder)
+    return "image_data.json"
+
+
+def _vg_names(folder: Path) -> str:
+    _vg(folder)
+    return "VG-SGG-dicts-with-attri.json"
+
+
+def _read_vg(path: Path) -> None:
+    dataset = load_dataset(path.parent)
+    dataset.for_training()
+    [annotated_regions(dataset, record).masks() for record in dataset.records]
+
+
+def _related_coco(folder: Path) -> str:
+    document = coco([graph(("dog", "sky"), file_name="a.jpg")])
+    document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
+    document["annotations"][1]["segmentation"] = [[1, 1, 5, 1, 5, 5]]
+    (folder / "train.json").write_text(json.dumps(document))
+    return "train.json"
+
+
+def _read_related_coco(path: Path) -> None:
+    dataset = load_dataset(path)
+    [annotated_regions(dataset, record) for record in dataset.records]
 
 
 def _panoptic_coco(folder: Path) -> str:
@@ -221,6 +267,10 @@ def _read_tensors(path: Path) -> None:
 
 READERS: dict[str, Reader] = {
     "psg.json": Reader(_psg, _read_psg),
+    "coco with relations": Reader(_related_coco, _read_related_coco),
+    "vg h5": Reader(_vg, _read_vg),
+    "vg image data": Reader(_vg_sizes, _read_vg),
+    "vg names": Reader(_vg_names, _read_vg),
     "coco": Reader(_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
     "panoptic coco": Reader(_panoptic_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
     "exchange": Reader(_exchange, _read_predictions),

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from spade.data.psg_reader import load_psg
+from spade.data.readers import load_dataset
+from spade.data.samples import annotated_ids
 from spade.evaluation.formats.sources import open_predictions
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.groups import read_zero_shot
-from spade.structures.panoptic_png import read_panoptic
+from tests.data.miniatures import write_coco, write_vg
 
 KS = (20, 50, 100)
 KINDS = ("single", "multi", "predcls")
@@ -27,15 +28,15 @@ def oracle(tmp_path_factory) -> Path:
     return folder
 
 
-def evaluate(folder, kind, protocol, file=None, at=KS, only=None):
-    """An evaluator that has judged the test images, or only some, and its data set."""
-    dataset = load_psg(folder)
+def evaluate(folder, kind, protocol, file=None, at=KS, only=None, data=None):
+    """An evaluator that has judged the test images, or only some; ``data`` is the same annotation in another form."""
+    dataset = load_dataset(data or folder)
     mode = "predcls" if kind == "predcls" else "sgdet"
     predictions = open_predictions(folder / (file or f"pred_{kind}.json"), dataset, mode == "predcls")
     evaluator = Evaluator(dataset, protocol, mode, at)
     for record in dataset.split("test"):
         if only is None or record.image_id in only:
-            ids = read_panoptic(folder / record.panoptic_name) if evaluator.needs_masks else None
+            ids = annotated_ids(dataset, record) if evaluator.needs_masks else None
             evaluator.add(record, ids, predictions.get(record))
     return evaluator
 
@@ -81,6 +82,24 @@ def test_visual_genome(oracle, kind):
     if kind == "predcls":
         agree(summary, reference, names("A"))
     assert predicate_recalls(summary, 20) == pytest.approx(reference["per_predicate_recall"]["@20"], abs=CLOSE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("write", [write_vg, write_coco])
+def test_visual_genome_from_its_own_form_and_from_coco(oracle, kind, write, tmp_path):
+    options = {"first_id": 0, "quirks": False} if write is write_vg else {"masks": False}
+    write(oracle, tmp_path / "data", **options)
+    evaluator, reference = evaluate(oracle, kind, "vg", data=tmp_path / "data"), expected(oracle, kind, "vg_sgb_bbox")
+    summary = evaluator.summary(zero_shot=read_zero_shot(oracle / "zeroshot_triplets.json", evaluator.dataset))
+    assert summary["images"] == reference["n_images_evaluated"]
+    agree(summary, reference, names("R", "mR", "ngR", "ng-mR", "zR", "ng-zR"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_openpsg_from_coco_with_masks(oracle, kind, tmp_path):
+    write_coco(oracle, tmp_path / "data")
+    evaluator = evaluate(oracle, kind, "openpsg", data=tmp_path / "data")
+    agree(evaluator.summary(), expected(oracle, kind, "openpsg_panseg"), names("R", "mR", "ngR"))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -243,10 +243,12 @@ def _folder(root: Path, split: str, images: list[Any]) -> str:
     first.
     """
     name = images[0].get("file_name") if images and isinstance(images[0], dict) else None
-    if isinstance(name, str) and ".." not in name and not name.startswith(("/", "\\")):
-        for folder in ("", "images/", f"{split}/", f"images/{split}/", f"{split}2017/"):
-            if (root / folder / name).is_file():
+    for folder in ("", "images/", f"{split}/", f"images/{split}/", f"{split}2017/"):
+        try:
+            if isinstance(name, str) and inside(root, folder + name, root).is_file():
                 return folder
+        except SpadeError:  # told when the row is read
+            break
     return ""
 
 

@@ -102,7 +102,9 @@ def _lists(path: Path) -> LabelLists:
 
 def _image_data(path: Path) -> list[Mapping[str, Any]]:
     rows = read_json(path, "list of images", "fetch Visual Genome's image_data.json.")
-    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and "image_id" in row for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, Mapping) and isinstance(row.get("image_id"), (int, str)) for row in rows
+    ):
         raise SpadeError(f"{path}: is no list of images with image_id, width and height; fetch image_data.json again.")
     return [row for row in rows if row["image_id"] not in CORRUPT]
 

@@ -72,7 +72,7 @@ def evaluate(
     ] = None,
     model: Annotated[Path | None, typer.Option(help=MODEL)] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
-    split: Annotated[str, typer.Option(help="train, test or all.")] = "test",
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Threads that judge images (0: one a core).")] = 0,
     lenient: Annotated[bool, typer.Option("--lenient", help="Skip and count bad images of a prediction file.")] = False,

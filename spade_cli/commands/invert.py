@@ -47,7 +47,7 @@ def invert(
     ] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images per batch (default: the backbone's).")] = None,
     images: Annotated[Path | None, typer.Option(help=IMAGES)] = None,
-    split: Annotated[str, typer.Option(help="train, test or all.")] = "train",
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "train",
     split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=SPLIT_LIST)] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or image is an error.")] = False,

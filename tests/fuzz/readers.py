@@ -8,12 +8,10 @@ import shutil
 import warnings
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import tifffile
 import torch
@@ -24,11 +22,8 @@ from spade.core.weights import load_weights, read_tensors, to_bytes
 from spade.core.workspace import Workspace
 from spade.data.images import read_image
 from spade.data.psg_reader import load_psg
-from spade.data.readers import load_dataset
-from spade.data.samples import annotated_regions
 from spade.diffusion.backbone_files import embedded_model
 from spade.evaluation.formats.sources import open_predictions
-from spade.export.coco import coco
 from spade.models.checkpoint import read_model
 from spade.models.config import HeadsConfig
 from spade.segmentation.given import GivenSegments
@@ -40,87 +35,7 @@ from spade.structures.vocabulary import Vocabulary
 from spade.structures.vocabulary_file import user_vocabulary
 from tests.evaluation.formats.exchange_files import image, lines
 from tests.export.graphs import graph
-
-
-@dataclass(frozen=True)
-class Reader:
-    """``seed`` writes what it needs into a folder and gives the name of the file to damage; ``read`` reads it all."""
-
-    seed: Callable[[Path], str]
-    read: Callable[[Path], Any]
-
-
-def _psg(folder: Path) -> str:
-    ids = np.zeros((4, 8), np.uint32)
-    ids[:, :4], ids[:, 4:] = 5, 6
-    record = {
-        "image_id": "1", "file_name": "1.jpg", "pan_seg_file_name": "1.png", "width": 8, "height": 4,
-        "segments_info": [{"id": 5, "category_id": 0, "area": 16, "isthing": 1},
-                          {"id": 6, "category_id": 1, "area": 16, "iscrowd": 0}],
-        "annotations": [{"bbox": [0, 0, 4, 4], "bbox_mode": 0, "category_id": 0}, {"bbox": [4, 0, 8, 4]}],
-        "relations": [[0, 1, 0]],
-    }  # fmt: skip
-    lists = {"thing_classes": ["a", "b"], "stuff_classes": [], "predicate_classes": ["p", "q"], "test_image_ids": ["1"]}
-    (folder / "psg.json").write_text(json.dumps({"data": [record], **lists, "novel": {"objects": ["b"]}}))
-    for name in ("1.png", "m.png"):
-        write_panoptic(folder / name, ids)
-    return "psg.json"
-
-
-def _read_psg(path: Path) -> None:
-    dataset = load_psg(path)
-    dataset.for_training()
-    GivenSegments(path).of("1.jpg", (8, 4))
-
-
-def _coco(folder: Path) -> str:
-    document = coco([graph(("dog", "sky"), file_name="a.jpg")])
-    document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
-    (folder / "coco.json").write_text(json.dumps(document))
-    return "coco.json"
-
-
-def _vg(folder: Path) -> str:
-    with h5py.File(folder / "VG-SGG-with-attri.h5", "w") as file:
-        file["boxes_1024"] = np.array([[100, 100, 50, 60], [300, 200, 80, 80]], np.int32)
-        file["labels"], file["predicates"] = np.array([[1], [2]]), np.array([[1]])
-        file["relationships"] = np.array([[0, 1]], np.int32)
-        columns = {"img_to_first_box": 0, "img_to_last_box": 1, "img_to_first_rel": 0, "img_to_last_rel": 0, "split": 2}
-        for name, value in columns.items():
-            file[name] = np.array([value], np.int32)
-    dicts = {"label_to_idx": {"a": 1, "b": 2}, "predicate_to_idx": {"p": 1}}
-    (folder / "VG-SGG-dicts-with-attri.json").write_text(json.dumps(dicts))
-    (folder / "image_data.json").write_text(json.dumps([{"image_id": 7, "width": 500, "height": 400}]))
-    return "VG-SGG-with-attri.h5"
-
-
-def _vg_sizes(folder: Path) -> str:
-    _vg(folder)
-    return "image_data.json"
-
-
-def _vg_names(folder: Path) -> str:
-    _vg(folder)
-    return "VG-SGG-dicts-with-attri.json"
-
-
-def _read_vg(path: Path) -> None:
-    dataset = load_dataset(path.parent)
-    dataset.for_training()
-    [annotated_regions(dataset, record).masks() for record in dataset.records]
-
-
-def _related_coco(folder: Path) -> str:
-    document = coco([graph(("dog", "sky"), file_name="a.jpg")])
-    document["annotations"][0]["segmentation"] = [[1, 1, 9, 1, 9, 9]]
-    document["annotations"][1]["segmentation"] = [[1, 1, 5, 1, 5, 5]]
-    (folder / "train.json").write_text(json.dumps(document))
-    return "train.json"
-
-
-def _read_related_coco(path: Path) -> None:
-    dataset = load_dataset(path)
-    [annotated_regions(dataset, record) for record in dataset.records]
+from tests.fuzz.dataset_readers import DATASETS, Reader, psg
 
 
 def _panoptic_coco(folder: Path) -> str:
@@ -135,13 +50,13 @@ def _panoptic_coco(folder: Path) -> str:
 
 
 def _exchange(folder: Path) -> str:
-    _psg(folder)
+    psg(folder)
     write_masks(folder / "q.png", np.ones((2, 2, 4), bool))
     return lines(load_psg(folder / "psg.json"), image(proposals={"file_name": "q.png", "count": 2})).name
 
 
 def _sgbench(folder: Path) -> str:
-    _psg(folder)
+    psg(folder)
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, np.ones((2, 4, 8), np.uint8), photometric="minisblack")
     notes = [{"category": 0, "bbox": [0, 0, 4, 4, 0.9]}, {"category": 1, "bbox": [4, 0, 8, 4, 0.8]}]
@@ -153,7 +68,7 @@ def _sgbench(folder: Path) -> str:
 
 
 def _submission(folder: Path) -> str:
-    _psg(folder)
+    psg(folder)
     segments = [{"id": 5, "category_id": 1}, {"id": 6, "category_id": 2}]
     rows = [{"relations": [[0, 1, 1]], "segments_info": segments, "pan_seg_file_name": "0.png"}]
     (folder / "panseg").mkdir()
@@ -266,12 +181,7 @@ def _read_tensors(path: Path) -> None:
 
 
 READERS: dict[str, Reader] = {
-    "psg.json": Reader(_psg, _read_psg),
-    "coco with relations": Reader(_related_coco, _read_related_coco),
-    "vg h5": Reader(_vg, _read_vg),
-    "vg image data": Reader(_vg_sizes, _read_vg),
-    "vg names": Reader(_vg_names, _read_vg),
-    "coco": Reader(_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
+    **DATASETS,
     "panoptic coco": Reader(_panoptic_coco, lambda path: GivenSegments(path).of("a.jpg", (40, 30))),
     "exchange": Reader(_exchange, _read_predictions),
     "sgbench": Reader(_sgbench, _read_predictions),

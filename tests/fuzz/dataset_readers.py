@@ -46,7 +46,7 @@ def psg(folder: Path) -> str:
     return "psg.json"
 
 
-def _readpsg(path: Path) -> None:
+def _read_psg(path: Path) -> None:
     dataset = load_psg(path)
     dataset.for_training()
     GivenSegments(path).of("1.jpg", (8, 4))

@@ -101,6 +101,7 @@ def training() -> str:
             f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
         ),
         "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["validation_after"].items()),
+        **dict.fromkeys(("tiny", "tiny-open"), _heads),
     }
     body = []
     for line in manifest["log"]:
@@ -111,6 +112,12 @@ def training() -> str:
     minutes = f"{manifest['minutes']:.0f} minutes in all on a CPU"
     total = f"One seed; {minutes}. Metrics of the kept weights, on validation scenes."
     return table(["part", "minutes", "threads", "images seen", "metrics"], body) + f"\n\n{total}"
+
+
+def _heads(metrics: dict[str, Any]) -> str:
+    """What heads that learn from fresh scenes reach on validation scenes."""
+    names = {"PQ": "PQ", "R@20": "R@20 on found segments", "given_R@20": "on given ones"}
+    return ", ".join(f"{text} {100 * metrics[name]:.1f} %" for name, text in names.items())
 
 
 def teacher() -> str:
@@ -151,6 +158,12 @@ def tiny() -> str:
         "pointing_single_stuff": ("maps: stuff, names with a single segment, %", ""),
         "pointing_chance_stuff": ("maps: chance for stuff, %", ""),
         "mass_inside_stuff": ("maps: mass inside stuff, %", ""),
+        "pq": ("graphs: PQ, %", "at least 68"),
+        "things_named": ("graphs: things found and named, %", "at least 80"),
+        "R20_found": ("graphs: R@20 on found segments, %", "at least 52"),
+        "mR20_found": ("graphs: mR@20 on found segments, %", ""),
+        "R20_given": ("graphs: R@20 on given segments, %", "at least 83"),
+        "mR20_given": ("graphs: mR@20 on given segments, %", ""),
         "predict_warm_s": ("one image of 128 px, model loaded, s", "below 0.3"),
         "predict_cold_s": ("one image of 128 px, whole process, s", "below 15"),
         "weights_mb": ("weights, MB", "at most 40"),

@@ -23,6 +23,7 @@ from PIL import Image
 import spade
 from benchmarks.calibration.pointing import images, looks
 from benchmarks.common.results import Results, arguments, spread
+from benchmarks.product.tiny_graphs import graphs
 from spade.diffusion.backbone import Backbone, load_backbone
 from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.inversion import invert, sample_back
@@ -55,6 +56,7 @@ def main() -> None:
         "round trip": lambda: {
             "round_trip_psnr": spread([_round_trip(backbone, block) for block in blocks[: max(1, count // 2)]])
         },
+        "graphs": lambda: graphs(count),
     }
     for part, measure in parts.items():
         setting = {"part": part, "blocks": count}

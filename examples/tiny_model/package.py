@@ -75,6 +75,8 @@ def write_manifest(folder: Path, log: Sequence[dict[str, Any]]) -> None:
     """What is in a folder and how it came to be; a log that the manifest there has already is kept and added to."""
     manifest_file = folder / "manifest.json"
     before = json.loads(manifest_file.read_text("utf-8"))["log"] if manifest_file.is_file() else []
+    if any(line["part"] in MODELS for line in log):  # heads that these have replaced
+        before = [line for line in before if line["part"] != "heads"]
     whole = [*before, *(line for line in log if line not in before)]
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest_file)
     files = {

@@ -107,16 +107,15 @@ class PixelStudent(Student):
         return ImageFeatures((encoded_image.pixels,), None)
 
 
-class PlainProposer(MaskProposer):
-    """A mask generator on a small convolutional encoder of its own, with the grids and channels of the UNet's
-    features.
+class ConvolutionalEncoder(nn.ModuleList):
+    """A small encoder with the grids and channels of the UNet's features: pixels (B, 3, H, W) to levels, fine to
+    coarse.
     """
 
-    def __init__(self, config: MaskProposerConfig) -> None:
-        super().__init__(config)
+    def __init__(self, channels_of: Sequence[int]) -> None:
         steps = []
         before = 3
-        for channels in config.channels:
+        for channels in channels_of:
             steps.append(
                 nn.Sequential(
                     *(nn.Conv2d(before, channels, 3, 2, 1), nn.GroupNorm(8, channels), nn.GELU()),
@@ -125,14 +124,26 @@ class PlainProposer(MaskProposer):
                 )
             )
             before = channels
-        self.encoder = nn.ModuleList(steps)
+        super().__init__(steps)
+
+    def forward(self, level: Tensor) -> list[Tensor]:
+        """All levels."""
+        levels = []
+        for step in self:
+            level = step(level)
+            levels.append(level)
+        return levels
+
+
+class PlainProposer(MaskProposer):
+    """A mask generator on a small convolutional encoder of its own."""
+
+    def __init__(self, config: MaskProposerConfig) -> None:
+        super().__init__(config)
+        self.encoder = ConvolutionalEncoder(config.channels)
 
     def forward(
         self, features: Sequence[Tensor], objects: Tensor, attention: Tensor | None = None
     ) -> tuple[Proposals, list[Tensor]]:
         """Of pixels (B, 3, H, W), the only level."""
-        level, levels = features[0], []
-        for step in self.encoder:
-            level = step(level)
-            levels.append(level)
-        return super().forward(levels, objects, None)
+        return super().forward(self.encoder(features[0]), objects, None)

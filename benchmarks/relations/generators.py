@@ -20,7 +20,6 @@ from spade.core.weights import load_weights, to_bytes
 from spade.diffusion.backbone_files import TINY
 from spade.models.build import build_heads
 from spade.models.config import HeadsConfig
-from spade.relations.config import RelationHeadConfig
 from spade.relations.head import RelationHead
 from spade.segmentation.config import MaskProposerConfig
 from spade.training.config import Schedule
@@ -45,7 +44,7 @@ def new_job(
     seer = PixelStudent(base.backbone, base.clip, None, base.kind) if encoder == "plain" else base
     dataset = replace(place.dataset(setting).for_training(), novel_predicates=hidden).for_training()
     method = full(setting).method
-    proposer = MaskProposerConfig(width=RelationHeadConfig.width, **TINY.mask_proposer, **WITHOUT.get(encoder, {}))
+    proposer = MaskProposerConfig(width=method.relations.width, **TINY.mask_proposer, **WITHOUT.get(encoder, {}))
     if encoder == "plain":
         proposer = replace(proposer, name_attention=False)
     # Gaps between masks are there for the rows that need them.

@@ -51,8 +51,9 @@ from spade.training.loop import Row
 from spade.training.split import TrainingImages
 from spade.training.targets import annotation
 
-VALIDATION_AT, WIDTH = TINY.validate_at, RelationHeadConfig.width
+VALIDATION_AT, WIDTH = TINY.validate_at, RelationHeadConfig(**TINY.relation_head).width
 FINE, COARSE = (32, 32), 3  # the grid of the masks; levels that pairs look at
+COARSE_POWERS = (3, 4, 5)  # of two: their strides
 FITTED = 300  # training images from which the few weights of untrained evidence come
 
 
@@ -100,8 +101,17 @@ class OnFeatures(nn.Module):
         return self.relations.relate(nodes, self.memory(memory.float()), predicates, pairs, positions)
 
 
-def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: Tensor, viewed: int) -> list[Given]:
-    """What a student's features say of annotated segments; of the first ``viewed`` records with untrained evidence."""
+def given_segments(
+    seer: Student,
+    dataset: Dataset,
+    records: Sequence[Record],
+    objects: Tensor,
+    viewed: int = 0,
+    pixels: bool = False,
+) -> list[Given]:
+    """What a student's features say of annotated segments; of the first ``viewed`` records with untrained evidence.
+    pixels: the only level is the image itself, for heads with an encoder of their own; pooled are then masks.
+    """
     labels = seer.label_context(dataset.vocabulary)
     found: list[Given] = []
     for record in records:
@@ -109,33 +119,34 @@ def given(seer: Student, dataset: Dataset, records: Sequence[Record], objects: T
         seen = seer.extract(seer.encode(image), labels)
         truth = annotation(record, annotated_regions(dataset, record), seer.size_for(*image.size))
         masks = shrink_masks(truth.masks.float(), FINE)
-        levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in seen.features]
-        pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
+        if pixels:
+            pooled, memory = masks, seen.features[0]
+            grids = tuple((memory.shape[-2] >> power, memory.shape[-1] >> power) for power in COARSE_POWERS)
+        else:
+            levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in seen.features]
+            pooled, memory = (
+                torch.cat([pool(level, masks) for level in levels], dim=1),
+                tokens_of(seen.features[-COARSE:]),
+            )
+            grids = tuple((level.shape[-2], level.shape[-1]) for level in seen.features[-COARSE:])
         label = objects[truth.classes]
         views = None
         if len(found) < viewed:
             said = None if seen.attention is None else seen.attention[0, len(objects) :]
             views = truth.masks.float(), seer.clip.embed_cells(image), said
-        found.append(
-            Given(
-                Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2))),
-                truth.triples,
-                _tokens(seen.features[-COARSE:]),
-                cell_positions(tuple((level.shape[-2], level.shape[-1]) for level in seen.features[-COARSE:]), WIDTH),
-                views,
-            )
-        )
+        nodes = Nodes(pooled, pooled, label, mask_boxes(truth.masks.float()), masks.mean(dim=(1, 2)))
+        found.append(Given(nodes, truth.triples, memory, cell_positions(grids, WIDTH), views))
     return found
 
 
-def _tokens(levels: Sequence[Tensor]) -> Tensor:
-    """Levels (1, C_i, h_i, w_i) as tokens (1, T, sum of C_i), each in channels of its own; half precision, to be
+def tokens_of(levels: Sequence[Tensor]) -> Tensor:
+    """Levels (B, C_i, h_i, w_i) as tokens (B, T, sum of C_i), each in channels of its own; half precision, to be
     small.
     """
     total, start, rows = sum(level.shape[1] for level in levels), 0, []
     for level in levels:
         row = level.flatten(2).transpose(1, 2)
-        wide = row.new_zeros((1, row.shape[1], total))
+        wide = row.new_zeros((len(row), row.shape[1], total))
         wide[..., start : start + level.shape[1]] = row
         rows.append(wide)
         start += level.shape[1]
@@ -165,8 +176,8 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
     for seed in seeds:
         if variant is not None or not seen:
             seer = student(place, variant, seed)
-            seen = given(seer, dataset, images.records, objects, fitted)
-            tested = given(seer, whole, records, every[0], len(records))
+            seen = given_segments(seer, dataset, images.records, objects, fitted)
+            tested = given_segments(seer, whole, records, every[0], len(records))
             untrained = UnseenScorer(clip.dim, 2)
             evidence = ZeroShotEvidence.joined([g.evidence(clip, g.triples[:, :2]) for g in seen[:fitted]])
             untrained.fit(evidence, predicates, torch.cat([g.triples[:, 2] for g in seen[:fitted]]))
@@ -182,9 +193,11 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
         def validate(heads: OnFeatures = heads, seen: list[Given] = seen) -> Row:
             evaluator = Evaluator(dataset, at=(VALIDATION_AT,), mode="predcls")
             for i in images.validation:
-                pairs, related, logits = _scored(heads, seen[i], predicates)
+                pairs, related, logits = scored(heads, seen[i], predicates)
                 evaluator.add(
-                    images.records[i], None, _predicted(images.records[i], pairs, related[:, None] * logits.softmax(-1))
+                    images.records[i],
+                    None,
+                    predicted_image(images.records[i], pairs, related[:, None] * logits.softmax(-1)),
                 )
             metrics = evaluator.metrics()
             return {"score": float(metrics[f"R@{VALIDATION_AT}"] or 0) + float(metrics[f"mR@{VALIDATION_AT}"] or 0)}
@@ -192,12 +205,12 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
         def predict(
             index: int, heads: OnFeatures = heads, tested: list[Given] = tested, scores: UnseenScorer = untrained
         ) -> PredictedImage:
-            pairs, related, logits = _scored(heads, tested[index], every[1])
+            pairs, related, logits = scored(heads, tested[index], every[1])
             odds = UNSEEN_ODDS * gate(logits, learned, logits[:, :0])
             named = mix_seen_unseen(
                 logits.softmax(-1), scores(tested[index].evidence(clip, pairs), every[1]), learned, odds
             )
-            return _predicted(records[index], pairs, related[:, None] * named)
+            return predicted_image(records[index], pairs, related[:, None] * named)
 
         learn(dict(heads.named_parameters()), images, losses, validate, place.epochs, seed)
         out.append(measured(whole, setting, "predcls", predict))
@@ -205,14 +218,14 @@ def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple
 
 
 @torch.no_grad()
-def _scored(heads: OnFeatures, seen: Given, predicates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def scored(heads: OnFeatures, seen: Given, predicates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs (R, 2), P(pair) (R,) and logits of the predicates (R, P)."""
     heads.eval()
     (result,) = heads.relate([seen.nodes], seen.memory, predicates, None, seen.positions)
     return result.pairs, result.pair_logits.sigmoid(), result.predicate_logits
 
 
-def _predicted(record: Record, pairs: Tensor, scores: Tensor) -> PredictedImage:
+def predicted_image(record: Record, pairs: Tensor, scores: Tensor) -> PredictedImage:
     """Rows about the annotated segments, which all have pixels in the world."""
     categories = np.array([segment.category for segment in record.segments], np.int64)
     sure = np.ones(len(categories))

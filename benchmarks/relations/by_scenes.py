@@ -72,7 +72,7 @@ class OnPixels(nn.Module):
             fine = [interpolate(level[place : place + 1], size=FINE, mode="bilinear")[0] for level in levels]
             pooled = torch.cat([pool(level, image.pooled) for level in fine], dim=1)
             nodes.append(replace(image, query=pooled, pooled=pooled))
-        return self.heads.relate(nodes, tokens_of(levels[-3:]).float(), *args, **more)
+        return self.heads.relate(nodes, tokens_of(levels[-3:]), *args, **more)
 
 
 def main() -> None:

@@ -124,10 +124,8 @@ def given_segments(
             grids = tuple((memory.shape[-2] >> power, memory.shape[-1] >> power) for power in COARSE_POWERS)
         else:
             levels = [interpolate(level, size=FINE, mode="bilinear", align_corners=False)[0] for level in seen.features]
-            pooled, memory = (
-                torch.cat([pool(level, masks) for level in levels], dim=1),
-                tokens_of(seen.features[-COARSE:]),
-            )
+            pooled = torch.cat([pool(level, masks) for level in levels], dim=1)
+            memory = tokens_of(seen.features[-COARSE:]).half()  # to be small
             grids = tuple((level.shape[-2], level.shape[-1]) for level in seen.features[-COARSE:])
         label = objects[truth.classes]
         views = None
@@ -140,9 +138,7 @@ def given_segments(
 
 
 def tokens_of(levels: Sequence[Tensor]) -> Tensor:
-    """Levels (B, C_i, h_i, w_i) as tokens (B, T, sum of C_i), each in channels of its own; half precision, to be
-    small.
-    """
+    """Levels (B, C_i, h_i, w_i) as tokens (B, T, sum of C_i), each in channels of its own."""
     total, start, rows = sum(level.shape[1] for level in levels), 0, []
     for level in levels:
         row = level.flatten(2).transpose(1, 2)
@@ -150,7 +146,7 @@ def tokens_of(levels: Sequence[Tensor]) -> Tensor:
         wide[..., start : start + level.shape[1]] = row
         rows.append(wide)
         start += level.shape[1]
-    return torch.cat(rows, dim=1).half()
+    return torch.cat(rows, dim=1)
 
 
 def calibration(job: tuple[Place, Any, str, tuple[int, ...]]) -> list[list[tuple[dict[str, str], dict]]]:

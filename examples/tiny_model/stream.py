@@ -24,6 +24,7 @@ from spade.world.dataset import novel_names, psg_record, trained
 from spade.world.layout import STUFF, THINGS
 from spade.world.rules import PREDICATES
 
+TRIES, STRIDE = 500, 100_000_000  # scenes that are looked at for one without novel things, and how far apart
 BLOCK, AHEAD = 32, 4  # scenes that are made at once, and blocks that are made before they are asked for
 
 
@@ -76,12 +77,24 @@ def _labels(folder: Path, setting: str) -> LabelContext:
     return opened_student(folder).label_context(dataset_of(setting).vocabulary)
 
 
-def made(folder: Path, setting: str, seed: int, numbers: range) -> list[Packed]:
+def scene_of(setting: str, seed: int, number: int, inductive: bool) -> WorldSample:
+    """A scene by its number; ``inductive``: the first, of those that this number leads to, in which no novel thing
+    stands, not even without a label.
+    """
+    novel, _ = novel_names(setting)
+    for attempt in range(TRIES):
+        sample = make_sample(seed, number + attempt * STRIDE)
+        if not inductive or novel.isdisjoint(sample.labels):
+            return sample
+    raise RuntimeError(f"scene {number}: {TRIES} scenes all had a novel thing")
+
+
+def made(folder: Path, setting: str, seed: int, numbers: range, inductive: bool = False) -> list[Packed]:
     """Scenes of these numbers."""
     torch.set_num_threads(1)
     student, labels, scenes = opened_student(folder), _labels(folder, setting), []
     for number in numbers:
-        sample = make_sample(seed, number)
+        sample = scene_of(setting, seed, number, inductive)
         image = Image.fromarray(sample.image)
         seen = student.extract(student.encode(image), labels)
         assert seen.attention is not None
@@ -104,8 +117,8 @@ def made(folder: Path, setting: str, seed: int, numbers: range) -> list[Packed]:
 class Stream:
     """Scenes by number; those after the ones that are asked for are made meanwhile."""
 
-    def __init__(self, folder: Path, setting: str, seed: int, processes: int = 1) -> None:
-        self._arguments = folder, setting, seed
+    def __init__(self, folder: Path, setting: str, seed: int, inductive: bool = False, processes: int = 1) -> None:
+        self._arguments, self._inductive = (folder, setting, seed), inductive
         self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"))
         self._blocks: dict[int, Future[list[Packed]]] = {}
 
@@ -114,7 +127,7 @@ class Stream:
         for wanted in range(block, block + 1 + AHEAD):
             if wanted not in self._blocks:
                 numbers = range(wanted * BLOCK, (wanted + 1) * BLOCK)
-                self._blocks[wanted] = self._pool.submit(made, *self._arguments, numbers)
+                self._blocks[wanted] = self._pool.submit(made, *self._arguments, numbers, self._inductive)
         for old in [key for key in self._blocks if key < block]:
             self._blocks.pop(old).cancel()
         return self._blocks[block].result()[number % BLOCK]

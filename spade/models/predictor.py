@@ -28,7 +28,7 @@ from spade.segmentation.boxes import found_boxes
 from spade.segmentation.mask_generator import Proposals
 from spade.segmentation.matching import mask_dice, match_queries
 from spade.segmentation.panoptic import PanopticSegment, panoptic_map
-from spade.structures.regions import MapRegions, Regions
+from spade.structures.regions import BoxRegions, MapRegions, Regions
 from spade.structures.scene_graph import Prediction, SceneGraph, best_relations, check_limits
 from spade.structures.vocabulary import Vocabulary, all_different, extended
 from spade.structures.vocabulary_file import VocabularyLike, given_vocabulary
@@ -172,13 +172,18 @@ class SceneGraphPredictor:
         top: int = 20,
         min_score: float = 0.1,
     ) -> Prediction:
-        """Relations between segments that are given as a graph: its segments and panoptic map stay.
+        """Relations between segments that are given as a graph: its segments and panoptic map, or boxes, stay.
 
         vocabulary: the list under which the image is looked at; labels that it lacks are added to it. A label that is a
         thing in one segment and stuff in another is one name.
         """
         listed, known = extended(self._vocabulary(vocabulary), [(s.label, s.is_thing) for s in segments.segments])
-        regions = MapRegions.of_ids(segments.ids, [segment.id for segment in segments.segments])
+        regions: Regions
+        if segments.panoptic is None:
+            boxes = np.array([segment.bbox for segment in segments.segments], np.float64).reshape(-1, 4)
+            regions = BoxRegions(boxes, (segments.width, segments.height))
+        else:
+            regions = MapRegions.of_ids(segments.panoptic, [segment.id for segment in segments.segments])
         with self._turn:
             encoded = self.encode_segments(image, regions, [known[s.label] for s in segments.segments], listed)
             prediction = self.relate(encoded)

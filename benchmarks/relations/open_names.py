@@ -1,9 +1,9 @@
 """Names that training did not have, of the packaged ``tiny-open``: objects among regions that it proposes, predicates
 of given segments.
 
-Transductive, as in the field's benchmarks: novel things stood in training images, unlabelled. Inductive: they never did;
-both are compared on short trainings of equal length (``--compared``). What is asked of each is
-the whole list of 25 names and 23 predicates. Nothing is chosen here.
+Transductive, as in the field's benchmarks: novel things stood in training images, unlabelled. Inductive: they never
+did; both are compared on short trainings of equal length (``--compared``). What is asked of each is the whole list of
+25 names and 23 predicates. Nothing is chosen here.
 """
 
 from __future__ import annotations

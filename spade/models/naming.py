@@ -27,7 +27,6 @@ from spade.open_vocabulary.unseen_names import (
     share_unseen,
 )
 
-
 # Of regions where no void has taught the probe: classifiers are surer of unknown regions than they should be. Chosen on
 # scenes of no other use (docs/results/stage-2.md): 40 % of novel regions are named in place of 23, 91 % of base ones in
 # place of 92.

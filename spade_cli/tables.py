@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from spade.core.text import counted
-from spade.evaluation.scoring.metric_names import RANKED, account_rows, open_vocabulary_name, trained_on_novel
+from spade.evaluation.scoring.metric_names import (
+    RANKED,
+    account_rows,
+    judged_by,
+    open_vocabulary_name,
+    trained_on_novel,
+)
 from spade.steps.results import PredictResult
 
 
@@ -52,7 +58,7 @@ def _single(result: Mapping[str, Any]) -> list[str]:
     if result["skipped"]:
         rows.append(["R, left out as 0", *(_percent(result["strict"][f"R@{k}"]) for k in at)])
     lines = [
-        f"{result['protocol']}, {result['mode']}: {counts}, {result['denominators']['triplets']} triplets",
+        f"{judged_by(result)}: {counts}, {result['denominators']['triplets']} triplets",
         *_aligned(rows),
     ]
     if result["PQ"] is not None:
@@ -62,7 +68,7 @@ def _single(result: Mapping[str, Any]) -> list[str]:
             f"RQ {_percent(result['RQ'])}  PQ of {parts}"
         )
     lines.append(f"InstR {_percent(result['InstR'])}")
-    lines += ["of the annotated relations, percent:", *_aligned(_account(result["account"], at))]
+    lines += ["of the annotated relations, percent:", *_aligned(_account(result["account"], at, result["boxes"]))]
     if result["open_vocabulary"] is not None:
         lines += _open_vocabulary(result["open_vocabulary"], at)
         warning = trained_on_novel(result["open_vocabulary"])
@@ -85,8 +91,9 @@ def _open_vocabulary(found: Mapping[str, Any], at: Sequence[str]) -> list[str]:
     return lines
 
 
-def _account(account: Mapping[str, Any], at: Sequence[str]) -> list[list[str]]:
-    return [["", *(f"@{k}" for k in at)], *([w, *map(_percent, values)] for _, w, values in account_rows(account, at))]
+def _account(account: Mapping[str, Any], at: Sequence[str], boxes: bool) -> list[list[str]]:
+    rows = [[w, *map(_percent, values)] for _, w, values in account_rows(account, at, boxes)]
+    return [["", *(f"@{k}" for k in at)], *rows]
 
 
 def _comparison(result: Mapping[str, Any]) -> list[str]:
@@ -95,7 +102,7 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
     rows = [["percent", *(system["name"] for system in systems)]]
     rows += [[word, *(str(system[word]) for system in systems)] for word in ("images", "skipped")]
     rows += [[name, *(_with_interval(system, name) for system in systems)] for name in names]
-    lines = [f"{result['protocol']}, {result['mode']}", *_aligned(rows)]
+    lines = [judged_by(result), *_aligned(rows)]
     for row in result["differences"]:
         lines.append(f"{row['name']} less {row['to']}, points with paired 95 % intervals:")
         body = []
@@ -110,6 +117,10 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
                     ]
                 )
         lines += _aligned(body)
+    for system in systems:
+        if (found := system.get("open_vocabulary")) is not None:
+            at = [name.partition("@")[2] for name in system if name.startswith("R@")]
+            lines += [f"{system['name']}:", *_open_vocabulary(found, at)]
     return [*lines, *_left_out(result), f"report: {result['report']}"]
 
 

@@ -50,7 +50,7 @@ def checked_record(
             f"segments_info has {len(infos)} entries and annotations {len(annotations)}; give one of each for a segment"
         )
     notes: list[str] = []
-    boxes = _boxes(annotations, (width, height), notes)
+    boxes = _boxes(annotations, (width, height), notes, with_map)
     segments = [
         _segment(number, info, annotation, box, (len(things), len(stuff)), notes)
         for number, (info, annotation, box) in enumerate(zip(infos, annotations, boxes, strict=True))
@@ -67,9 +67,9 @@ def checked_record(
     return Record(image_id, coco, *names, width, height, tuple(segments), tuple(relations)), list(dict.fromkeys(notes))
 
 
-def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) -> list[Box]:
-    """Boxes xyxy in pixels, whatever their mode; those in shares of the image, and as x, y, width, height, are
-    converted.
+def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str], may_be_shares: bool) -> list[Box]:
+    """Boxes xyxy in pixels, whatever their mode; those as x, y, width, height are converted, and those in shares of
+    the image, which formats other than PSG's never have.
     """
     boxes: list[Box] = []
     converted = set()
@@ -90,7 +90,7 @@ def _boxes(annotations: Sequence[Any], size: tuple[int, int], notes: list[str]) 
             converted.add(f"boxes given as {MODES[1]} (bbox_mode 1) were read as {MODES[0]}")
         boxes.append((x1, y1, x2, y2))
     width, height = size
-    if boxes and min(map(min, boxes)) >= 0 and 0 < max(map(max, boxes)) <= 1 and min(size) > 2:
+    if may_be_shares and boxes and min(map(min, boxes)) >= 0 and 0 < max(map(max, boxes)) <= 1 and min(size) > 2:
         boxes = [(x1 * width, y1 * height, x2 * width, y2 * height) for x1, y1, x2, y2 in boxes]
         converted.add("boxes given in shares of the image were read in pixels")
     for number, (x1, y1, x2, y2) in enumerate(boxes):

@@ -7,6 +7,7 @@ subject_id, predicate_id, object_id: ids of annotations, and of a row of rel_cat
 from __future__ import annotations
 
 import mmap
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -26,24 +27,25 @@ from spade.data.psg_reader import image_root, parsed
 from spade.data.records import Collected, LabelLists
 
 SPLITS = ("train", "val", "test")
+WORD = re.compile(r"(?<![a-z])(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)(?![a-z])")
 FOLDERS = ("", "annotations")
 DOCS = "docs/own-data.md"
+FORM = f"COCO's object with relations; see {DOCS}"
 KEYS = ("images", "annotations", "categories", "rel_categories", "rel_annotations")
 WRONG = (RecordError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
 def find_coco(data: Path) -> list[tuple[str, Path]]:
     """(split, file) of each COCO file with relations: the named file, or those of a folder whose names say train, val
-    or test; "all" for a file whose name says none of them.
+    or test; "all" for a file whose name says none of them. Beside such a file one that is no json is named, too: no
+    split is lost unseen.
     """
     if data.is_file():
         return [(_split(data), data)] if data.suffix == ".json" and has_relations(data) else []
-    found = []
-    for folder in FOLDERS:
-        for path in sorted((data / folder).glob("*.json")):
-            if _split(path) != "all" and has_relations(path):
-                found.append((_split(path), path))
-    return found
+    named = [(_split(path), path) for folder in FOLDERS for path in sorted((data / folder).glob("*.json"))]
+    candidates = [(split, path) for split, path in named if split != "all"]
+    found = [path for _, path in candidates if has_relations(path)]
+    return [(split, path) for split, path in candidates if path in found or (found and _is_damaged(path))]
 
 
 def has_relations(path: Path) -> bool:
@@ -53,6 +55,14 @@ def has_relations(path: Path) -> bool:
             return content.find(b'"rel_annotations"') >= 0
     except (OSError, ValueError):  # an empty file cannot be mapped
         return False
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        msgspec.json.decode(path.read_bytes(), type=msgspec.Raw)
+    except (OSError, ValueError, RecursionError):
+        return True
+    return False
 
 
 def load_coco(files: list[tuple[str, Path]], folder: Path, images: Path | None = None) -> Dataset:
@@ -75,18 +85,21 @@ def load_coco(files: list[tuple[str, Path]], folder: Path, images: Path | None =
             )
         before = len(found.records)
         # Some tools number the images of each file from 0 on.
-        prefix = f"{split}-" if found.ids & {str(i.get("id")) for i in part.images if isinstance(i, dict)} else ""
+        prefix = f"{split}-" if found.ids & {_key(i.get("id")) for i in part.images if isinstance(i, dict)} else ""
         found.add(path, part.rows(root, split, prefix), part.lists, with_maps=False)
+        found.problems += part.strays()
         if part.has_masks:
             found.records[before:] = [part.with_masks(record) for record in found.records[before:]]
         ids[split] = frozenset(record.image_id for record in found.records[before:])
     found.check(source, DOCS)
+    place = folder if others else source
     return Dataset(
         *(source, root, first.lists.things, first.lists.stuff, first.lists.predicates, tuple(found.records)),
-        *(ids.get("test", frozenset()), tuple(found.problems), False, tuple(found.sentences(source))),
+        *(ids.get("test", frozenset()), tuple(found.problems), False, tuple(found.sentences(place))),
         has_masks=first.has_masks,
         val_ids=ids.get("val", frozenset()),
         others=tuple(path for _, path in others),
+        place=place,
     )
 
 
@@ -95,8 +108,9 @@ def _masks(there: bool) -> str:
 
 
 def _split(path: Path) -> str:
-    """The split that a file's name says, as train.json or instances_train2017.json does."""
-    return next((split for split in SPLITS if split in path.stem.lower()), "all")
+    """The split that a file's name says, as train.json or instances_train2017.json does; latest.json says none."""
+    found = WORD.search(path.stem.lower())
+    return "all" if found is None else next(split for split in SPLITS if found[1].startswith(split))
 
 
 @dataclass(frozen=True)
@@ -115,11 +129,11 @@ class _File:
 
     @classmethod
     def read(cls, path: Path) -> _File:
-        document = parsed(path)
+        document = parsed(path, FORM)
         if missing := [key for key in KEYS if key not in document]:
             raise SpadeError(f"{path}: has no {missing[0]}; give COCO's annotations with relations ({DOCS}).")
         try:
-            categories, rel_categories = (msgspec.json.decode(document[key]) for key in KEYS[2:4])
+            categories, rel_categories = (msgspec.json.decode(document[key], type=list[Any]) for key in KEYS[2:4])
             labels = category_labels(path, categories)
             order = sorted(range(len(labels)), key=lambda n: not labels[n].is_thing)
             place = {_id(categories[n]["id"], "a category's id"): i for i, n in enumerate(order)}
@@ -146,6 +160,18 @@ class _File:
         related = _by_image(path, relations, "rel_annotations")
         return cls(path, tuple(labels), lists, place, predicate, images, by_image, related, has_masks)
 
+    def strays(self) -> list[str]:
+        """A sentence where annotations, or relations, are of images that the file does not list."""
+        known = {_key(image.get("id")) for image in self.images if isinstance(image, dict)}
+        sentences = []
+        for what, rows in (("annotations", self.annotations), ("rel_annotations", self.relations)):
+            if lost := [key for key in rows if key not in known]:
+                count = sum(len(rows[key]) for key in lost)
+                sentences.append(
+                    f"{self.path}: {count} {what} left out, of images that it does not list (image_id {lost[0][:40]})"
+                )
+        return sentences
+
     def rows(self, root: Path, split: str, prefix: str) -> Iterator[Any]:
         """For each image what makes its row in PSG's form; ``prefix`` of its id."""
         folder = _folder(root, split, self.images)
@@ -161,7 +187,7 @@ class _File:
     def _converted(self, image: Any, folder: str, prefix: str) -> dict[str, Any]:
         if not isinstance(image, dict) or not isinstance(image.get("file_name"), str) or "id" not in image:
             raise RecordError("images has an entry without id or file_name")
-        key = str(image["id"])
+        key = _key(image["id"])
         annotations = [msgspec.json.decode(row) for row in self.annotations.get(key, ())]
         place = {_id(a["id"], "an annotation's id"): n for n, a in enumerate(annotations)}
         if len(place) < len(annotations):
@@ -174,7 +200,7 @@ class _File:
             "file_name": folder + image["file_name"],
             **{name: image[name] for name in ("width", "height") if name in image},
             "segments_info": [self._segment(n, a) for n, a in enumerate(annotations)],
-            "annotations": [{"bbox": a.get("bbox"), "bbox_mode": 1} for a in annotations],
+            "annotations": [{"bbox": _corners(a.get("bbox")), "bbox_mode": 0} for a in annotations],
             "relations": [self._relation(r, place) for r in relations],
         }
 
@@ -210,12 +236,20 @@ class _File:
         return replace(record, masks=tuple(bytes(_segmentation.decode(row).segmentation) for row in rows))
 
 
+def _corners(box: Any) -> Any:
+    """x, y, width, height as x1, y1, x2, y2; what is none stays as it is, and is told."""
+    if not (isinstance(box, list) and len(box) == 4 and all(isinstance(v, (int, float)) for v in box)):
+        return box
+    x, y, width, height = box
+    return [x, y, x + width, y + height]
+
+
 class _Segmentation(msgspec.Struct):
     segmentation: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Of(msgspec.Struct):
-    image_id: int | str
+    image_id: int | float | str
 
 
 _segmentation, _of = msgspec.json.Decoder(_Segmentation), msgspec.json.Decoder(_Of)
@@ -225,7 +259,7 @@ def _by_image(path: Path, rows: list[Any], what: str) -> dict[str, list[Any]]:
     found = defaultdict(list)
     for number, row in enumerate(rows):
         try:
-            found[str(_of.decode(row).image_id)].append(row)
+            found[_key(_of.decode(row).image_id)].append(row)
         except (ValueError, RecursionError) as error:
             raise SpadeError(f"{path}: {what}[{number}]: {reason_of(error)}; see {DOCS}.") from None
     return found
@@ -250,6 +284,11 @@ def _folder(root: Path, split: str, images: list[Any]) -> str:
         except SpadeError:  # told when the row is read
             break
     return ""
+
+
+def _key(value: Any) -> str:
+    """An image's id as text: 7, 7.0 and "7" are one."""
+    return str(int(value)) if is_whole(value) else str(value)
 
 
 def _id(value: Any, what: str) -> int:

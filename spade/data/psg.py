@@ -16,6 +16,7 @@ from spade.core.files import canonical_hash, inside
 from spade.core.progress import Reporter
 from spade.structures.vocabulary import Vocabulary
 
+Box = tuple[float, float, float, float]
 Triple = tuple[int, int, int]  # subject index, object index, predicate index
 
 
@@ -28,7 +29,7 @@ class SegmentRecord:
     is_thing: bool
     is_crowd: bool
     area: int
-    bbox: tuple[float, float, float, float]  # xyxy image pixels, x2 and y2 exclusive
+    bbox: Box  # xyxy image pixels, x2 and y2 exclusive
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Record:
     segments: tuple[SegmentRecord, ...]
     relations: tuple[Triple, ...]
     hidden_pairs: tuple[tuple[int, int], ...] = ()  # related, but only by names that training must not see
-    masks: tuple[bytes, ...] = ()  # of each segment as COCO's json, where there is no panoptic png
+    masks: tuple[bytes, ...] = ()  # as COCO's json, where there is no panoptic png; the n-th is of the segment of id n
+    hidden_boxes: tuple[Box, ...] = ()  # of segments whose names training must not see, on data of boxes
 
     def distinct_triples(self) -> tuple[Triple, ...]:
         """Relations without exact copies, in the file's order."""
@@ -64,7 +66,7 @@ class Record:
 @dataclass(frozen=True)
 class Dataset:
     """A data set; ``root`` is where its images lie. ``has_masks``: segments have masks; else boxes, which may overlap.
-    ``others``: further annotation files that it was read from.
+    ``others``: further annotation files that it was read from; ``place``: what to name to open all of them again.
     """
 
     source: Path
@@ -82,11 +84,17 @@ class Dataset:
     has_masks: bool = True
     val_ids: frozenset[str] = frozenset()
     others: tuple[Path, ...] = ()
+    place: Path | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Object labels in the order of category indices."""
         return self.things + self.stuff
+
+    @property
+    def opened_as(self) -> Path:
+        """What to name to open it again."""
+        return self.place or self.source
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -118,6 +126,9 @@ class Dataset:
                 segments=segments,
                 relations=tuple((place[s], place[o], new_predicate[p]) for s, o, p in relations),
                 hidden_pairs=tuple(hidden),
+                hidden_boxes=()
+                if self.has_masks
+                else tuple(segment.bbox for i, segment in enumerate(record.segments) if i not in place),
             )
 
         return replace(

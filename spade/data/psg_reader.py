@@ -19,6 +19,7 @@ from spade.structures.vocabulary import psg_lists
 
 LISTS = ("thing_classes", "stuff_classes", "predicate_classes")
 DOCS = "docs/own-data.md"
+FORM = "PSG's object with data and classes; give it psg.json"
 FILE_NAMES = ("psg.json", "psg_train_val.json", "psg_val_test.json")
 
 
@@ -137,7 +138,7 @@ def _novel(source: Path, value: Any, lists: LabelLists) -> tuple[frozenset[str],
     return frozenset(value.get("objects", ())), frozenset(value.get("predicates", ()))
 
 
-def parsed(source: Path) -> dict[str, msgspec.Raw]:
+def parsed(source: Path, form: str = FORM) -> dict[str, msgspec.Raw]:
     """The file's top level: for each key the bytes of its value, checked to be json but not yet turned into objects."""
     raw = b""
     try:
@@ -148,7 +149,7 @@ def parsed(source: Path) -> dict[str, msgspec.Raw]:
         reason = error.strerror or str(error)
         raise SpadeError(f"{source}: cannot be read ({reason}); name PSG's psg.json or fetch it again.") from None
     except msgspec.ValidationError:
-        raise SpadeError(f"{source}: is not PSG's object with data and classes; give it psg.json.") from None
+        raise SpadeError(f"{source}: is not {form}.") from None
     except (ValueError, EOFError, zlib.error, RecursionError) as error:
         if source.suffix != ".gz" and (found := what_it_is(raw[:100])) is not None:
             raise SpadeError(f"{source}: is {found[0]}, and no annotation file; {found[1]}.") from None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from spade.core.errors import SpadeError, given, reason_of
 from spade.core.progress import Reporter
-from spade.data.checks import check_map, turned
+from spade.data.checks import check_map, check_pixels, turned
 from spade.data.images import read_image
 from spade.data.psg import Dataset, Record
 from spade.structures.panoptic_png import Planes, planes_to_ids, read_planes
@@ -68,7 +68,7 @@ def annotated_planes(dataset: Dataset, record: Record) -> Planes | np.ndarray:
     """The annotated panoptic ids as their png's three planes, or the map of ids (H, W) itself where masks stand in the
     annotation file. Raises SpadeError as ``annotated_ids`` does.
     """
-    if record.masks:
+    if not record.panoptic_name:
         return _painted(dataset, record)
     path = dataset.panoptic_path(record)
     planes = read_planes(path, size=(record.width, record.height))
@@ -88,13 +88,18 @@ def annotated_regions(dataset: Dataset, record: Record) -> Regions:
 
 
 def _painted(dataset: Dataset, record: Record) -> np.ndarray:
-    """The map (H, W) uint32 of masks that stand in the annotation file; where they overlap, the smaller lies on top."""
+    """The map (H, W) uint32 of masks that stand in the annotation file; where they overlap, the smaller lies on top.
+    The n-th has id n, counted from 1, also where training does not know its segment: such pixels are void, as in a png.
+    """
+    where = dataset.opened_as
     try:
         masks = [CodedMask(msgspec.json.decode(mask)) for mask in record.masks]
-        numbers = paint(masks, (record.width, record.height))
+        ids = paint(masks, (record.width, record.height)).astype(np.uint32)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpadeError(
-            f"{dataset.source}: image {record.image_id}: {reason_of(error)}; give its masks as COCO has them."
+            f"{where}: image {record.image_id}: {reason_of(error)}; give its masks as COCO has them."
         ) from None
-    identities = np.array([0, *(segment.id for segment in record.segments)], np.uint32)
-    return identities[numbers]
+    there = set(np.unique(ids).tolist())
+    missing = sum(segment.id not in there for segment in record.segments)
+    check_pixels(missing, len(record.segments), where, f"image {record.image_id}")
+    return ids

@@ -49,6 +49,11 @@ class SplitList:
         """Of the novel names: two splits that keep the same names from training have the same."""
         return canonical_hash({"objects": _sorted(self.novel_objects), "predicates": _sorted(self.novel_predicates)})
 
+    @property
+    def names(self) -> frozenset[str]:
+        """All novel names."""
+        return (self.novel_objects or frozenset()) | (self.novel_predicates or frozenset())
+
     def to_json(self) -> dict[str, Any]:
         """Plain data, for manifests and models."""
         novel = {"objects": _sorted(self.novel_objects), "predicates": _sorted(self.novel_predicates)}
@@ -132,6 +137,8 @@ def read_split(name: str, dataset: Dataset) -> SplitList:
 
     Raises SpadeError where a list speaks of names that the data set does not have, or lacks the part that is asked for.
     """
+    if not all(name.split("+")):
+        raise SpadeError(f"{given('split_list', name)}: names no list; use {', '.join(FILES)} or a json file.")
     pieces = [name] if user_path(_stem_and_part(name)[0]).is_file() else name.split("+")
     lists = [_one(piece, dataset) for piece in pieces]
     if len(lists) == 1:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,10 @@ def _tables(source: Path, labels: int, predicates: int) -> Tables:
                 f"{source}: its {what} go from {values.min()} to {values.max()}, the dictionaries name 1 to {count}; "
                 "fetch both from one place."
             )
+    for first, last in ((0, 1), (2, 3)):
+        ranges = sorted((f, n) for f, n in zip(images[first].tolist(), images[last].tolist(), strict=True) if f >= 0)
+        if any(n >= f for (_, n), (f, _) in pairwise(ranges)):
+            raise SpadeError(f"{source}: two of its images share rows ({ONE_PER_IMAGE[first]}); fetch {H5[0]} again.")
     relations = np.column_stack([related.astype(np.int64), predicate])
     return Tables(boxes.astype(np.int64), label, relations, np.stack(images).astype(np.int64), scale)
 

@@ -60,8 +60,9 @@ def drawn(plan: FigureLayout, image: Image.Image) -> Image.Image:
     _arrows(brush, plan)
     for node in plan.nodes:
         _pill(brush, node.box, node.colour, 2)
+    frames = {mask.segment: mask.colour for mask in plan.masks} if plan.boxes else {}
     for name in plan.names:
-        _pill(brush, name.box, FAINT, 1)
+        _pill(brush, name.box, frames.get(name.segment, FAINT), 2 if plan.boxes else 1)
     page = page.reduce(FINE)
     _words(ImageDraw.Draw(page), plan)
     return page

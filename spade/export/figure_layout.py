@@ -52,6 +52,7 @@ class Mask:
     polygons: list[list[Ring]]
     colour: Colour
     area: int
+    segment: int
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,12 @@ def layout(graph: SceneGraph, drawn: int = DRAWN) -> FigureLayout:
     places = name_places(graph, numbers)
     shift = np.array([MARGIN, MARGIN])
     masks = [
-        Mask([[ring * scale + shift for ring in polygon] for polygon in polygons], shades[segment.id], segment.area)
+        Mask(
+            [[ring * scale + shift for ring in polygon] for polygon in polygons],
+            shades[segment.id],
+            segment.area,
+            segment.id,
+        )
         for segment, polygons in zip(graph.segments, mask_polygons(graph, numbers), strict=True)
     ]
     nodes, arrows, predicates = _graph(graph, names, shades, places, panel, drawn)
@@ -105,7 +111,7 @@ def layout(graph: SceneGraph, drawn: int = DRAWN) -> FigureLayout:
         image,
         panel,
         sorted(masks, key=lambda mask: -mask.area),
-        _names(graph, names, places * scale + shift, image, drawn),
+        _names(graph, names, _on_image(graph, places) * scale + shift, image, drawn),
         nodes,
         arrows,
         predicates,
@@ -132,6 +138,13 @@ def mask_polygons(graph: SceneGraph, numbers: np.ndarray | None) -> list[list[li
         x1, y1, x2, y2 = segment.bbox
         boxes.append([[np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2], [x1, y1]], float)]])
     return boxes
+
+
+def _on_image(graph: SceneGraph, places: np.ndarray) -> np.ndarray:
+    """Where names go on the image: in the middle of masks, on the upper edge of boxes, whose middles often meet."""
+    if graph.panoptic is not None or not len(places):
+        return places
+    return np.array([[(s.bbox[0] + s.bbox[2]) / 2, s.bbox[1]] for s in graph.segments], float)
 
 
 def _names(graph: SceneGraph, names: dict[int, str], places: np.ndarray, image: Box, drawn: int) -> list[Text]:
@@ -164,7 +177,7 @@ def named_places(graph: SceneGraph, places: np.ndarray) -> list[tuple[int, tuple
     area: Box = (0.0, 0.0, graph.width / unit, graph.height / unit)
     names = display_names(graph)
     chosen = []
-    for text in _names(graph, names, places / unit, area, DRAWN):
+    for text in _names(graph, names, _on_image(graph, places) / unit, area, DRAWN):
         x1, y1, x2, y2 = text.box
         chosen.append((text.segment, (round((x1 + x2) / 2 * unit, 1), round((y1 + y2) / 2 * unit, 1))))
     return chosen

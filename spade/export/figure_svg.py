@@ -18,9 +18,11 @@ LONGEST = 1280  # pixels of the image within
 
 def figure_svg(image: Image.Image | None, graph: SceneGraph) -> str:
     """The figure of a graph over its image (any size) as an svg document that needs no other file; see ``figure``."""
+    plan = layout(graph)
     return render(
         "figure.svg",
-        plan=layout(graph),
+        plan=plan,
+        frames={mask.segment: hex_colour(mask.colour) for mask in plan.masks} if plan.boxes else {},
         photo=jpeg_uri(backdrop(image, graph), LONGEST),
         title=one_line(f"scene graph of {graph.file_name or 'an image'}", 200),
         family=FAMILY,

@@ -53,7 +53,9 @@ def spread_boxes(masks: Tensor) -> Tensor:
         place = (torch.arange(size, device=masks.device) + 0.5) / size
         share = masks.sum(axis) / weight[..., None]
         mean = (share * place).sum(-1)
-        variance = (share * (place - mean[..., None]) ** 2).sum(-1)
+        variance = (share * (place - mean[..., None]) ** 2).sum(-1) + 1 / (
+            12 * size**2
+        )  # a cell has a width of its own
         parts.append((mean, (12 * variance).clamp(min=0).sqrt()))
     (x, width), (y, height) = parts
     return torch.stack([x, y, width, height], dim=-1)

@@ -35,10 +35,11 @@ class MaskLoss(Mask2FormerLoss):
         unnamed: list[Tensor] | None = None,
         boxes: Sequence[Tensor] = (),
         box_labels: Sequence[Tensor | None] = (),
+        voids: Sequence[Tensor | None] = (),
     ) -> Tensor:
         """One number. masks (B, Q, h, w) and classes (B, Q, C + 1) per layer; mask_labels (N_i, H, W) float;
         class_labels (N_i,). Where segments are boxes, ``boxes`` (B, Q, 4) per layer and box_labels (N_i, 4) add DETR's
-        losses, masks are filled boxes, and what no box covers is no void: a query there learns that it is nothing.
+        losses, masks are filled boxes, and only ``voids`` (H, W) are void: elsewhere a query learns that it is nothing.
 
         unnamed (V_i, H, W) float. The number of masks is counted per process; transformers divides it by the number of
         processes twice.
@@ -60,9 +61,7 @@ class MaskLoss(Mask2FormerLoss):
             ]
             terms = self.loss_masks(layer, every, joined, number)
             something = [queries for queries, _ in spare]
-            on_void = queries_on_void(layer, mask_labels)
-            if boxes:
-                on_void = torch.zeros_like(on_void)
+            on_void = queries_on_void(layer, mask_labels, voids if boxes else ())
             terms["loss_cross_entropy"] = self._class_loss(names, class_labels, indices, something, on_void)
             total = total + torch.stack([value * LOSS_WEIGHTS[name] for name, value in terms.items()]).sum()
             if boxes:
@@ -96,10 +95,13 @@ class MaskLoss(Mask2FormerLoss):
 
 
 @torch.no_grad()
-def queries_on_void(masks: Tensor, mask_labels: list[Tensor]) -> Tensor:
-    """Which queries (B, Q) have more than half of their mask (B, Q, h, w), logits, where no target (N_i, H, W) lies."""
+def queries_on_void(masks: Tensor, mask_labels: list[Tensor], voids: Sequence[Tensor | None] = ()) -> Tensor:
+    """Which queries (B, Q) have more than half of their mask (B, Q, h, w), logits, where no target (N_i, H, W) lies; or
+    in ``voids`` (H, W), where these are told.
+    """
     size = (masks.shape[-2], masks.shape[-1])
-    void = torch.stack([1 - shrink_masks(labels, size).sum(0).clamp(max=1) for labels in mask_labels])
+    known = [shrink_masks(void[None], size)[0] for void in voids if void is not None]
+    void = torch.stack(known or [1 - shrink_masks(labels, size).sum(0).clamp(max=1) for labels in mask_labels])
     probability = masks.float().sigmoid()
     return (probability * void[:, None]).sum(dim=(-2, -1)) > 0.5 * probability.sum(dim=(-2, -1))
 

@@ -13,7 +13,7 @@ from spade.evaluation.report.page import comparison_page
 from spade.evaluation.scoring.bootstrap import differences
 from spade.steps.common import Run, StepResult, cached_result, finished_result
 from spade.steps.config import EvalConfig
-from spade.steps.judge import Lists, data_print, judge
+from spade.steps.judge import Lists, data_print, judge, open_vocabulary
 from spade.steps.results import EvalResult
 
 
@@ -39,6 +39,9 @@ def run(
         skipped |= set(unusable)
         drawn.append(evaluator.replicates(config.seed))
         summary = evaluator.summary(lists.split, lists.zero_shot, drawn=drawn[-1])
+        if lists.split is not None:
+            found = open_vocabulary(config, dataset, records, lists.split, system, summary, run)
+            summary["open_vocabulary"] = found
         rows.append(
             {"name": name, "predictions": str(system.path.resolve()), **summary, "problems": system.problems + problems}
         )
@@ -46,6 +49,7 @@ def run(
         "data": str(dataset.source.resolve()),
         "protocol": config.protocol,
         "mode": config.mode,
+        "boxes": not dataset.has_masks,
         "systems": rows,
         "differences": [
             {"name": row["name"], "to": names[0], **differences(drawn[0], other, (rows[0], row))}

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spade.core.artifact import Artifact, keyed
 from spade.core.errors import SpadeError, given
 from spade.core.files import write_json, write_json_lines, write_text
-from spade.core.progress import Silent
 from spade.evaluation.formats.sources import OWN, open_predictions
 from spade.evaluation.report.page import page
-from spade.evaluation.scoring.open_vocabulary import companion, table
 from spade.evaluation.scoring.protocols import MODES, PROTOCOLS, own_protocol
 from spade.models.checkpoint import newest_model, read_model
 from spade.steps import compare
@@ -26,13 +24,11 @@ from spade.steps.common import (
     open_dataset,
 )
 from spade.steps.config import EvalConfig
-from spade.steps.judge import Lists, data_print, judge
+from spade.steps.judge import Lists, data_print, judge, open_vocabulary
 from spade.steps.results import EvalResult, PredictionsResult, TrainedOn
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
-    from spade.data.split_lists import SplitList
-    from spade.evaluation.scoring.predicted_image import Predictions
 
 STEP, VERSION = "eval", 5
 
@@ -69,6 +65,7 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         "predictions": str(path.resolve()),
         "split_list": lists.split.name if lists.split else None,
         **evaluator.summary(lists.split, lists.zero_shot, config.seed),
+        "boxes": not dataset.has_masks,
         "open_vocabulary": None,
         "skipped_images": unusable + scored.skipped,
         "problems": predictions.problems + scored.problems,
@@ -76,7 +73,10 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         "report": str(writer.file("report.html").resolve()),
     }
     if lists.split is not None:
-        result["open_vocabulary"] = _open_vocabulary(config, dataset, records, lists.split, predictions, result, run)
+        model = None if source is None else read_model(Path(PredictionsResult.of(source).model))
+        result["open_vocabulary"] = open_vocabulary(
+            config, dataset, records, lists.split, predictions, result, run, None if model is None else model.vocabulary
+        )
     writer.begin()
     try:
         write_json(writer.file("report.json"), result)
@@ -86,29 +86,6 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
         return replace(done, seconds=round(time.perf_counter() - began, 3))  # our model's predictions included
     finally:
         writer.release()
-
-
-def _open_vocabulary(
-    config: EvalConfig,
-    dataset: Dataset,
-    records: list[Record],
-    split: SplitList,
-    predictions: Predictions,
-    result: dict[str, Any],
-    run: Run,
-) -> dict[str, Any]:
-    """Base and novel by this protocol and by the one that stands beside it, with the split; ``trained_on_novel``: names
-    that our model has seen in training, None for the predictions of another system, whose training is not known.
-    """
-    beside = replace(config, protocol=companion(result["protocol"], own_protocol(dataset)))
-    run.report.say(f"base and novel: by {beside.protocol}, too")
-    other = judge(beside, dataset, records, predictions, replace(run, report=Silent())).evaluator.summary(split)
-    model = None if result["model"] is None else read_model(Path(result["model"]))
-    return {
-        "split": split.to_json(),
-        "trained_on_novel": None if model is None else list(split.shown_to(model.vocabulary)),
-        "rows": table(result, config.at) + table(other, config.at),
-    }
 
 
 def named(paths: tuple[Path, ...], compare: bool) -> tuple[Path | None, tuple[Path, ...]]:

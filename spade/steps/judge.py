@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from spade.core.files import canonical_hash, sha256_file
+from spade.core.progress import Silent
 from spade.data.split_lists import SplitList, split_of
 from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.groups import read_zero_shot
+from spade.evaluation.scoring.open_vocabulary import companion, table
 from spade.evaluation.scoring.predicted_image import Predictions
 from spade.evaluation.scoring.protocols import own_protocol
 from spade.evaluation.scoring.runner import Scored, score
 from spade.steps.common import Run, report_skipped
 from spade.steps.config import EvalConfig
+from spade.structures.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
@@ -33,6 +37,30 @@ def judge(config: EvalConfig, dataset: Dataset, records: list[Record], predictio
 def protocol_of(config: EvalConfig, dataset: Dataset) -> str:
     """The protocol that a config names, or the data set's own."""
     return config.protocol or own_protocol(dataset)
+
+
+def open_vocabulary(
+    config: EvalConfig,
+    dataset: Dataset,
+    records: list[Record],
+    split: SplitList,
+    predictions: Predictions,
+    summary: Mapping[str, Any],
+    run: Run,
+    trained_on: Vocabulary | None = None,
+) -> dict[str, Any]:
+    """Base and novel by the protocol of a system's ``summary`` and by the one that stands beside it, with the split.
+    ``trained_on_novel``: names that a model with this training vocabulary has seen; None for another system, whose
+    training is not known.
+    """
+    beside = replace(config, protocol=companion(summary["protocol"], own_protocol(dataset)))
+    run.report.say(f"base and novel: by {beside.protocol}, too")
+    other = judge(beside, dataset, records, predictions, replace(run, report=Silent())).evaluator.summary(split)
+    return {
+        "split": split.to_json(),
+        "trained_on_novel": None if trained_on is None else list(split.shown_to(trained_on)),
+        "rows": table(summary, config.at) + table(other, config.at),
+    }
 
 
 @dataclass(frozen=True)

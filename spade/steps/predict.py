@@ -47,7 +47,7 @@ def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:
     """Predict scene graphs of images with the newest trained model, or the packaged one."""
     device = device_name(config.device)
     config = replace(config, device=device, dtype=dtype_name(config.dtype, device))
-    dataset = whole_dataset(config)
+    dataset = whole_dataset(config, run)
     if dataset is None:
         found = expand(config.images, run.workspace.root)
         paths, records, missing = found.paths[: config.limit], {}, found.problems

@@ -111,7 +111,7 @@ def annotated_graph(dataset: Dataset, record: Record) -> SceneGraph:
     """A record's segments as a graph without relations; no map is opened, so its own is void."""
     names, segments = dataset.classes, []
     for s in record.segments:
-        x1, y1, x2, y2 = map(int, s.bbox)
+        x1, y1, x2, y2 = map(round, s.bbox)
         segments.append(Segment(s.id, names[s.category], s.category, s.is_thing, 1.0, (x1, y1, x2, y2), s.area))
     void = np.zeros((record.height, record.width), np.uint32)
     size = record.width, record.height

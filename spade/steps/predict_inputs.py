@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from spade.core.errors import SpadeError
 from spade.core.paths import user_path
 from spade.data.image_files import FoundImages, find_images
+from spade.steps.common import Run, open_dataset
 from spade.steps.config import PredictConfig
 
 if TYPE_CHECKING:
@@ -53,24 +54,25 @@ def _is_dataset(folder: Path) -> bool:
     return is_dataset(folder)
 
 
-def whole_dataset(config: PredictConfig) -> Dataset | None:
-    """The data set, where just one was named and its own labels are wanted: then the exchange format can be written."""
+def whole_dataset(config: PredictConfig, run: Run) -> Dataset | None:
+    """The data set, where just one was named and its own labels are wanted: then the exchange format can be written.
+    What was left out of it is said.
+    """
     own_names = config.vocab is None and config.predicates is None
     if len(config.images) != 1 or not own_names or config.segments is not None or config.segmenter is not None:
         return None
     folder = user_path(config.images[0])
-    if not folder.is_dir() or not _dataset_images(folder):
+    if not folder.is_dir() or not _is_dataset(folder):
         return None
-    from spade.data.readers import load_dataset
-
-    return load_dataset(folder)
+    dataset = open_dataset(folder, None, run.report, config.strict)
+    return dataset if dataset.records else None
 
 
 def _dataset_images(folder: Path) -> list[Path]:
-    """The test images of a PSG data set; nothing where the folder is none."""
-    from spade.data.readers import is_dataset, load_dataset
+    """The test images of a data set; nothing where the folder is none."""
+    from spade.data.readers import load_dataset
 
-    if not is_dataset(folder):
+    if not _is_dataset(folder):
         return []
     dataset = load_dataset(folder)
     return [dataset.image_path(record) for record in test_records(dataset)]

@@ -146,7 +146,7 @@ def _train(
         write_json_lines(writer.file("adjustment.jsonl"), points)
         write_bytes(writer.file("adjustment.png"), adjustment_png(points, chosen))
         result = TrainBoxesResult(
-            data=str(dataset.source.resolve()),
+            data=str(dataset.opened_as.resolve()),
             images_root=str(dataset.root.resolve()),
             train_images=len(training.train),
             validation_images=len(training.validation),

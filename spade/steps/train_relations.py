@@ -107,7 +107,13 @@ def _split(config: TrainRelationsConfig, features: _Features, dataset: Dataset) 
                 f"{given('split_list', config.split_list)}: {features.calibration.path} was calibrated by {learned}; "
                 "leave it out, or begin with spade invert."
             )
-        return inherited or own_split(dataset)
+        own = own_split(dataset)
+        if inherited is None and own is not None and "split" in features.calibration.manifest["result"]:
+            raise SpadeError(
+                f"{dataset.opened_as}: keeps {min(own.names)!r} from training, and {features.calibration.path} was "
+                "calibrated on it; begin with spade invert on this data set."
+            )
+        return inherited or own
     split = split or own_split(dataset)
     shown = () if split is None or features.masks is None else split.shown_to(features.masks.vocabulary)
     if split is not None and shown:
@@ -200,7 +206,7 @@ def _train(
         save_model(writer.path, training.model, features.backbone, features.clip)
         shown = [name for name in before if name not in ("score", "epoch")]
         result = TrainRelationsResult(
-            data=str(dataset.source.resolve()),
+            data=str(dataset.opened_as.resolve()),
             images_root=str(dataset.root.resolve()),
             init=str(config.init) if packaged is None else f"{config.init}: {packaged.folder.name}",
             mode=config.mode,

@@ -43,6 +43,7 @@ def stage2_losses(
     mask = criterion.weighted(
         *(proposals.masks, classes, [t.masks for t in truths], [t.classes for t in truths]),
         *([t.unnamed for t in truths], proposals.boxes, [t.boxes for t in truths]),
+        voids=[t.void for t in truths],
     )
     if not any(weights[name] for name in ("rel", "pair", "rqc")):
         return {"mask": weights["mask"] * mask}

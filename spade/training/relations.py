@@ -197,12 +197,13 @@ class RelationTraining:
             evaluator.add(record, ids, from_prediction(record.image_id, prediction))
             selected.append((prediction.pairs, record.relations))
         metrics = evaluator.metrics()
-        names = (f"R@{at}", f"mR@{at}", f"PR@{at}", "PQ")
+        quality = "PQ" if dataset.has_masks else "InstR"  # boxes have no panoptic quality
+        names = (f"R@{at}", f"mR@{at}", f"PR@{at}", quality)
         row = {name: float(metrics[name] or 0.0) for name in names}
         if self.segments_given:
             row[f"PS@{at}"] = mean_selected_recall(selected, at) or 0.0
-        # PQ breaks ties, and leads while no relation is found yet.
-        return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row["PQ"]}
+        # What is found breaks ties, and leads while no relation is.
+        return row | {"score": row[names[0]] + row[names[1]] + 0.01 * row[quality]}
 
     def _sample(self, key: int) -> _Sample:
         index, mirrored = divmod(key, 2)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spade.data.psg import Record
 from spade.relations.pair_sampling import UNKNOWN
-from spade.structures.regions import BoxRegions, MapRegions, Regions
+from spade.structures.regions import BoxRegions, Regions
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,8 @@ class Truth:
     predicate, which may be UNKNOWN).
 
     ``unnamed`` (V, H, W): regions that nobody named, to be found as segments all the same. ``boxes`` (N, 4) xyxy in
-    shares of the image, where segments are boxes; masks are then filled boxes.
+    shares of the image, where segments are boxes; masks are then filled boxes, and ``void`` (H, W) is what crowds and
+    boxes of names that training leaves out cover alone.
     """
 
     masks: Tensor
@@ -28,6 +29,7 @@ class Truth:
     triples: Tensor
     unnamed: Tensor
     boxes: Tensor | None = None
+    void: Tensor | None = None
 
     def to(self, device: torch.device) -> Truth:
         """On a device, masks as numbers."""
@@ -37,6 +39,7 @@ class Truth:
             self.triples.to(device),
             self.unnamed.float().to(device),
             None if self.boxes is None else self.boxes.to(device),
+            None if self.void is None else self.void.float().to(device),
         )
 
 
@@ -48,14 +51,20 @@ def annotation(record: Record, regions: Regions, size: tuple[int, int], void_cou
 
     Crowds are left out, and so are segments without a pixel at that size, with their relations. ``void_counts``:
     regions of a map that the record does not know, void or of names that training leaves out, are segments without a
-    name; of boxes nothing is known of what lies between.
+    name; of boxes only those of such names are, since nothing is known of what lies between boxes.
     """
     width, height = size
     small = regions.masks(size)
     shown = [i for i, segment in enumerate(record.segments) if not segment.is_crowd and small[i].any()]
     place = {index: n for n, index in enumerate(shown)}
-    unnamed = torch.zeros((0, height, width), dtype=torch.bool)
-    if void_counts and isinstance(regions, MapRegions):
+    unnamed, void, boxes = torch.zeros((0, height, width), dtype=torch.bool), None, None
+    if isinstance(regions, BoxRegions):
+        hidden = BoxRegions(np.array(record.hidden_boxes, np.float64).reshape(-1, 4), regions.size).masks(size)
+        crowds = small[[i for i, segment in enumerate(record.segments) if segment.is_crowd]]
+        void = torch.from_numpy(np.concatenate([hidden, crowds]).any(0) & ~small[shown].any(0))
+        boxes = torch.from_numpy(regions.relative_boxes()[shown]).float()
+        unnamed = torch.from_numpy(hidden) if void_counts else unnamed
+    elif void_counts:
         unnamed = void_regions(np.asarray(~small.any(0)))
     triples = [(place[s], place[o], p) for s, o, p in record.learned_triples(UNKNOWN) if s in place and o in place]
     return Truth(
@@ -63,7 +72,8 @@ def annotation(record: Record, regions: Regions, size: tuple[int, int], void_cou
         torch.tensor([record.segments[i].category for i in shown], dtype=torch.int64),
         torch.tensor(triples, dtype=torch.int64).reshape(-1, 3),
         unnamed,
-        torch.from_numpy(regions.relative_boxes()[shown]).float() if isinstance(regions, BoxRegions) else None,
+        boxes,
+        void,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from spade.steps.common import StepResult
-from spade_cli.commands.invert import IMAGES
+from spade_cli.commands.invert import IMAGES, SPLIT_LIST
 from spade_cli.commands.predict import MODEL
 from spade_cli.options import Common, add, numbers_list
 
@@ -64,9 +64,7 @@ def evaluate(
     ] = None,
     mode: Annotated[Mode, typer.Option(help="sgdet: masks predicted; predcls: annotated segments given.")] = Mode.sgdet,
     at: Annotated[str, typer.Option(help="The K of R@K and its kin, with commas.")] = "20,50,100",
-    split_list: Annotated[
-        str | None, typer.Option(metavar="NAME|FILE", help="Base and novel names: pgsg, ovsgtr, or a json file.")
-    ] = None,
+    split_list: Annotated[str | None, typer.Option(metavar="NAME|FILE", help=SPLIT_LIST)] = None,
     zero_shot: Annotated[
         Path | None, typer.Option(help="Json list of label triples unseen in training, for zR@K.")
     ] = None,

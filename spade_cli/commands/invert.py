@@ -10,7 +10,10 @@ import typer
 from spade.steps.common import StepResult
 from spade_cli.options import Common, add, numbers_list
 
-DATA = "Folder with psg.json (or psg_train_val.json, psg_val_test.json), or such a file, also .json.gz."
+DATA = (
+    "Folder with psg.json (or psg_train_val.json, psg_val_test.json; also .json.gz), VG-SGG-with-attri.h5, or COCO's "
+    "train.json and test.json with relations; or such a file."
+)
 IMAGES = "Folder of the images, if not beside the annotations."
 SPLIT_LIST = (
     "Names that are kept from training: pgsg, ovsgtr, psg-objects-v1, world or a json file; :ovd (objects), :ovr "

@@ -22,7 +22,9 @@ def write_vg(world: Path, out: Path, first_id: int = 100_000, quirks: bool = Tru
     """A data set in PSG's form as VG150: true layout, pictures as jpg where there are any. Returns what it was.
 
     Quirks, where they are asked for: the four corrupt images in image_data.json alone; an image without boxes (the
-    last); a copy of the first relation and a relation of a box with itself in the first image that has relations.
+    last); a copy of the first relation, one of a box with itself and a second predicate of the first pair, in the first
+    image that has relations; the second image is cut off, the third has another size in image_data.json, the fourth is
+    of the validation split, and the first box of the fifth leaves its image.
     """
     dataset = load_psg(world)
     (out / "VG_100K").mkdir(parents=True)
@@ -30,25 +32,33 @@ def write_vg(world: Path, out: Path, first_id: int = 100_000, quirks: bool = Tru
     sizes = [{"image_id": number, "width": 500, "height": 400} for number in (1592, 1722)]
     for place, record in enumerate(dataset.records):
         number = first_id + int(record.image_id)
-        sizes.append({"image_id": number, "width": record.width, "height": record.height, "coco_id": None})
+        less = 8 if quirks and place == 2 else 0
+        sizes.append({"image_id": number, "width": record.width - less, "height": record.height, "coco_id": None})
+        picture = out / "VG_100K" / f"{number}.jpg"
         if dataset.image_path(record).is_file():
-            Image.open(dataset.image_path(record)).save(out / "VG_100K" / f"{number}.jpg", quality=95)
+            Image.open(dataset.image_path(record)).save(picture, quality=95)
+            if quirks and place == 1:
+                picture.write_bytes(picture.read_bytes()[:-900])
         segments, related = record.segments, [*record.relations]
         if not quirks:
             pass
         elif place == len(dataset.records) - 1:
             segments, related = (), []
         elif related and not triples:
-            related += [related[0], (0, 0, related[0][2])]
+            (s, o, p), count = related[0], len(dataset.predicates)
+            related += [(s, o, p), (0, 0, p), (s, o, (p + 1) % count)]
         first = len(boxes), len(triples)
         labels += [segment.category + 1 for segment in segments]
         stretch = SCALE / max(record.width, record.height)
         boxes += [_centred(np.array(segment.bbox) * stretch) for segment in segments]
+        if quirks and place == 4:
+            boxes[first[0]][0] += 2 * SCALE
+            boxes[first[0]][2] += 4 * SCALE
         triples += [(s + first[0], o + first[0], p + 1) for s, o, p in related]
         last = len(boxes) - 1, len(triples) - 1
         rows = [(f, n) if n >= f else (-1, -1) for f, n in zip(first, last, strict=True)]
         firsts.append([*rows[0], *rows[1]])
-        splits.append(2 if record.image_id in dataset.test_ids else 0)
+        splits.append(2 if record.image_id in dataset.test_ids else int(quirks and place == 3))
     sizes += [{"image_id": number, "width": 500, "height": 400} for number in (4616, 4617)]
     columns = np.array(firsts, np.int32).T
     with h5py.File(out / "VG-SGG-with-attri.h5", "w") as file:

@@ -37,11 +37,12 @@ def vg(world, tmp_path_factory):
 
 
 def test_the_steps_of_a_training_on_boxes(vg):
-    assert vg["invert"].result.images == 16
+    assert vg["invert"].result.images == 13, "one is cut off, one of another size, one is for validation"
     assert 0 < vg["calibrate"].result.chance < 1, "filled boxes stand for masks in the pointing game"
     trained = vg["train-relations"].result
     assert trained.init == "scratch", "the packaged heads find masks"
-    assert trained.validation_after["PQ"] == 0.0
+    assert "PQ" not in trained.validation_after, "boxes have no panoptic quality"
+    assert trained.validation_after["InstR"] >= 0
     facts = json.loads((vg["train-relations"].path / "model.json").read_text())
     assert facts["heads"]["proposer"]["boxes"] is True
     figures = maps.run(MapsConfig(), vg["run"]).result.figures

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.data.samples import annotated_regions
+from spade.data.readers import load_dataset
+from spade.data.samples import annotated_ids, annotated_regions
 from spade.data.split_lists import split_kept
 from spade.diffusion.prompts import relation_prompt
 from spade.models.checkpoint import read_model
 from spade.steps import calibrate, evaluate, invert, train_boxes, train_relations
 from spade.steps.common import Run
 from spade.steps.config import EvalConfig
+from spade.steps.world import run as make_world
 from spade.training.targets import annotation
 from spade.world.dataset import novel_names
 from tests.configs import boxing, calibrating, inverting, relating
+from tests.data.miniatures import write_coco, write_vg
 from tests.steps.helpers import payload
 
 OBJECTS, PREDICATES = novel_names("ovdr")
@@ -40,21 +46,75 @@ def split(world, tmp_path_factory):
 
 
 def test_training_sees_no_novel_name(split, world):
-    teacher = split["run"].workspace.need("invert", "test")
+    teacher, whole = split["run"].workspace.need("invert", "test"), load_dataset(world)
     dataset, records = calibrate.inverted_records(teacher)
     assert not NOVEL.search(" ".join([*dataset.classes, *dataset.predicates])), "lists"
+    annotated = {record.image_id: record for record in whole.records}
     for record in records:
         triples = [(s, o, dataset.predicates[p]) for s, o, p in record.training_triples()]
-        prompts = relation_prompt(triples, [dataset.classes[s.category] for s in record.segments]).text
-        assert prompts
-        assert not NOVEL.search(prompts)
-        regions = annotated_regions(dataset, record)
-        truth = annotation(record, regions, (64, 64), void_counts=True)
-        assert all(OBJECTS.isdisjoint([dataset.classes[c]]) for c in truth.classes.tolist()), "targets"
-        assert len(truth.masks) <= len(record.segments)
+        prompt = relation_prompt(triples, [dataset.classes[s.category] for s in record.segments]).text
+        assert prompt
+        assert not NOVEL.search(prompt)
+        ids = annotated_ids(whole, annotated[record.image_id])
+        novel = [s.id for s in annotated[record.image_id].segments if whole.classes[s.category] in OBJECTS]
+        truth = annotation(record, annotated_regions(dataset, record), (ids.shape[1], ids.shape[0]), void_counts=True)
+        assert not truth.masks[:, torch.from_numpy(np.isin(ids, novel))].any(), "no target lies on a novel segment"
+        assert len(truth.masks) == len(annotated[record.image_id].segments) - len(novel)
+        assert [dataset.classes[c] for c in truth.classes.tolist()] == [
+            whole.classes[s.category] for s in annotated[record.image_id].segments if s.id not in novel
+        ]
     for path in (teacher.path / "maps").iterdir():
         with safe_open(path, "pt") as file:
             assert not NOVEL.search(json.dumps(file.metadata())), "cached maps"
+
+
+@pytest.mark.parametrize("write", [write_coco, write_vg])
+def test_training_by_a_split_on_the_other_forms(world, tmp_path, write):
+    write(world, tmp_path / "data")
+    run = Run(Workspace(tmp_path / "w"))
+    invert.run(inverting(data=tmp_path / "data", split_list="world:ovdr", limit=6), run)
+    dataset, records = calibrate.inverted_records(run.workspace.need("invert", "test"))
+    calibrate.run(calibrating(epochs=1), run)
+    done = train_relations.run(relating(epochs=1, limit=6), run)
+    vocabulary = read_model(done.path).vocabulary
+    assert not NOVEL.search(" ".join([*vocabulary.names, *vocabulary.predicates]))
+    psg = {r.image_id: r for r in split_kept(done.result.split).applied(load_dataset(world)).for_training().records}
+    hidden = 0
+    for record in records:
+        regions = annotated_regions(dataset, record)
+        truth = annotation(record, regions, (64, 64), void_counts=True)
+        if dataset.has_masks:
+            other = annotated_regions(load_dataset(world), psg[record.image_id])
+            assert np.array_equal(regions.masks(), other.masks()), "pixels of novel segments are void, as in a png"
+        else:
+            hidden += len(truth.unnamed)
+            assert len(truth.unnamed) == len(record.hidden_boxes)
+            assert not (truth.void.bool() & truth.masks.any(0)).any()
+    assert dataset.has_masks or hidden > 0, "boxes of novel things are regions without a name"
+
+
+def test_a_calibration_without_a_split_is_no_start_for_one(world, tmp_path):
+    make_world(tmp_path / "open", 5, (128, 128), 3, Run(Workspace(tmp_path / "w")), setting="ovdr")
+    run = Run(Workspace(tmp_path / "w"))
+    invert.run(inverting(data=world, limit=4), run)
+    calibrate.run(calibrating(epochs=1), run)
+    with pytest.raises(SpadeError, match=r"psg\.json: keeps 'boat' from training, and .* was calibrated on it; begin"):
+        train_relations.run(relating(data=tmp_path / "open", epochs=1), run)
+
+
+def test_a_comparison_has_the_table(pipeline, world, tmp_path):
+    from spade_cli.tables import evaluation
+    from tests.steps.test_evaluate import own
+
+    shutil.copytree(own(pipeline).parent, tmp_path / "other")
+    files = (own(pipeline), tmp_path / "other" / own(pipeline).name)
+    config = EvalConfig(data=world, compare=files, split_list="world:ovr", at=(20,))
+    done = evaluate.run(config, pipeline["run"])
+    for system in done.result.metrics["systems"]:
+        assert system["open_vocabulary"]["trained_on_novel"] is None
+        assert {row["protocol"] for row in system["open_vocabulary"]["rows"]} == {"openpsg", "single-mpo"}
+    assert sum("harmonic mean, by predicates" in line for line in evaluation(done.result.metrics)) == 4
+    assert "base and novel" in (done.path / "report.html").read_text("utf-8")
 
 
 def test_no_artifact_but_the_split_itself_names_one(split):

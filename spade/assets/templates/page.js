@@ -71,7 +71,7 @@
         const [x, y] = segment.at || [segment.x, segment.y];
         const name = shape("g", { class: segment.at ? "name" : "name spare", "data-name": index, transform: `translate(${x} ${y}) scale(${unit})` });
         const wide = textWidth(segment.name, 13) + 12;
-        name.append(shape("rect", { x: -wide / 2, y: -9.5, width: wide, height: 19, rx: 9.5 }), shape("text", { y: 4.5 }, segment.name));
+        name.append(shape("rect", { style: this.graph.boxes ? `stroke: ${segment.colour}` : "", x: -wide / 2, y: -9.5, width: wide, height: 19, rx: 9.5 }), shape("text", { y: 4.5 }, segment.name));
         names.append(name);
       }
       svg.append(names);

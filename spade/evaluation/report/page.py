@@ -12,7 +12,13 @@ from spade.core.text import one_line
 from spade.evaluation.report.charts import curve, intervals_chart
 from spade.evaluation.report.examples import examples
 from spade.evaluation.scoring.evaluator import Evaluator
-from spade.evaluation.scoring.metric_names import RANKED, account_rows, open_vocabulary_name, trained_on_novel
+from spade.evaluation.scoring.metric_names import (
+    RANKED,
+    account_rows,
+    judged_by,
+    open_vocabulary_name,
+    trained_on_novel,
+)
 from spade.evaluation.scoring.predicted_image import Predictions
 
 WORDS = {
@@ -77,7 +83,7 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         "evaluation.html",
         title=f"{source}, {result['protocol']}",
         style=asset("report.css"),
-        heading=f"{source}, {result['protocol']}, {result['mode']}",
+        heading=f"{source}, {judged_by(result)}",
         rules=RULES[result["protocol"]],
         counts=counts,
         left_out=[*result["skipped_images"], *result["problems"]],
@@ -87,7 +93,7 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         quality_images=result["denominators"]["PQ_images"],
         found=result["InstR"],
         annotated=result["denominators"]["InstR"],
-        account=_account(result["account"], at),
+        account=_account(result["account"], at, result["boxes"]),
         missing=result["account"]["missing"],
         middle=at[len(at) // 2],
         absent=", ".join(one_line(name, 24) for name in result["absent_predicates"]) or "none",
@@ -96,7 +102,7 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
         groups=_groups(result, at),
         split=result["open_vocabulary"] and result["open_vocabulary"]["split"],
         shown=trained_on_novel(result["open_vocabulary"]),
-        open_vocabulary=_open_vocabulary(result, at),
+        open_vocabulary=_open_vocabulary(result["open_vocabulary"], at),
         at=at,
         examples=examples(evaluator, predictions),
         classes=_classes(result),
@@ -106,6 +112,7 @@ def page(result: Mapping[str, Any], evaluator: Evaluator, predictions: Predictio
 def comparison_page(result: Mapping[str, Any]) -> str:
     """Several systems side by side: ``result`` is what ``--compare --json`` prints."""
     systems = result["systems"]
+    at = [int(name.partition("@")[2]) for name in systems[0] if name.startswith("R@")]
     names = [name for name in systems[0]["ci95"] if all(system.get(name) is not None for system in systems)]
     shared = [name for name in _metric_names(systems[0]) if any(system.get(name) is not None for system in systems)]
     rows: list[Sequence[Cell | str]] = [[word, *(str(s[word]) for s in systems)] for word in ("images", "skipped")]
@@ -121,6 +128,7 @@ def comparison_page(result: Mapping[str, Any]) -> str:
         heading=f"{len(systems)} systems, {result['protocol']}, {result['mode']}",
         rules=RULES[result["protocol"]],
         left_out=[*result["skipped_images"], *(p for s in systems for p in s["problems"])],
+        base_and_novel=[(one_line(s["name"], 40), _open_vocabulary(s.get("open_vocabulary"), at)) for s in systems],
         systems=Table(["", *(one_line(s["name"], 40) for s in systems)], rows),
         differences=differences,
     )
@@ -151,11 +159,11 @@ def _headline(result: Mapping[str, Any], at: Sequence[int]) -> Table:
     return table
 
 
-def _account(account: Mapping[str, Any], at: Sequence[int]) -> Table:
+def _account(account: Mapping[str, Any], at: Sequence[int], boxes: bool) -> Table:
     middle = at[len(at) // 2]
     parts = account[f"lost@{middle}"] or {}
     table = Table(["percent", *(f"K = {k}" for k in at), f"part of the loss, K = {middle}"])
-    for name, words, values in account_rows(account, at):
+    for name, words, values in account_rows(account, at, boxes):
         table.rows.append([words, *map(percent, values), percent(parts[name]) if name in parts else ""])
     return table
 
@@ -204,12 +212,12 @@ def _groups(result: Mapping[str, Any], at: Sequence[int]) -> Table:
     return table
 
 
-def _open_vocabulary(result: Mapping[str, Any], at: Sequence[int]) -> Table | None:
-    if result["open_vocabulary"] is None:
+def _open_vocabulary(found: Mapping[str, Any] | None, at: Sequence[int]) -> Table | None:
+    if found is None:
         return None
     counts = ("triplets", "images", "predicates")
     table = Table(["percent", "protocol", *(f"{m}@{k}" for m in ("R", "mR") for k in at), *counts])
-    for row in result["open_vocabulary"]["rows"]:
+    for row in found["rows"]:
         metrics = [percent(row[f"{metric}@{k}"]) for metric in ("R", "mR") for k in at]
         cells = ["" if row[name] is None else str(row[name]) for name in counts]
         table.rows.append([open_vocabulary_name(row), row["protocol"], *metrics, *cells])

@@ -47,10 +47,14 @@ MATCHINGS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def box_iou(predicted: np.ndarray, true: np.ndarray) -> np.ndarray:
-    """(N, M) IoU of boxes xyxy with the +1 pixel convention of Visual Genome's evaluators: width = x2 - x1 + 1."""
+def box_iou(predicted: np.ndarray, true: np.ndarray, plus_one: bool = True) -> np.ndarray:
+    """(N, M) IoU of boxes xyxy; ``plus_one``: as Visual Genome's evaluators have it, width = x2 - x1 + 1. Boxes without
+    area share nothing.
+    """
+    one = float(plus_one)
     low = np.maximum(predicted[:, None, :2], true[None, :, :2])
     high = np.minimum(predicted[:, None, 2:], true[None, :, 2:])
-    joint = np.clip(high - low + 1, 0, None).prod(-1)
-    area = [(boxes[:, 2:] - boxes[:, :2] + 1).prod(-1) for boxes in (predicted, true)]
-    return joint / (area[0][:, None] + area[1][None] - joint)
+    joint = np.clip(high - low + one, 0, None).prod(-1)
+    area = [(boxes[:, 2:] - boxes[:, :2] + one).prod(-1) for boxes in (predicted, true)]
+    either = area[0][:, None] + area[1][None] - joint
+    return np.divide(joint, either, out=np.zeros_like(joint), where=either > 0)

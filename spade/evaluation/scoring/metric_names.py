@@ -37,9 +37,18 @@ def trained_on_novel(open_vocabulary: Mapping[str, Any] | None) -> str | None:
     )
 
 
-def account_rows(account: Mapping[str, Any], at: Sequence[Any]) -> Iterator[tuple[str, str, list[float | None]]]:
+def judged_by(result: Mapping[str, Any]) -> str:
+    """Protocol and mode in words."""
+    return (
+        f"{result['protocol']}{' on boxes' if result['boxes'] and result['protocol'] != 'vg' else ''}, {result['mode']}"
+    )
+
+
+def account_rows(
+    account: Mapping[str, Any], at: Sequence[Any], boxes: bool = False
+) -> Iterator[tuple[str, str, list[float | None]]]:
     """The steps of an account that it knows: name, words, and the share at each K."""
-    for name, words in ACCOUNT.items():
+    for name, words in (ACCOUNT | ({"masks": "both have a box"} if boxes else {})).items():
         values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
         if any(value is not None for value in values):
             yield name, words, values

@@ -28,7 +28,8 @@ class Rules:
     "distinct" ones, or the first "one a pair"); merge: overlapping masks are made disjoint first; copies: annotated
     copies of a triplet count again; plain_free: candidates without graph constraint go by the row's score alone,
     without those of its segments; skip: images without a prediction or without rows are left out (else they count 0);
-    absent: what mR makes of predicates that never occur: "zero", or "undefined" (the whole metric is).
+    absent: what mR makes of predicates that never occur: "zero", or "undefined" (the whole metric is); plus_one: a box
+    from x1 to x2 is x2 - x1 + 1 wide.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Rules:
     plain_free: bool
     skip: bool
     absent: str
+    plus_one: bool = False
 
 
 PROTOCOLS = {
@@ -48,7 +50,7 @@ PROTOCOLS = {
         Rules("openpsg", "any", False, "all", False, False, False, True, "zero"),
         Rules("single-mpo", "one to one", False, "one a pair", True, True, True, False, "undefined"),
         Rules("sgbench", "best", False, "distinct", False, False, False, False, "undefined"),
-        Rules("vg", "any", True, "all", False, False, False, True, "zero"),
+        Rules("vg", "any", True, "all", False, False, False, True, "zero", True),
     )
 }
 
@@ -59,7 +61,9 @@ def own_protocol(dataset: Dataset) -> str:
 
 
 def rules_for(dataset: Dataset, protocol: str) -> Rules:
-    """A protocol's rules; on a data set of boxes with boxes in place of masks, which are never merged."""
+    """A protocol's rules; on a data set of boxes with boxes in place of masks, which are never merged (as OpenPSG's own
+    code has it with its method bbox).
+    """
     rules = PROTOCOLS[protocol]
     return rules if dataset.has_masks else replace(rules, boxes=True, merge=False)
 
@@ -126,7 +130,7 @@ def judge(
         iou = np.eye(len(classes))  # segments stand for the annotated ones by their place
     elif rules.boxes:
         true = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
-        iou = box_iou(predicted_boxes(predicted, record), true)
+        iou = box_iou(predicted_boxes(predicted, record), true, rules.plus_one)
     else:
         runs = _runs(predicted, record, true_ids)
         without_pixel = runs.without_pixel()

@@ -37,6 +37,7 @@ def result(evaluator, **more):
         "predictions": "p.jsonl",
         "skipped_images": [],
         "problems": [],
+        "boxes": False,
         "open_vocabulary": None,
     }
     return places | evaluator.summary() | more
@@ -126,7 +127,7 @@ def test_comparison_page():
         "mR@1": None,
         "PQ": {"difference": 0.0, "ci95": None},
     }
-    document = {"protocol": "openpsg", "mode": "sgdet", "systems": rows, "skipped_images": []}
+    document = {"protocol": "openpsg", "mode": "sgdet", "boxes": False, "systems": rows, "skipped_images": []}
     text = comparison_page(document | {"differences": [{"name": rows[1]["name"], "to": "one", **difference}]})
     assert "<script" not in text
     assert "-100.0" in text

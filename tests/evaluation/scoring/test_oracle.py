@@ -96,6 +96,14 @@ def test_visual_genome_from_its_own_form_and_from_coco(oracle, kind, write, tmp_
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_openpsg_on_boxes(oracle, kind, tmp_path):
+    """As OpenPSG's own code judges boxes: without the +1 of Visual Genome's."""
+    write_coco(oracle, tmp_path / "data", masks=False)
+    evaluator = evaluate(oracle, kind, "openpsg", data=tmp_path / "data")
+    agree(evaluator.summary(), expected(oracle, kind, "openpsg_bbox"), names("R", "mR"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_openpsg_from_coco_with_masks(oracle, kind, tmp_path):
     write_coco(oracle, tmp_path / "data")
     evaluator = evaluate(oracle, kind, "openpsg", data=tmp_path / "data")

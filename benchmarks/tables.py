@@ -5,7 +5,6 @@ A document marks a place with ``<!-- table NAME -->`` and ``<!-- end -->``; NAME
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
 from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
+from benchmarks.product.tables import tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
@@ -88,38 +88,6 @@ def startup() -> str:
     return table(["whole process", "seconds", "times a bare Python"], body) + f"\n\n{data['machine']} ({origin(data)})."
 
 
-def training() -> str:
-    """How the packaged weights were trained."""
-    manifest = json.loads((ROOT / "spade" / "assets" / "tiny" / "manifest.json").read_text("utf-8"))
-    shown = {
-        "autoencoder": lambda f: f"reconstruction {f['psnr']:.1f} dB",
-        "clip": lambda f: f"caption among 64: {100 * f['top1']:.0f} % (chance 1.6 %)",
-        "unet": lambda f: f"noise error {-f['minus_mse']:.3f}",
-        "unet-further": lambda f: f"noise error {-f['minus_mse']:.3f}",
-        "adapter": lambda f: (
-            f"map distance {f['loss_before']:.3f} to {f['loss_after']:.3f}; "
-            f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
-        ),
-        "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["validation_after"].items()),
-        **dict.fromkeys(("tiny", "tiny-open"), _heads),
-    }
-    body = []
-    for line in manifest["log"]:
-        seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
-        body.append(
-            [line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["metrics"])]
-        )
-    minutes = f"{manifest['minutes']:.0f} minutes in all on a CPU"
-    total = f"One seed; {minutes}. Metrics of the kept weights, on validation scenes."
-    return table(["part", "minutes", "threads", "images seen", "metrics"], body) + f"\n\n{total}"
-
-
-def _heads(metrics: dict[str, Any]) -> str:
-    """What heads that learn from fresh scenes reach on validation scenes."""
-    names = {"PQ": "PQ", "R@20": "R@20 on found segments", "given_R@20": "on given ones"}
-    return ", ".join(f"{text} {100 * metrics[name]:.1f} %" for name, text in names.items())
-
-
 def teacher() -> str:
     """The pointing game of the teacher maps."""
     data = results("teacher_maps")
@@ -136,51 +104,6 @@ def teacher() -> str:
         table(["grid", "timesteps", *(name.replace("_", " ") for name in names)], body)
         + f"\n\nPercent ({origin(data)})."
     )
-
-
-def tiny() -> str:
-    """What the tiny model has learned, beside what was asked of it."""
-    data = results("tiny_model")
-    words = {
-        "vae_psnr": ("autoencoder: reconstruction, dB", "at least 27"),
-        "clip_top1": ("OpenCLIP: image to the caption of all its relations, among 64, %", "at least 50"),
-        "clip_relation": ("OpenCLIP: a relation among captions made wrong, %", "at least 60"),
-        "clip_relation_other_picture": ("the same beside another scene's image, %", ""),
-        "clip_relation_chance": ("chance there, %", ""),
-        "round_trip_psnr": ("UNet: inverted and sampled back, 50 steps, dB", "at least 25"),
-        "pointing_base": ("maps: pointing game of things, base names, %", "at least 75"),
-        "pointing_novel": ("maps: novel names, %", "at least 55"),
-        "pointing_single": ("maps: things' names with a single segment, %", ""),
-        "pointing_chance": ("maps: chance, %", ""),
-        "mass_inside": ("maps: mass inside things, %", ""),
-        "pointing_base_stuff": ("maps: pointing game of stuff, base names, %", ""),
-        "pointing_novel_stuff": ("maps: stuff, novel names, %", ""),
-        "pointing_single_stuff": ("maps: stuff, names with a single segment, %", ""),
-        "pointing_chance_stuff": ("maps: chance for stuff, %", ""),
-        "mass_inside_stuff": ("maps: mass inside stuff, %", ""),
-        "pq": ("graphs: PQ, %", "at least 68"),
-        "things_named": ("graphs: things found and named, %", "at least 80"),
-        "R20_found": ("graphs: R@20 on found segments, %", "at least 52"),
-        "mR20_found": ("graphs: mR@20 on found segments, %", ""),
-        "R20_given": ("graphs: R@20 on given segments, %", "at least 83"),
-        "mR20_given": ("graphs: mR@20 on given segments, %", ""),
-        "predict_warm_s": ("one image of 128 px, model loaded, s", "below 0.3"),
-        "predict_cold_s": ("one image of 128 px, whole process, s", "below 15"),
-        "weights_mb": ("weights, MB", "at most 40"),
-        "largest_file_mb": ("largest file, MB", "below 16"),
-    }
-    found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
-    body = [
-        [text, cell(found[name]) if isinstance(found[name], dict) else str(found[name]), bar]
-        for name, (text, bar) in words.items()
-    ]
-    scenes = 64 * data["rows"][-1]["setting"]["blocks"]
-    things, stuff = found["names_asked"], found["names_asked_stuff"]
-    asked = f"Maps: {things} names of things, {stuff} of stuff; a name may point at any of its segments"
-    asked += ", and is asked for where one of them covers at least 4 latent cells."
-    blocks = f"mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them)"
-    note = f"One trained model; {blocks}. {asked}"
-    return table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({origin(data)})."
 
 
 def blind() -> str:
@@ -245,6 +168,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "seconds": seconds,
     "predict": predict,
     "startup": startup,
+    "readers": readers,
     "training": training,
     "teacher": teacher,
     "tiny": tiny,

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
 from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
-from benchmarks.product.tables import tiny, training
+from benchmarks.product.tables import readers, tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open

@@ -17,8 +17,7 @@ from spade.core.workspace import Workspace
 from spade.data.images import read_image
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_ids
-from spade.diffusion.backbone_files import embedded_model
-from spade.models.checkpoint import read_model
+from spade.models.checkpoint import OPEN, packaged_open, read_model
 from spade.steps import world
 from spade.steps.common import Run
 from spade.world.dataset import novel_names
@@ -30,7 +29,7 @@ def main() -> None:
     """Scenes of a world of its own, under all 25 names."""
     options = arguments(__doc__ or "")
     scenes = 6 if options.quick else 80
-    results = Results("novel_segments", options, [WORLD_SEED], read_model(embedded_model()).fingerprint())
+    results = Results("novel_segments", options, [WORLD_SEED], read_model(packaged_open()).fingerprint())
     if not results.data["rows"]:
         with tempfile.TemporaryDirectory() as folder:
             for kind, counts in _counts(Path(folder), scenes).items():
@@ -40,7 +39,7 @@ def main() -> None:
 
 def _counts(folder: Path, scenes: int) -> dict[str, dict[str, int]]:
     world.run(folder / "world", scenes, (128, 128), WORLD_SEED, Run(Workspace(folder / "unused")), setting="closed")
-    dataset, model, (novel, _) = load_psg(folder / "world"), spade.load(), novel_names("ovdr")
+    dataset, model, (novel, _) = load_psg(folder / "world"), spade.load(OPEN), novel_names("ovdr")
     counts = {kind: {"segments": 0, "found": 0, "named": 0} for kind in ("base", "novel")}
     for record in dataset.records:
         graph = model.predict(read_image(dataset.image_path(record)), dataset.vocabulary).graph

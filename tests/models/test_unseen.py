@@ -21,6 +21,12 @@ from spade.structures.vocabulary import Vocabulary
 from tests.models.segments import given, scene
 
 
+@pytest.fixture(scope="module")
+def model():
+    """The packaged model that has names left to learn, and is not as sure as the other."""
+    return spade.load("tiny-open")
+
+
 def test_few_known_names_do_not_make_a_model_sure(model):
     """Asked for one predicate that it knows and one that it does not, it can be sure of another that it was not asked
     for.
@@ -80,12 +86,12 @@ def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
 def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
     folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))
     facts = json.loads((folder / "model.json").read_text())
-    facts["heads"]["untrained"] = False
+    facts["heads"] |= {"unseen": False, "probe": False}
     (folder / "model.json").write_text(json.dumps(facts))
     kept = {
         name: value
         for name, value in load_file(folder / "heads.safetensors").items()
-        if not name.startswith(("regions.", "pairs."))
+        if not name.startswith(("regions.", "pairs.", "unknown."))
     }
     save_file(kept, folder / "heads.safetensors")
     assert spade.load(folder).heads.pairs is None

@@ -24,7 +24,7 @@ from tests.configs import boxing, calibrating, inverting, relating
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: inverting(split="dev"), "`split=dev`: use train, test or all"),
+        (lambda: inverting(split="dev"), "`split=dev`: use train, val, test or all"),
         (lambda: inverting(limit=0), "`limit=0`"),
         (lambda: inverting(rank=4), "`rank`: is no setting here; there are batch_size, counterfactual, grids"),
         (lambda: inverting(preset="best"), "`preset=best`: use default or paper"),

@@ -24,7 +24,7 @@ from spade.steps.relation_method import resolve
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.training.relations import RelationTraining
 from tests.configs import calibrating, inverting, relating
-from tests.steps.helpers import lines
+from tests.steps.helpers import copied, lines
 
 
 @pytest.mark.slow
@@ -222,10 +222,10 @@ def test_relations_are_learned_on_a_model_alone(tmp_path):
     """The packaged model brings adapter and masks; nothing was inverted or calibrated here."""
     world_step.run(tmp_path / "data", 10, (128, 128), 5, Run(Workspace(tmp_path)), setting="ovdr")
     run = Run(Workspace(tmp_path / "w"))
-    config = relating(data=tmp_path / "data", epochs=1, init="scratch", masks_from=Path("tiny"))
+    config = relating(data=tmp_path / "data", epochs=1, init="scratch", masks_from=Path("tiny-open"))
     made = train_relations.run(config, run)
     assert (made.path / "adapter" / "adapter.json").is_file()
-    packaged, own = spade.load().heads, spade.load(made.path).heads
+    packaged, own = spade.load("tiny-open").heads, spade.load(made.path).heads
     for name, value in packaged.proposer.state_dict().items():
         assert torch.equal(value.float(), own.proposer.state_dict()[name].float()), name
     assert run.workspace.newest("train-relations").manifest["inputs"] == {}
@@ -236,12 +236,16 @@ def test_relations_are_learned_on_a_model_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_start_that_lacks_names_is_not_kept(pipeline, tmp_path):
+def test_a_start_that_lacks_names_is_not_kept(pipeline, world, tmp_path):
     """Saved under the longer list the packaged heads would pass for trained on names that they never saw."""
     run = Run(Workspace(tmp_path))
     for step in ("invert", "calibrate"):
         shutil.copytree(pipeline[step].path, tmp_path / step / pipeline[step].key)
-    made = train_relations.run(relating(epochs=1, learning_rate=1e-12), run)
+    data = copied(world, tmp_path)
+    document = json.loads((data / "psg.json").read_text())
+    document["stuff_classes"].append("snow")
+    (data / "psg.json").write_text(json.dumps(document))
+    made = train_relations.run(relating(data=data, epochs=1, learning_rate=1e-12), run)
     assert made.result.init == "embedded: tiny"
     assert set(spade.load(made.path).vocabulary.objects) > set(spade.load().vocabulary.objects)
     assert made.result.validation_after == made.result.validation_before, (

@@ -23,8 +23,10 @@ from PIL import Image
 
 from benchmarks.common.results import Results, arguments, spread
 from spade.core.workspace import Workspace
+from spade.diffusion.backbone_files import embedded_model
 from spade.export.figure import figure_png
 from spade.export.page import entry, page
+from spade.models.checkpoint import read_model
 from spade.models.predictor import SceneGraphPredictor
 from spade.steps import predict
 from spade.steps.common import Run
@@ -40,7 +42,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 def main() -> None:
     """Rounds of all measurements in turn."""
     options = arguments(__doc__ or "")
-    results = Results("predict", options, [SEED])
+    results = Results("predict", options, [SEED], read_model(embedded_model()).fingerprint())
     images, rounds = (8, 2) if options.quick else (64, 5)
     torch.set_num_threads(2)
     if not results.data["rows"]:

@@ -82,8 +82,7 @@ def annotated_regions(dataset: Dataset, record: Record) -> Regions:
     Raises SpadeError as ``annotated_ids`` does.
     """
     if not dataset.has_masks:
-        boxes = np.array([segment.bbox for segment in record.segments], np.float64).reshape(-1, 4)
-        return BoxRegions(boxes, (record.width, record.height))
+        return BoxRegions.of([segment.bbox for segment in record.segments], (record.width, record.height))
     return MapRegions.of_ids(annotated_ids(dataset, record), [segment.id for segment in record.segments])
 
 

@@ -180,8 +180,7 @@ class SceneGraphPredictor:
         listed, known = extended(self._vocabulary(vocabulary), [(s.label, s.is_thing) for s in segments.segments])
         regions: Regions
         if segments.panoptic is None:
-            boxes = np.array([segment.bbox for segment in segments.segments], np.float64).reshape(-1, 4)
-            regions = BoxRegions(boxes, (segments.width, segments.height))
+            regions = BoxRegions.of([s.bbox for s in segments.segments], (segments.width, segments.height))
         else:
             regions = MapRegions.of_ids(segments.panoptic, [segment.id for segment in segments.segments])
         with self._turn:

@@ -91,4 +91,4 @@ def found_boxes(
     inside = boxes.float().clamp(0, 1) * scale
     kept = sure[batched_nms(inside[sure], scores[sure], categories[sure], rules.suppression)].tolist()
     segments = [PanopticSegment(int(categories[q]), float(scores[q]), q) for q in kept]
-    return BoxRegions(inside[kept].cpu().numpy().astype("float64").reshape(-1, 4), size), segments
+    return BoxRegions.of(inside[kept].tolist(), size), segments

@@ -12,7 +12,7 @@ from spade.core.errors import SpadeError, given
 from spade.core.files import write_json, write_json_lines, write_text
 from spade.evaluation.formats.sources import OWN, open_predictions
 from spade.evaluation.report.page import page
-from spade.evaluation.scoring.protocols import MODES, PROTOCOLS, own_protocol
+from spade.evaluation.scoring.protocols import MODES, PROTOCOLS
 from spade.models.checkpoint import newest_model, read_model
 from spade.steps import compare
 from spade.steps.common import (
@@ -24,7 +24,7 @@ from spade.steps.common import (
     open_dataset,
 )
 from spade.steps.config import EvalConfig
-from spade.steps.judge import Lists, data_print, judge, open_vocabulary
+from spade.steps.judge import Lists, data_print, judge, open_vocabulary, protocol_of
 from spade.steps.results import EvalResult, PredictionsResult, TrainedOn
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:
     _refuse_unknown(config)
     began = time.perf_counter()
     dataset = _dataset(config, run)
-    config = replace(config, protocol=config.protocol or own_protocol(dataset))
+    config = replace(config, protocol=protocol_of(config, dataset))
     records = choose_records(dataset, config.split, config.limit, with_relations=False)
     lists = Lists.read(config, dataset)
     if config.compare:

@@ -97,6 +97,11 @@ class BoxRegions:
     boxes: np.ndarray
     image_size: tuple[int, int]
 
+    @classmethod
+    def of(cls, boxes: Sequence[Sequence[float]], image_size: tuple[int, int]) -> BoxRegions:
+        """Of any number of boxes, none as well."""
+        return cls(np.array(boxes, np.float64).reshape(-1, 4), image_size)
+
     @property
     def size(self) -> tuple[int, int]:
         """See Regions."""

@@ -59,7 +59,7 @@ def annotation(record: Record, regions: Regions, size: tuple[int, int], void_cou
     place = {index: n for n, index in enumerate(shown)}
     unnamed, void, boxes = torch.zeros((0, height, width), dtype=torch.bool), None, None
     if isinstance(regions, BoxRegions):
-        hidden = BoxRegions(np.array(record.hidden_boxes, np.float64).reshape(-1, 4), regions.size).masks(size)
+        hidden = BoxRegions.of(record.hidden_boxes, regions.size).masks(size)
         crowds = small[[i for i, segment in enumerate(record.segments) if segment.is_crowd]]
         void = torch.from_numpy(np.concatenate([hidden, crowds]).any(0) & ~small[shown].any(0))
         boxes = torch.from_numpy(regions.relative_boxes()[shown]).float()

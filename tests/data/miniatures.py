@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
-from spade.data.psg import Dataset
+from spade.data.psg import Box, Dataset, Record
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_ids
 
@@ -125,6 +125,11 @@ def write_coco(world: Path, out: Path, masks: bool = True) -> Dataset:
                 )
         (out / f"{split}.json").write_text(json.dumps(document))
     return dataset
+
+
+def boxes(record: Record) -> list[Box]:
+    """Of a record's segments."""
+    return [segment.bbox for segment in record.segments]
 
 
 def _centred(box: np.ndarray) -> list[int]:

@@ -10,17 +10,13 @@ import pytest
 from spade.core.errors import SpadeError
 from spade.data.readers import is_dataset, load_dataset
 from spade.data.samples import annotated_ids, annotated_regions
-from tests.data.miniatures import write_coco
+from tests.data.miniatures import boxes, write_coco
 
 
 @pytest.fixture(scope="module")
 def coco(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("formats") / "coco"
     return out, write_coco(world, out)
-
-
-def boxes(record):
-    return [segment.bbox for segment in record.segments]
 
 
 def test_coco_with_masks_is_the_psg_form(coco):

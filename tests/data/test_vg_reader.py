@@ -13,7 +13,7 @@ import pytest
 from spade.core.errors import SpadeError
 from spade.data.readers import is_dataset, load_dataset
 from spade.data.samples import annotated_regions, checked_image
-from tests.data.miniatures import write_vg
+from tests.data.miniatures import boxes, write_vg
 
 H5 = "VG-SGG-with-attri.h5"
 
@@ -22,10 +22,6 @@ H5 = "VG-SGG-with-attri.h5"
 def vg(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("formats") / "vg"
     return out, write_vg(world, out)
-
-
-def boxes(record):
-    return [segment.bbox for segment in record.segments]
 
 
 def test_vg150_is_the_world_that_was_written(vg):

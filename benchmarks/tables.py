@@ -17,6 +17,7 @@ from benchmarks.product.tables import readers, tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
+from benchmarks.relations import tables_unseen as unseen
 
 DOCUMENTS = (
     "docs/results/product.md",
@@ -25,6 +26,7 @@ DOCUMENTS = (
     "docs/world.md",
     "docs/results/stage-1.md",
     "docs/results/stage-2.md",
+    "docs/results/open-names.md",
     "docs/results/psg.md",
 )
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -192,6 +194,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_additions": stage2.additions,
     "stage2_again": stage2.again,
     "masks": stage2.masks,
+    "unseen_objects": unseen.objects,
+    "unseen_odds": unseen.odds,
+    "unseen_predicates": unseen.predicates,
+    "unseen_segments": unseen.segments,
+    "by_scenes": unseen.by_scenes,
     "stage2_again_open": stage2_open.again_open,
     "psg_annotations": psg.psg_annotations,
     "psg_parts": psg.annotation_parts,

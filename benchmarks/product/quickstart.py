@@ -21,7 +21,7 @@ from spade.models.checkpoint import read_model
 from spade.steps import evaluate
 from spade.steps.common import Run
 from spade.steps.config import EvalConfig, QuickstartConfig
-from spade.steps.quickstart import FOLDER, SETTING
+from spade.steps.quickstart import FIRST, FOLDER, SETTING, world_folder
 from spade.steps.results import StepWorth
 from spade.steps.step_worth import AT, calibration_worth, heads_worth
 from spade.world.dataset import write_world
@@ -55,15 +55,23 @@ def main() -> None:
 def _judged(folder: Path, scenes: Path, seed: int, images: int) -> dict[str, Any]:
     folder.mkdir()
     began = time.perf_counter()
-    command = [sys.executable, "-m", "spade_cli", "quickstart", "--images", str(images), "--seed", str(seed)]
-    done = subprocess.run([*command, "--json", "--quiet"], cwd=folder, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-m", "spade_cli", "quickstart", "--images", str(images), "--seed", str(seed), "--json"]
+    first = None
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for line in process.stderr:  # its messages, as they come; json is one object at the end
+            if FIRST in line and first is None:
+                first = time.perf_counter() - began
+        document = json.loads(process.stdout.read())
     seconds = time.perf_counter() - began
-    document = json.loads(done.stdout)
+    assert process.returncode == 0, "quickstart stopped"
+    assert first is not None, "no photograph was there"
     workspace = Workspace(folder / "spade-workspace" / FOLDER)
-    steps = _further_worth(workspace, scenes, document["key"], seed)
+    steps = _further_worth(workspace, scenes, document["key"], QuickstartConfig(images=images, seed=seed))
     return {
         "seconds": round(seconds, 1),
-        "first_picture_s": document["result"]["first_picture_seconds"],
+        "first_picture_s": round(first, 2),
         "step_seconds": document["result"]["step_seconds"],
         "steps": [_percent(vars(step)) for step in steps],
         "models": {
@@ -73,15 +81,15 @@ def _judged(folder: Path, scenes: Path, seed: int, images: int) -> dict[str, Any
     }
 
 
-def _further_worth(workspace: Workspace, scenes: Path, heads: str, seed: int) -> list[StepWorth]:
+def _further_worth(workspace: Workspace, scenes: Path, heads: str, made: QuickstartConfig) -> list[StepWorth]:
     """What a quickstart's steps are worth on other scenes."""
-    further, own = load_psg(scenes), load_psg(workspace.root / "world")
+    further, own = load_psg(scenes), load_psg(world_folder(workspace, made))
     records, calibration = further.split("test"), workspace.need("calibrate", "the benchmark")
     model = workspace.root / "train-relations" / heads
     config = EvalConfig(data=scenes, at=(AT,), model=model)
     predictions = evaluate.run(config, Run(workspace)).result.metrics["predictions"]
     return [
-        calibration_worth(QuickstartConfig(seed=seed), calibration, further, records),
+        calibration_worth(made, calibration, further, records),
         *heads_worth(further, own.split("train"), records, Path(predictions)),
     ]
 

@@ -45,6 +45,12 @@ def run(config: CalibrateConfig, run: Run) -> StepResult[CalibrateResult]:
             f"{given('init', 'embedded')}: the packaged adapter has seen {shown[0]!r}, which the inversion's split "
             f"keeps from training; leave it out or use {given('init', 'scratch')}."
         )
+    if config.init == "embedded" and not is_packaged:
+        other = source.backbone if source.backbone != "tiny" else source.clip
+        raise SpadeError(
+            f"{given('init', 'embedded')}: the packaged adapter belongs to the tiny backbone and its OpenCLIP model, "
+            f"and the inversion is of {other}; leave it out or use {given('init', 'scratch')}."
+        )
     embedded = wanted == "embedded" and is_packaged and not shown
     defaults = backbone_defaults(resolve_backbone(source.backbone))
     calibration, schedule = _method(config, defaults, embedded)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
+from spade.data.example_photos import example_photos
 from spade.data.readers import load_dataset
 from spade.diffusion.backbone_files import embedded_model
 from spade.steps import calibrate, evaluate, example, export_graph, invert, predict, train_relations, world
@@ -33,6 +33,7 @@ SETTING = "closed"  # all of the world's names, which the packaged masks were tr
 # Of so few scenes a tenth says nothing about which epoch is best: their average is kept, and dropout is strong. Chosen
 # on scenes of neither this run nor its benchmark.
 HEADS = {"epochs": 60, "learning_rate": 2e-3, "validate_every": 60, "ema_decay": 0.98, "dropout": 0.3}
+FIRST = "the graph of a photograph is there:"
 SHOWN = ("PQ", f"R@{AT}", f"mR@{AT}")
 
 
@@ -57,19 +58,21 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     steps, seed = _Steps(own), config.seed
     compute: dict[str, Any] = {"device": config.device, "dtype": config.dtype}
     photo_page = _photograph(steps, compute)
-    first = round(time.perf_counter() - began, 3)
-    if photo_page:
-        run.report.say(f"the graph of a photograph is there: {photo_page}")
-    data = own.workspace.root / "world"
+    first = round(time.perf_counter() - began, 3) if photo_page else None
+    data = world_folder(own.workspace, config)
     steps.note("world", world.run(data, config.images, (128, 128), seed, own, setting=SETTING))
-    steps.note("invert", invert.run(InvertConfig(data=data, seed=seed, **compute), own))
-    steps.note("calibrate", calibrate.run(CalibrateConfig(init="scratch", seed=seed, **compute), own))
+    # Each step is told which result it goes on from: the newest may be of a run with another seed.
+    inverted = invert.run(InvertConfig(data=data, seed=seed, **compute), own)
+    steps.note("invert", inverted)
+    on_maps = replace(own, source=inverted.key)
+    calibrated = calibrate.run(CalibrateConfig(init="scratch", seed=seed, **compute), on_maps)
+    steps.note("calibrate", calibrated)
     scratch = TrainRelationsConfig(data=data, init="scratch", seed=seed, **compute)
     heads = train_relations.run(replace(scratch, masks_from=embedded_model(), settings=HEADS), own)
     steps.note("train-relations", heads)
     models = {"trained in this run on the packaged masks": heads.path, "packaged": embedded_model()}
     if config.full:
-        whole = train_relations.run(scratch, own)
+        whole = train_relations.run(scratch, replace(own, source=calibrated.key))
         steps.note("train-relations, masks too", whole)
         models = {"masks and relations trained in this run": whole.path, **models}
     at = EvalConfig(data=data, at=(AT,), seed=seed, **compute)
@@ -77,9 +80,12 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     for name, folder in models.items():
         scored[name] = evaluate.run(replace(at, model=folder), own)
         steps.note(f"eval, {name}", scored[name])
-    dataset, calibration = load_dataset(data), own.workspace.need("calibrate", "spade quickstart")
+    dataset = load_dataset(data)
+    calibration = own.workspace.need("calibrate", "spade quickstart", calibrated.key)
     trained = scored["trained in this run on the packaged masks"].result.metrics
+    judging = time.perf_counter()
     judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, own)
+    steps.seconds["worth"] = round(time.perf_counter() - judging, 3)
     held_out = dataset.split("test")
     scene = dataset.image_path(held_out[int(np.random.default_rng(seed).integers(len(held_out)))])
     drawn = predict.run(PredictConfig(images=(str(scene),), model=embedded_model(), **compute), own)
@@ -100,17 +106,23 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     return StepResult("quickstart", heads.key, own.workspace.root, steps.cached, elapsed, result)
 
 
-def _photograph(steps: _Steps, compute: Mapping[str, Any]) -> str:
-    """The page of an example photograph's graph; none where the package that has the photograph is not installed."""
-    try:
-        photos = example.run(steps.run.workspace.root / "photos", steps.run).result
-    except SpadeError as error:
-        steps.run.report.say(f"no photograph: {error}")
-        return ""
+def world_folder(workspace: Workspace, config: QuickstartConfig) -> Path:
+    """The world of a seed and a number of scenes: another one does not replace it."""
+    return workspace.root / f"world-{config.images}-{config.seed}"
+
+
+def _photograph(steps: _Steps, compute: Mapping[str, Any]) -> str | None:
+    """The page of an example photograph's graph; None where no package that has one is installed."""
+    if all(photo.source is None for photo in example_photos()):
+        steps.run.report.say("no photograph: matplotlib is installed without its sample data")
+        return None
+    photos = example.run(steps.run.workspace.root / "photos", steps.run).result
     config = PredictConfig(images=(photos.photos[0],), segments=Path(photos.segments), **compute)
     drawn = predict.run(config, steps.run)
     steps.note("predict, of a photograph", drawn)
-    return _page(drawn)
+    page = _page(drawn)
+    steps.run.report.say(f"{FIRST} {page}")
+    return page
 
 
 def _page(drawn: StepResult[PredictResult]) -> str:

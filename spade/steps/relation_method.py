@@ -37,9 +37,14 @@ class Method:
 
 
 def resolve(
-    config: TrainRelationsConfig, defaults: BackboneDefaults, packaged: ModelFile | None, frozen: ModelFile | None
+    config: TrainRelationsConfig,
+    defaults: BackboneDefaults,
+    packaged: ModelFile | None,
+    frozen: ModelFile | None,
+    mirrored: bool = True,
 ) -> Method:
     """The method that a config asks for. From packaged heads, whatever is not said is theirs, and their shape stays.
+    mirrored: whether images are, unless the config says.
 
     Raises SpadeError for a setting that changes nothing, or that asks for other heads than the packaged ones.
     """
@@ -56,7 +61,7 @@ def resolve(
         "relations": relations,
         "proposer": proposer,
         "losses": RelationLossConfig(),
-        "masks": MaskTrainingConfig(),
+        "masks": MaskTrainingConfig(mirrored=mirrored),
         "fusion": FusionConfig(),
         "schedule": relations_schedule(defaults, packaged is not None, config.seed),
     }

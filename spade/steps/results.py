@@ -259,15 +259,16 @@ class WorthResult(Result):
 @dataclass(frozen=True)
 class QuickstartResult(Result):
     """Of ``spade quickstart``. ``steps``: see ``StepWorth``; ``models``: metrics of whole models on the same held-out
-    scenes; ``photo_page``: the graph of a photograph; ``figure`` and ``page``: of a held-out scene.
+    scenes; ``photo_page``: the graph of a photograph, and ``first_picture_seconds`` until it was there, both None where
+    no package has one; ``figure`` and ``page``: of a held-out scene.
     """
 
     steps: list[dict[str, Any]]
     models: Mapping[str, Mapping[str, float | None]]
     held_out_images: int
     step_seconds: Mapping[str, float]
-    first_picture_seconds: float
-    photo_page: str
+    first_picture_seconds: float | None
+    photo_page: str | None
     figure: str
     page: str
 

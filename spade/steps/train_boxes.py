@@ -28,6 +28,7 @@ from spade.steps.config import TrainBoxesConfig
 from spade.steps.results import TrainBoxesResult
 from spade.training.config import PAPER as PAPER_SCHEDULE
 from spade.training.config import BoxTrainingConfig, RelationLossConfig, Schedule, boxes_schedule
+from spade.training.mirroring import told_by_side, unmirrored
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
@@ -56,6 +57,8 @@ def run(config: TrainBoxesConfig, run: Run) -> StepResult[TrainBoxesResult]:
     whole = open_dataset(config.data, config.images, run.report, config.strict)
     split = split_of(config.split_list, whole)
     dataset, kept = kept_from_training(whole, split)
+    if one_sided := told_by_side(dataset.vocabulary):
+        run.report.say(unmirrored(one_sided))
     config = replace(config, device=device_name(config.device))
     records = choose_records(dataset, "train", config.limit, with_relations=True)
     prints = {"data": dataset.fingerprint(records, images=False)}

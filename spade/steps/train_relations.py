@@ -27,6 +27,7 @@ from spade.steps.config import TrainRelationsConfig
 from spade.steps.relation_method import Method, resolve
 from spade.steps.results import CalibrateResult, TrainRelationsResult
 from spade.structures.vocabulary import Label, Vocabulary
+from spade.training.mirroring import told_by_side, unmirrored
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
@@ -77,7 +78,10 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     packaged = _packaged(config, features, dataset, split is not None)
     if features.masks is not None:
         _refuse_unnamed(config.masks_from, features.masks, dataset)
-    method = resolve(config, backbone_defaults(resolve_backbone(features.backbone)), packaged, features.masks)
+    defaults, one_sided = backbone_defaults(resolve_backbone(features.backbone)), told_by_side(dataset.vocabulary)
+    method = resolve(config, defaults, packaged, features.masks, not one_sided)
+    if one_sided and not method.masks.mirrored:
+        run.report.say(unmirrored(one_sided))
     device = device_name(config.device)
     init = "scratch" if packaged is None else "embedded"
     config = replace(config, init=init, device=device, dtype=dtype_name(config.dtype, device))
@@ -252,15 +256,27 @@ def _names(vocabulary: Vocabulary) -> Names:
 def _packaged(config: TrainRelationsConfig, features: _Features, dataset: Dataset, has_novel: bool) -> ModelFile | None:
     """The packaged model, where training starts from its heads: they belong to this backbone, find masks, and know no
     names but those of the data set. Where that keeps names for the test alone, it is the one that has not seen those.
+    Raises SpadeError where it was asked for and does not fit.
     """
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
-    if wanted != "embedded" or features.backbone != "tiny" or features.clip != "tiny" or not dataset.has_masks:
-        return None
-    if not (embedded_model() / "model.json").is_file():
+    if wanted != "embedded":
         return None
     packaged = read_image_model(packaged_open() if has_novel else embedded_model())
     known, names = _names(packaged.vocabulary), _names(dataset.vocabulary)
-    return packaged if known[0] <= names[0] and known[1] <= names[1] else None
+    further = sorted([*(label.name for label in known[0] - names[0]), *(known[1] - names[1])])
+    why_not = ""
+    if features.backbone != "tiny" or features.clip != "tiny":
+        why_not = "belong to the tiny backbone and its OpenCLIP model"
+    elif not dataset.has_masks:
+        why_not = f"find masks, and {dataset.source} has boxes"
+    elif further:
+        why_not = f"know {further[0]!r}, which {dataset.source} does not have"
+    if why_not and config.init is not None:
+        raise SpadeError(
+            f"{given('init', config.init)}: the packaged heads {why_not}; leave it out or use "
+            f"{given('init', 'scratch')}."
+        )
+    return None if why_not else packaged
 
 
 def _refuse_unnamed(place: Path | None, model: ModelFile, dataset: Dataset) -> None:

@@ -20,6 +20,7 @@ from spade.relations.pair_selection import mean_selected_recall
 from spade.structures.label_index import LabelIndex
 from spade.training.config import RelationLossConfig
 from spade.training.loop import Row
+from spade.training.mirroring import told_by_side
 from spade.training.split import grouped_batches, validation_split
 
 SIZES = (4, 6, 8, 10, 12, 15, 20, 30)  # images with about as many segments share a batch
@@ -56,6 +57,7 @@ class BoxTraining:
         losses: RelationLossConfig,
     ) -> None:
         self.model, self.dataset, self.weights = model, dataset, losses.weights
+        self.mirrored = 0.0 if told_by_side(dataset.vocabulary) else 0.5
         train, validation = validation_split(list(records))
         self.train = train
         # In the order of their sizes: a batch is padded to the pairs of its largest image.
@@ -78,7 +80,7 @@ class BoxTraining:
     def losses(self, batch: Sequence[int]) -> dict[str, Tensor]:
         """The terms of relations for a batch of images, each seen a little differently every time."""
         self.model.train()
-        segments, triples = varied([self.segments[i] for i in batch], [self.triples[i] for i in batch])
+        segments, triples = varied([self.segments[i] for i in batch], [self.triples[i] for i in batch], self.mirrored)
         nodes, words = self.model.nodes(moved(segments, self.device)), self.model.words
         return relation_losses(
             self.model.heads, nodes, triples, None, words.predicates, self.weights, self.imbalance, PAIRS
@@ -128,13 +130,15 @@ class BoxTraining:
         return rows
 
 
-def varied(segments: Sequence[BoxSegments], triples: Sequence[Tensor]) -> tuple[list[BoxSegments], list[Tensor]]:
-    """Segments as another segmenter may find them, half of them mirrored, and triples (R_i, 3) in their new
+def varied(
+    segments: Sequence[BoxSegments], triples: Sequence[Tensor], mirrored: float
+) -> tuple[list[BoxSegments], list[Tensor]]:
+    """Segments as another segmenter may find them, a share of images mirrored, and triples (R_i, 3) in their new
     numbering.
     """
     counts = torch.tensor([len(one.boxes) for one in segments])
     starts, image = counts.cumsum(0) - counts, torch.arange(len(counts)).repeat_interleave(counts)
-    joined = BoxSegments.joined(segments).mirrored(torch.rand(len(counts))[image] < 0.5).jittered(JITTER)
+    joined = BoxSegments.joined(segments).mirrored(torch.rand(len(counts))[image] < mirrored).jittered(JITTER)
     of, rows = (
         torch.arange(len(triples)).repeat_interleave(torch.tensor([len(rows_of_image) for rows_of_image in triples])),
         torch.cat(list(triples)),

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import spade
+from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.data.readers import load_dataset
 from spade.export.graph_files import FORMATS
@@ -41,6 +42,8 @@ def test_the_steps_of_a_training_on_boxes(vg):
     assert 0 < vg["calibrate"].result.chance < 1, "filled boxes stand for masks in the pointing game"
     trained = vg["train-relations"].result
     assert trained.init == "scratch", "the packaged heads find masks"
+    with pytest.raises(SpadeError, match=r"^`init=embedded`: the packaged heads find masks, and .* has boxes;"):
+        train_relations.run(relating(epochs=1, init="embedded"), vg["run"])
     assert "PQ" not in trained.validation_after, "boxes have no panoptic quality"
     assert trained.validation_after["InstR"] >= 0
     facts = json.loads((vg["train-relations"].path / "model.json").read_text())

@@ -68,6 +68,15 @@ def scratch(**settings):
     return resolve(relating(init="scratch", **settings), TINY, None, None)
 
 
+def test_images_are_not_mirrored_where_names_say_sides_unless_asked_for():
+    def of(**settings):
+        return resolve(relating(init="scratch", **settings), TINY, None, None, mirrored=False).masks.mirrored
+
+    assert scratch().masks.mirrored
+    assert not of()
+    assert of(mirrored=True)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

@@ -158,6 +158,8 @@ def test_packaged_parts_that_saw_a_novel_name_are_no_start(world, tmp_path):
     with pytest.raises(SpadeError, match="`init=embedded`: the packaged adapter has seen 'dog', which"):
         calibrate.run(replace(calibrating(epochs=1), init="embedded"), run)
     assert calibrate.run(calibrating(epochs=1), run).result.init == "scratch"
+    with pytest.raises(SpadeError, match=r"`init=embedded`: the packaged heads know 'dog', which .* does not have;"):
+        train_relations.run(relating(init="embedded", epochs=1), run)
     with pytest.raises(SpadeError, match=r"`masks_from=tiny-open`: was trained on 'dog', which the split mine\.json"):
         train_relations.run(relating(data=world, masks_from="tiny-open", split_list=str(tmp_path / "mine.json")), run)
 

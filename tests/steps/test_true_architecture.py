@@ -10,6 +10,7 @@ import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 
+from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
 from spade.diffusion.backbone_files import embedded_model
 from spade.steps import calibrate, evaluate, invert, predict, train_relations, world
@@ -44,8 +45,12 @@ def test_every_step_runs_on_images_that_are_not_square(directory, tmp_path):
     row = json.loads((inverted.path / "index.jsonl").read_text().splitlines()[0])
     maps = load_file(inverted.path / row["file"])[row["tensor"]]
     assert maps.shape[1:] == (32, 40), "the finer of the grids at strides 2 and 4 of a 64 x 80 latent"
+    with pytest.raises(SpadeError, match=r"^`init=embedded`: the packaged adapter belongs to the tiny backbone and"):
+        calibrate.run(calibrating(rank=2, epochs=1, init="embedded"), run)
     adapted = calibrate.run(calibrating(rank=2, epochs=1), run)
     assert adapted.result.init == "scratch", "the packaged adapter belongs to the tiny backbone"
+    with pytest.raises(SpadeError, match=r"^`init=embedded`: the packaged heads belong to the tiny backbone and its"):
+        train_relations.run(relating(epochs=1, limit=2, init="embedded"), run)
     trained = train_relations.run(relating(epochs=1, limit=2, batch_size=2), run)
     heads = json.loads((trained.path / "model.json").read_text())["heads"]["proposer"]
     assert (heads["strides"], heads["queries"], heads["width"]) == ([4, 8, 16, 32], 100, 256)

@@ -15,7 +15,7 @@ def test_varied_layouts_keep_what_relations_need_and_number_it_anew():
     triples = [torch.tensor([[11, 2, 5], [2, 7, 1]]), torch.zeros(0, 3, dtype=torch.int64), torch.tensor([[0, 11, 3]])]
     lengths = set()
     for _ in range(40):
-        seen, rows = varied(layouts, triples)
+        seen, rows = varied(layouts, triples, 0.5)
         for own, before, after in zip(seen, triples, rows, strict=True):
             named = torch.cat([own.category[after[:, :2]], after[:, 2:]], dim=1)
             assert torch.equal(named, before)

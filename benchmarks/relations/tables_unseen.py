@@ -1,0 +1,81 @@
+"""Tables of names that the packaged ``tiny-open`` never saw, and of what features are worth by the number of scenes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.common.tables import cell, origin, results, table
+
+GATES = {
+    "probe": "a probe learned on void regions",
+    "doubt": "doubt alone",
+    "told which are novel": "told which regions are novel",
+}
+PACKAGED = "tiny-open, as packaged"
+SIDES = ("base", "novel")
+
+
+def objects() -> str:
+    """Regions with a proposal that are named right, by protocol and gate."""
+    data, body = results("open"), []
+    for row in data["rows"]:
+        own, metrics = row["setting"], row["metrics"]
+        if own["names"] == "objects":
+            figures = [cell(metrics.get(name)) for name in ("base", "novel", "harmonic", "area")]
+            body.append([own.get("training", PACKAGED), GATES[own["gate"]], *figures])
+    head = ["training", "gate", "base", "novel", "harmonic mean", "area under base over novel"]
+    return table(head, body) + f"\n\nPercent of annotated regions that have a proposal ({origin(data)})."
+
+
+def odds() -> str:
+    """What base names pay for novel ones."""
+    data, body = results("open"), []
+    gates = {
+        row["setting"]["gate"]: row["metrics"]["curve"]
+        for row in data["rows"]
+        if "curve" in row["metrics"] and "training" not in row["setting"]
+    }
+    for points in zip(*gates.values(), strict=True):
+        odds = points[0]["odds"]
+        body.append([f"{odds:g}" if odds else "by text alone", *(cell(p[name]) for p in points for name in SIDES)])
+    head = ["odds", *(f"{GATES[gate]}, {name}" for gate in gates for name in SIDES)]
+    return table(head, body) + f"\n\nPercent; {PACKAGED} ({origin(data)})."
+
+
+def predicates() -> str:
+    """Novel predicates of given segments, by kind of evidence."""
+    data = results("open")
+    rows = [row for row in data["rows"] if row["setting"]["names"] == "predicates"]
+    body = [[row["setting"]["evidence"], cell(row["metrics"]["novel"])] for row in rows]
+    metrics = rows[0]["metrics"]
+    body.append(["chance", cell(100 / metrics["of"])])
+    asked = f"Percent of {metrics['relations']} relations with one of {metrics['of']} novel predicates"
+    return table(["evidence", "right among the novel ones"], body) + f"\n\n{asked} ({origin(data)})."
+
+
+def segments() -> str:
+    """What the whole model makes of base and novel things: found, and named."""
+    data = results("novel_segments")
+    body = [
+        [row["setting"]["names"], *(str(row["metrics"][name]) for name in ("segments", "found", "named"))]
+        for row in data["rows"]
+    ]
+    scenes = data["rows"][0]["setting"]["scenes"]
+    return table(["names", "segments", "found", "and named right"], body) + f"\n\n{scenes} scenes ({origin(data)})."
+
+
+def by_scenes() -> str:
+    """Recall of relations on given segments, by features and number of scenes."""
+    data = results("by_scenes")
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in data["rows"]:
+        found.setdefault(row["setting"]["features"], {})[row["setting"]["scenes"]] = row["metrics"]
+    counts = sorted({count for own in found.values() for count in own})
+    names = ("R@20", "mR@20")
+    body = [
+        [features, *(cell(own.get(count, {}).get(name)) for name in names for count in counts)]
+        for features, own in found.items()
+    ]
+    head = ["features", *(f"{name}, {count} scenes" for name in names for count in counts)]
+    seeds = f"Percent, mean ± sd over {len(data['seeds'])} seeds; given segments of 300 held-out scenes"
+    return table(head, body) + f"\n\n{seeds} ({origin(data)})."

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
 from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
-from benchmarks.product.tables import readers, tiny, training
+from benchmarks.product.tables import heads_curve, readers, tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
@@ -26,7 +26,6 @@ DOCUMENTS = (
     "docs/world.md",
     "docs/results/stage-1.md",
     "docs/results/stage-2.md",
-    "docs/results/open-names.md",
     "docs/results/psg.md",
 )
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)
@@ -172,6 +171,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "startup": startup,
     "readers": readers,
     "training": training,
+    "heads_curve": heads_curve,
     "teacher": teacher,
     "tiny": tiny,
     "blind": blind,

@@ -7,6 +7,8 @@ from typing import Any
 
 from benchmarks.common.tables import ROOT, cell, origin, results, table
 
+HEADS = ("tiny", "tiny-open")
+
 
 def readers() -> str:
     """How long data sets of full size take to open."""
@@ -26,7 +28,7 @@ def readers() -> str:
 
 def training() -> str:
     """How the packaged weights were trained."""
-    manifest = json.loads((ROOT / "spade" / "assets" / "tiny" / "manifest.json").read_text("utf-8"))
+    manifest = _manifest("tiny")
     shown = {
         "autoencoder": lambda f: f"reconstruction {f['psnr']:.1f} dB",
         "clip": lambda f: f"caption among 64: {100 * f['top1']:.0f} % (chance 1.6 %)",
@@ -37,17 +39,37 @@ def training() -> str:
             f"pointing game {100 * f['pointing_after']:.0f} % (chance {100 * f['chance']:.0f} %)"
         ),
         "heads": lambda f: ", ".join(f"{name} {100 * value:.1f} %" for name, value in f["validation_after"].items()),
-        **dict.fromkeys(("tiny", "tiny-open"), _heads),
+        **dict.fromkeys(HEADS, _heads),
     }
     body = []
     for line in manifest["log"]:
-        seen = f"{line['epochs'] * line['samples_an_epoch']:,}"
-        body.append(
-            [line["part"], f"{line['minutes']:.1f}", str(line["threads"]), seen, shown[line["part"]](line["metrics"])]
-        )
+        part, metrics = line["part"], line["metrics"]
+        images = metrics.get("train_images", line["samples_an_epoch"])  # of a data set a part is for tests
+        threads = f"{line['threads']}, one more makes scenes" if part in HEADS else str(line["threads"])
+        seen = f"{line['epochs'] * images:,}"
+        body.append([part, f"{line['minutes']:.1f}", threads, seen, shown[part](metrics)])
     minutes = f"{manifest['minutes']:.0f} minutes in all on a CPU"
     total = f"One seed; {minutes}. Metrics of the kept weights, on validation scenes."
     return table(["part", "minutes", "threads", "images seen", "metrics"], body) + f"\n\n{total}"
+
+
+def heads_curve() -> str:
+    """What heads find on validation scenes by the number of fresh scenes they have seen."""
+    words = {"PQ": "PQ", "R@20": "R@20, found segments", "given_R@20": "given ones"}
+    body = []
+    for name in HEADS:
+        manifest = _manifest(name)
+        scenes = {line["part"]: line["samples_an_epoch"] for line in manifest["log"]}
+        for row in manifest.get("curve", []):
+            if row["epoch"]:
+                body.append([name, f"{row['epoch'] * scenes[name]:,}", *(cell(100 * row[key]) for key in words)])
+    note = "Percent of 100 validation scenes, under the names that training had; kept in each model's manifest.json."
+    return table(["heads", "scenes seen", *words.values()], body) + f"\n\n{note}"
+
+
+def _manifest(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((ROOT / "spade" / "assets" / name / "manifest.json").read_text("utf-8"))
+    return data
 
 
 def _heads(metrics: dict[str, Any]) -> str:

@@ -61,11 +61,12 @@ class Training:
 
 
 TRAININGS = {
-    "as packaged": Training(),
+    "64 channels": Training(),
     "attention at strides 4, 8, 16": Training(finest=4),
     "mirrored images, too": Training(mirrored=True),
     "rescaled images, too": Training(rescaled=True),
     "96 channels": Training(width=96),
+    "96 channels, mirrored images, too": Training(width=96, mirrored=True),
 }
 MERGING = {
     "as it was": PanopticRules(mask_confidence=False, suppression=1.0),

@@ -1,4 +1,4 @@
-"""What the four training scripts share: options, progress, the world's scenes as batches."""
+"""What the training scripts share: options, progress, the world's scenes as batches."""
 
 from __future__ import annotations
 
@@ -85,6 +85,7 @@ def recorded(options: argparse.Namespace, part: str, epochs: int = 0) -> Iterato
         "seed": options.seed,
         "device": options.device,
         "threads": torch.get_num_threads(),
+        "start": getattr(options, "start", None) is not None,
         "metrics": metrics,
     }
     with open(options.output / "log.jsonl", "a", encoding="utf-8") as file:

@@ -24,12 +24,13 @@ ORDER = (
     "unet.py",
     "unet.py --further --seed 1 --epochs 24",
     "adapter.py",
-    "heads.py",
-    "heads.py --open",
+    "heads.py --epochs 13",
+    "heads.py --epochs 7 --open",
     "package.py",
 )
 ABOUT = "Trained from scratch on spade's procedural world by the scripts in examples/tiny_model."
 SHARED, MODELS = ("backbone", "clip", "adapter"), ("tiny", "tiny-open")
+CURVE = ("epoch", "PQ", "R@20", "given_R@20")
 
 
 def main() -> None:
@@ -46,14 +47,16 @@ def main() -> None:
         if (options.model / part).is_dir():
             replace_folder(options.model / part, options.assets / "tiny" / part)
     for name in MODELS:
-        place: Path = options.assets / name
+        place, curve = options.assets / name, []
         if (options.model / name / "model.json").is_file():
             place.mkdir(exist_ok=True)
             halve(options.model / name / HEADS, place / HEADS)
             shutil.copy(options.model / name / "model.json", place / "model.json")
+            rows = (options.model / "curves" / f"{name}.jsonl").read_text("utf-8").splitlines()
+            curve = [{key: row[key] for key in CURVE} for row in map(json.loads, rows)]
         if (place / "model.json").is_file():
             others = [other for other in MODELS if other != name]
-            write_manifest(place, [line for line in log if line["part"] not in others])
+            write_manifest(place, [line for line in log if line["part"] not in others], curve)
 
 
 def replace_folder(source: Path, target: Path) -> None:
@@ -71,24 +74,32 @@ def halve(source: Path, target: Path) -> None:
     save_file(half, target, metadata=_metadata(source))
 
 
-def write_manifest(folder: Path, log: Sequence[dict[str, Any]]) -> None:
-    """What is in a folder and how it came to be; a log that the manifest there has already is kept and added to."""
+def write_manifest(folder: Path, log: Sequence[dict[str, Any]], curve: Sequence[dict[str, Any]] = ()) -> None:
+    """What is in a folder and how it came to be; a log that the manifest there has already is kept and added to, but
+    for what was trained again from nothing. curve: metrics of the heads on validation scenes, a row an epoch.
+
+    Raises SystemExit for a file that is larger than the package may hold.
+    """
     manifest_file = folder / "manifest.json"
-    before = json.loads(manifest_file.read_text("utf-8"))["log"] if manifest_file.is_file() else []
-    if any(line["part"] in MODELS for line in log):  # heads that these have replaced
-        before = [line for line in before if line["part"] != "heads"]
+    kept = json.loads(manifest_file.read_text("utf-8")) if manifest_file.is_file() else {"log": [], "curve": []}
+    anew = {line["part"] for line in log if line not in kept["log"] and not line.get("start")}
+    if anew & set(MODELS):
+        anew.add("heads")  # as both sets of heads were called before
+    before = [line for line in kept["log"] if line["part"] not in anew]
     whole = [*before, *(line for line in log if line not in before)]
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest_file)
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
         for path in paths
     }
-    assert files[HEADS]["bytes"] <= HEADS_LIMIT, f"{HEADS} is larger than {HEADS_LIMIT} bytes"
-    assert all(facts["bytes"] < LIMIT for facts in files.values()), f"a file is larger than {LIMIT} bytes"
+    for path, facts in files.items():
+        limit = HEADS_LIMIT if path == HEADS else LIMIT
+        if facts["bytes"] > limit:
+            raise SystemExit(f"{folder / path}: {facts['bytes']:,} bytes; the package takes {limit:,} at most")
     minutes = round(sum(line["minutes"] for line in whole), 1)
     facts = {"about": ABOUT, "order": list(ORDER), "minutes": minutes, "log": whole, "files": files}
-    write_json(manifest_file, facts)
-    print(f"{folder}: {sum(facts['bytes'] for facts in files.values()) / 1e6:.1f} MB, {minutes} minutes of training")
+    write_json(manifest_file, facts | {"curve": list(curve or kept.get("curve", []))})
+    print(f"{folder}: {sum(file['bytes'] for file in files.values()) / 1e6:.1f} MB, {minutes} minutes of training")
 
 
 def _metadata(path: Path) -> dict[str, str] | None:

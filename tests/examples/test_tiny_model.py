@@ -107,6 +107,52 @@ def test_a_stream_has_scenes_as_training_annotates_them(stream):
     assert hidden > 0, "pairs that only novel predicates relate"
 
 
+def test_inductive_scenes_have_no_novel_thing(stream):
+    novel, _ = novel_names("ovdr")
+    plain = [stream.scene_of("ovdr", 77, number, False) for number in range(12)]
+    assert any(not novel.isdisjoint(sample.labels) for sample in plain)
+    for number, sample in enumerate(plain):
+        alone = stream.scene_of("ovdr", 77, number, True)
+        assert novel.isdisjoint(alone.labels)
+        if novel.isdisjoint(sample.labels):
+            assert np.array_equal(alone.image, sample.image), "a scene without one is taken as it is"
+
+
+def test_scenes_that_are_judged_on_are_none_that_were_learned_from(script):
+    from benchmarks.product import quickstart, tiny_graphs
+    from benchmarks.relations import by_scenes, open_names, open_predicates, unseen_segments
+
+    common, heads, adapter = (script(name) for name in ("common", "heads", "adapter"))
+    unet = common.TRAIN_SEED + 1  # its second run took other scenes
+    learned = {common.TRAIN_SEED, unet, common.VALIDATION_SEED, heads.TRAIN_SEED, heads.WORLD_SEED, adapter.WORLD_SEED}
+    judged = [tiny_graphs.SEED, quickstart.FURTHER_SEED, open_names.SEED, unseen_segments.WORLD_SEED, by_scenes.SEED]
+    judged += [open_names.CHOICE_SEED, open_predicates.BASELINE_SEED]
+    assert len(set(judged)) == len(judged)
+    assert learned.isdisjoint(judged)
+
+
+def test_a_manifest_tells_of_what_is_there_now(script, tmp_path):
+    package = script("package")
+    (tmp_path / "heads.safetensors").write_bytes(b"1234")
+    first, again = ({"part": "tiny", "minutes": minutes, "start": False} for minutes in (1.0, 2.0))
+    further, other = {"part": "tiny", "minutes": 3.0, "start": True}, {"part": "clip", "minutes": 10.0}
+
+    def told():
+        return json.loads((tmp_path / "manifest.json").read_text())
+
+    package.write_manifest(tmp_path, [other, first], [{"epoch": 1, "PQ": 0.5}])
+    assert told()["minutes"] == 11.0
+    assert told()["files"]["heads.safetensors"]["bytes"] == 4
+    package.write_manifest(tmp_path, [again])
+    assert told()["log"] == [other, again], "trained again from nothing"
+    package.write_manifest(tmp_path, [further])
+    assert told()["log"] == [other, again, further], "a leg that went on"
+    assert told()["curve"] == [{"epoch": 1, "PQ": 0.5}]
+    (tmp_path / "heads.safetensors").write_bytes(b"1" * 3_000_001)
+    with pytest.raises(SystemExit, match=r"heads\.safetensors: 3,000,001 bytes; the package takes 3,000,000 at most"):
+        package.write_manifest(tmp_path, [])
+
+
 @pytest.mark.slow
 def test_heads_are_trained_on_scenes_made_meanwhile(tmp_path):
     """A few scenes; what comes out is a model folder, but for what the packaged ones share."""

@@ -197,6 +197,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen_objects": unseen.objects,
     "unseen_odds": unseen.odds,
     "unseen_predicates": unseen.predicates,
+    "unseen_evidence": unseen.evidence,
+    "unseen_doubt": unseen.doubt,
     "unseen_segments": unseen.segments,
     "by_scenes": unseen.by_scenes,
     "stage2_again_open": stage2_open.again_open,

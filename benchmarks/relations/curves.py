@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.common.tables import results
-from benchmarks.relations.tables_unseen import GATES, PACKAGED
+from benchmarks.relations.tables_unseen import GATES, PACKAGED, curves
 from spade.core.files import write_bytes
 from spade.export.plots import figure_png
 from spade.models.config import UNSEEN_ODDS
@@ -32,12 +32,11 @@ def main() -> None:
 
 def open_names(axes: Axes) -> None:
     """A line a gate, a point for each odds; the default is filled."""
-    rows = [row for row in results("open")["rows"] if "curve" in row["metrics"] and "training" not in row["setting"]]
-    for row, colour in zip(rows, COLOURS, strict=False):
-        points = [point for point in row["metrics"]["curve"] if point["odds"]]
+    for (gate, curve), colour in zip(curves(results("open")).items(), COLOURS, strict=False):
+        points = [point for point in curve if point["odds"]]
         kept = next(point for point in points if point["odds"] == UNSEEN_ODDS)
         x, y = ([point[name] for point in points] for name in ("novel", "base"))
-        axes.plot(x, y, marker="o", color=colour, fillstyle="none", label=GATES[row["setting"]["gate"]])
+        axes.plot(x, y, marker="o", color=colour, fillstyle="none", label=GATES[gate])
         axes.plot(kept["novel"], kept["base"], marker="o", color=colour)
     axes.set_ylim(0, 102)
     axes.set_xlabel("novel regions named right, percent", fontsize=8)

@@ -30,27 +30,59 @@ def objects() -> str:
 def odds() -> str:
     """What base names pay for novel ones."""
     data, body = results("open"), []
-    gates = {
-        row["setting"]["gate"]: row["metrics"]["curve"]
-        for row in data["rows"]
-        if "curve" in row["metrics"] and "training" not in row["setting"]
-    }
+    gates = curves(data)
     for points in zip(*gates.values(), strict=True):
-        odds = points[0]["odds"]
-        body.append([f"{odds:g}" if odds else "by text alone", *(cell(p[name]) for p in points for name in SIDES)])
+        given = points[0]["odds"]
+        body.append([f"{given:g}" if given else "by text alone", *(cell(p[name]) for p in points for name in SIDES)])
     head = ["odds", *(f"{GATES[gate]}, {name}" for gate in gates for name in SIDES)]
     return table(head, body) + f"\n\nPercent; {PACKAGED} ({origin(data)})."
 
 
+def curves(data: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
+    """Points of each gate of the packaged model, over the odds of novel names."""
+    return {
+        row["setting"]["gate"]: row["metrics"]["curve"]
+        for row in data["rows"]
+        if row["setting"]["names"] == "objects" and "curve" in row["metrics"] and "training" not in row["setting"]
+    }
+
+
 def predicates() -> str:
+    """Predicates of given segments, right among all, of ours and of what does not look."""
+    data = results("open")
+    body = [
+        [row["setting"]["scored"], *(cell(row["metrics"][name]) for name in ("base", "novel", "harmonic", "area"))]
+        for row in data["rows"]
+        if row["setting"]["names"] == "predicates"
+    ]
+    head = ["predicates", "base", "novel", "harmonic mean", "area under base over novel"]
+    return table(head, body) + f"\n\nPercent of annotated relations between given segments ({origin(data)})."
+
+
+def evidence() -> str:
     """Novel predicates of given segments, by kind of evidence."""
     data = results("open")
-    rows = [row for row in data["rows"] if row["setting"]["names"] == "predicates"]
-    body = [[row["setting"]["evidence"], cell(row["metrics"]["novel"])] for row in rows]
-    metrics = rows[0]["metrics"]
-    body.append(["chance", cell(100 / metrics["of"])])
-    asked = f"Percent of {metrics['relations']} relations with one of {metrics['of']} novel predicates"
-    return table(["evidence", "right among the novel ones"], body) + f"\n\n{asked} ({origin(data)})."
+    found: dict[str, dict[str, Any]] = {}
+    for row in data["rows"]:
+        if row["setting"]["names"] == "novel predicates":
+            found.setdefault(row["setting"]["evidence"], {})[row["setting"]["scenes"]] = row["metrics"]
+    scenes = ("of the choice", "held out")
+    body = [[name, *(cell(own[of]["novel"]) for of in scenes)] for name, own in found.items()]
+    last = next(iter(found.values()))
+    body.append(["chance", *(cell(100 / last[of]["of"]) for of in scenes)])
+    asked = " and ".join(str(last[of]["relations"]) for of in scenes)
+    note = f"Percent right among the {last[scenes[1]]['of']} novel ones, of {asked} relations that have one"
+    return table(["evidence", *(f"scenes {of}" for of in scenes)], body) + f"\n\n{note} ({origin(data)})."
+
+
+def doubt() -> str:
+    """What ``spade.models.naming.DOUBT`` was chosen by."""
+    data = results("doubt")
+    body = [
+        [*(f"{row['setting'][name]:g}" for name in ("times", "power")), *(cell(v) for v in row["metrics"].values())]
+        for row in data["rows"]
+    ]
+    return table(["times", "power", "base", "novel", "harmonic mean"], body) + f"\n\nPercent ({origin(data)})."
 
 
 def segments() -> str:

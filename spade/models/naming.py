@@ -27,16 +27,15 @@ from spade.open_vocabulary.unseen_names import (
     share_unseen,
 )
 
-# Of regions where no void has taught the probe: classifiers are surer of unknown regions than they should be. Chosen on
-# scenes of no other use (docs/results/stage-2.md): 40 % of novel regions are named in place of 23, 91 % of base ones in
-# place of 92.
+# Of regions where no void has taught the probe: classifiers are surer of unknown regions than they should be. Times
+# what, to what power; chosen on scenes of no other use (docs/results/open-names.md).
 DOUBT = (2.0, 0.5)
 
 
 @dataclass(frozen=True)
 class NameScorer:
     """A model's way to score names. fusion, unseen_odds: see spade.models.predictor.SceneGraphPredictor; gated: a sure
-    classifier gives unseen names nothing.
+    classifier gives unseen names nothing; doubt: how far it is believed of regions, see ``DOUBT``.
     """
 
     heads: Heads
@@ -44,6 +43,7 @@ class NameScorer:
     fusion: float
     unseen_odds: float
     gated: bool = True
+    doubt: tuple[float, float] = DOUBT
 
     def regions(
         self,
@@ -77,7 +77,7 @@ class NameScorer:
             lambda: region_evidence(self.clip, cells, masks, encoded.to_objects(attention)),
             other_seen,
             unknown if probe is not None and probe.is_fitted else None,
-            DOUBT,
+            self.doubt,
         )
         return torch.cat([scores, probabilities[:, -1:]], dim=1)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from copy import copy
+from copy import copy, deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +18,10 @@ from safetensors.torch import load_file, save_file
 import spade
 from spade.core.errors import SpadeError
 from spade.diffusion.backbone_files import embedded_model
+from spade.models.config import UNSEEN_ODDS
 from spade.models.encoded_vocabulary import EncodedVocabulary
-from spade.structures.vocabulary import Vocabulary
+from spade.open_vocabulary.unseen_names import region_evidence
+from spade.structures.vocabulary import Label, Vocabulary
 from tests.models.segments import given, scene
 
 
@@ -81,6 +85,39 @@ def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
     assert (giving[:, -1] > doubting[:, -1]).all()
     assert (giving[:, -1] > 2 * doubting[:, -1]).any(), "one of the pairs is sure"
     assert not np.allclose(doubting, alone, atol=1e-3)
+
+
+def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
+    """Where void has taught the probe, sigma(log odds + log(odds / default)); where not, odds x 2 x sqrt(doubt) beside
+    what OpenCLIP and attention give the known names.
+    """
+    objects = (*model.vocabulary.objects, Label("zebra", True), Label("snow", False))
+    encoded = model._encode(Vocabulary(objects, model.vocabulary.predicates))
+    new = ~encoded.is_seen_objects
+    assert new.sum() == 2
+    image = Image.fromarray(scene(0).image)
+    with torch.no_grad():
+        _, proposals, classes, attention = model._propose(image, encoded)
+        queries, masks = proposals.queries[-1][0], proposals.masks[-1][0].sigmoid()
+        cells = model.student.clip.embed_cells(image)
+        evidence = region_evidence(model.student.clip, cells, masks, encoded.to_objects(attention))
+        trained = torch.cat([classes[:, :-1][:, ~new], classes[:, -1:]], dim=1)
+
+        def share(names):
+            told = names.regions(classes, queries, masks, cells, attention, encoded)[:, :-1]
+            return told[:, new].sum(1) / told.sum(1)
+
+        probe = model.heads.unknown(trained, queries, evidence.views)
+        for times in (1.0, 3.0):
+            wanted = (probe + math.log(times)).sigmoid()
+            assert torch.allclose(share(replace(model.names, unseen_odds=times * UNSEEN_ODDS)), wanted, atol=1e-5)
+        heads = deepcopy(model.heads)
+        heads.unknown = None
+        unsure = 1 - classes[:, :-1][:, ~new].softmax(-1).amax(-1)
+        given = model.heads.regions(evidence, encoded.objects).softmax(-1)
+        mass = 2.0 * UNSEEN_ODDS * unsure.sqrt() * given[:, new].sum(1)
+        wanted = mass / (mass + given[:, ~new].sum(1))
+        assert torch.allclose(share(replace(model.names, heads=heads, unseen_odds=UNSEEN_ODDS)), wanted, atol=1e-5)
 
 
 def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):

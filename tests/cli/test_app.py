@@ -5,12 +5,15 @@ import shutil
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from spade.data.example_photos import example_photos as photos
+from spade.steps import quickstart
 from spade_cli.app import app
 
 COMMANDS = (
@@ -204,9 +207,15 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
         assert Path(made[page]).read_text().startswith("<!doctype html>")
     newest = spade("status", "--json").stdout
     assert json.loads(newest)["result"]["artifacts"] == [], "nothing of it is another command's newest result"
+    other = spade("quickstart", "--images", "8", "--seed", "1", "--json")
+    assert other.exit_code == 0, other.output
+    assert json.loads(other.stdout)["result"]["steps"] != made["steps"]
     again = json.loads(spade("quickstart", "--images", "20", "--json").stdout)
-    assert again["cached"]
-    assert again["result"]["steps"] == made["steps"]
+    assert again["cached"], "the other world stands beside this one"
+    assert again["result"]["steps"] == made["steps"], "of this run's calibration, which is not the newest"
+    monkeypatch.setattr(quickstart, "example_photos", lambda: [replace(photo, source=None) for photo in photos()])
+    without = json.loads(spade("quickstart", "--images", "20", "--json").stdout)["result"]
+    assert (without["photo_page"], without["first_picture_seconds"]) == (None, None)
     table = spade("quickstart", "--images", "20").stdout
     assert "held-out scenes" in table
     assert "label-pair frequency" in table

@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
 from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
-from benchmarks.product.tables import heads_curve, readers, tiny, training
+from benchmarks.product.tables import heads_curve, open_vocabulary, readers, tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
@@ -170,6 +170,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "predict": predict,
     "startup": startup,
     "readers": readers,
+    "open_vocabulary": open_vocabulary,
     "training": training,
     "heads_curve": heads_curve,
     "teacher": teacher,

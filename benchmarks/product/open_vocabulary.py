@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common.results import Results, arguments
+from spade.models.checkpoint import packaged_open, read_model
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "open_vocabulary.sh"
 IMAGES = 500
@@ -22,7 +23,8 @@ IMAGES = 500
 def main() -> None:
     """One run; its table in percent."""
     options = arguments(__doc__ or "")
-    results, images = Results("open_vocabulary", options, [0]), 20 if options.quick else IMAGES
+    images = 20 if options.quick else IMAGES
+    results = Results("open_vocabulary", options, [0], read_model(packaged_open()).fingerprint())
     setting = {"images": images}
     if not results.has(setting):
         results.add(setting, _run(images))

@@ -26,6 +26,17 @@ def readers() -> str:
     return table(["data set", "images", "MB", "seconds", "GB of memory"], body) + f"\n\n{note}"
 
 
+def open_vocabulary() -> str:
+    """What the open-vocabulary script says, and how long it takes."""
+    data = results("open_vocabulary")
+    ((_, metrics),) = (row.values() for row in data["rows"])
+    names = ("R@50", "mR@50", "R@100")
+    parts = {name.removeprefix("openpsg, "): own for name, own in metrics.items() if name.startswith("openpsg, ")}
+    body = [[part, *(cell(own[name]) for name in names)] for part, own in parts.items()]
+    seconds = f"{data['seconds']:.0f} s from nothing to this table, {data['rows'][0]['setting']['images']} scenes"
+    return table(["", *names], body) + f"\n\nPercent; {seconds}; {data['machine']} ({origin(data)})."
+
+
 def training() -> str:
     """How the packaged weights were trained."""
     manifest = _manifest("tiny")

@@ -25,6 +25,7 @@ from benchmarks.relations.encoders import ConvolutionalEncoder, PixelStudent, ra
 from benchmarks.relations.generators import learn
 from benchmarks.relations.on_features import FINE, Given, OnFeatures, given_segments, predicted_image, scored, tokens_of
 from benchmarks.relations.rows import full
+from spade.core.hub import fingerprint
 from spade.core.workspace import Workspace
 from spade.data.psg import Dataset
 from spade.data.psg_reader import load_psg
@@ -79,7 +80,8 @@ def main() -> None:
     """Each kind of features in a process, rows as they finish."""
     options = arguments(__doc__ or "")
     counts, seeds, tested, epochs = (COUNTS, SEEDS, TESTED, EPOCHS) if not options.quick else ((16,), (0,), 4, 1)
-    results = Results("by_scenes", options, seeds)
+    parts = (fingerprint(embedded_model() / part)[:12] for part in ("backbone", "adapter"))
+    results = Results("by_scenes", options, seeds, " ".join((*parts, f"{max(counts)} {tested} {epochs}")))
     missing = [
         (name, count) for name in FEATURES for count in counts if not results.has({"features": name, "scenes": count})
     ]

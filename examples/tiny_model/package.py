@@ -25,7 +25,7 @@ ORDER = (
     "unet.py --further --seed 1 --epochs 24",
     "adapter.py",
     "heads.py --epochs 13",
-    "heads.py --epochs 7 --open",
+    "heads.py --epochs 7 --open --fitted 3000",
     "package.py",
 )
 ABOUT = "Trained from scratch on spade's procedural world by the scripts in examples/tiny_model."

@@ -20,6 +20,7 @@ from spade.open_vocabulary.unseen_names import (
     Naming,
     UnseenScorer,
     ZeroShotEvidence,
+    favours_unseen,
     gate,
     mix_seen_unseen,
     pair_evidence,
@@ -61,17 +62,21 @@ class NameScorer:
         if cells is None:
             return probabilities
         probe, is_seen = self.heads.unknown, encoded.is_seen_objects
+        naming = Naming(probabilities[:, :-1], classes[:, :-1], encoded.objects, is_seen)
 
         def other_seen() -> Tensor:
             return self.heads.proposer.classifier(queries, encoded.other_seen_objects)[:, :-1]
 
         def unknown(evidence: ZeroShotEvidence) -> Tensor:
             assert probe is not None
+            assert self.heads.regions is not None
             trained = torch.cat([classes[:, :-1][:, is_seen], other_seen(), classes[:, -1:]], dim=1)
-            return probe(trained, queries, evidence.views)
+            # Odds before it is looked at which names are asked for, times what these make of them.
+            favour = favours_unseen(self.heads.regions, evidence, naming, encoded.other_seen_objects)
+            return probe(trained, queries, evidence.views) + favour
 
         scores = self._mix(
-            Naming(probabilities[:, :-1], classes[:, :-1], encoded.objects, is_seen),
+            naming,
             self.heads.regions,
             lambda texts: self.clip.region_scores(cells, masks, texts),
             lambda: region_evidence(self.clip, cells, masks, encoded.to_objects(attention)),

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, relu
 
-HIDDEN, STEPS, RATE, DECAY = 32, 300, 1e-2, 0.1
+HIDDEN, STEPS, RATE, DECAY = 32, 300, 1e-2, 1.0
 FEWEST = 20  # regions without a name, below which nothing is learned
 FACTS = 6
 

@@ -4,6 +4,7 @@ looks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -146,6 +147,20 @@ def mix_seen_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tens
     mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
     share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
     return share_unseen(seen, zero_shot, is_seen, share)
+
+
+def favours_unseen(scorer: UnseenScorer, evidence: ZeroShotEvidence, names: Naming, other_seen: Tensor) -> Tensor:
+    """How much likelier evidence finds an unseen name than one that training had, log of the mean of each kind's
+    probabilities (M,). other_seen (E, D): texts of the names that only training had, or a region of one of these would
+    pass for one of the unseen names that are asked for; of attention to them nothing is known.
+    """
+    attention = evidence.attention.expand(-1, -1, len(names.is_seen))
+    padded = torch.cat([attention, attention.new_zeros(*attention.shape[:2], len(other_seen))], dim=2)
+    every = scorer(ZeroShotEvidence(evidence.views, padded), torch.cat([names.texts, other_seen]))
+    is_seen = torch.cat([names.is_seen, names.is_seen.new_ones(len(other_seen))])
+    kinds = (every[:, ~is_seen], every[:, is_seen])
+    unseen, seen = (kind.logsumexp(-1) - math.log(kind.shape[1]) for kind in kinds)
+    return unseen - seen
 
 
 def share_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, share: Tensor) -> Tensor:

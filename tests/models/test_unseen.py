@@ -88,8 +88,8 @@ def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
 
 
 def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
-    """Where void has taught the probe, sigma(log odds + log(odds / default)); where not, odds x 2 x sqrt(doubt) beside
-    what OpenCLIP and attention give the known names.
+    """Where void has taught the probe, its odds x odds / default x how much likelier evidence finds a new name than a
+    known one; where not, odds x 2 x sqrt(doubt) beside what OpenCLIP and attention give the known names.
     """
     objects = (*model.vocabulary.objects, Label("zebra", True), Label("snow", False))
     encoded = model._encode(Vocabulary(objects, model.vocabulary.predicates))
@@ -107,14 +107,15 @@ def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
             told = names.regions(classes, queries, masks, cells, attention, encoded)[:, :-1]
             return told[:, new].sum(1) / told.sum(1)
 
+        given = model.heads.regions(evidence, encoded.objects).softmax(-1)
         probe = model.heads.unknown(trained, queries, evidence.views)
+        probe = probe + (given[:, new].mean(1) / given[:, ~new].mean(1)).log()
         for times in (1.0, 3.0):
             wanted = (probe + math.log(times)).sigmoid()
             assert torch.allclose(share(replace(model.names, unseen_odds=times * UNSEEN_ODDS)), wanted, atol=1e-5)
         heads = deepcopy(model.heads)
         heads.unknown = None
         unsure = 1 - classes[:, :-1][:, ~new].softmax(-1).amax(-1)
-        given = model.heads.regions(evidence, encoded.objects).softmax(-1)
         mass = 2.0 * UNSEEN_ODDS * unsure.sqrt() * given[:, new].sum(1)
         wanted = mass / (mass + given[:, ~new].sum(1))
         assert torch.allclose(share(replace(model.names, heads=heads, unseen_odds=UNSEEN_ODDS)), wanted, atol=1e-5)

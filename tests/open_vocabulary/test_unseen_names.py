@@ -1,11 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spade.open_vocabulary.unseen_names import (
+    Naming,
     UnseenScorer,
     ZeroShotEvidence,
+    favours_unseen,
     gate,
     mix_seen_unseen,
     share_unseen,
@@ -101,3 +105,33 @@ def test_a_share_by_hand():
     kinds = torch.tensor([True, False, False])
     shared = share_unseen(seen, zero_shot, kinds, torch.tensor([[0.4]]))
     assert torch.allclose(shared, 0.9 * torch.tensor([[0.6, 0.2, 0.2]]))
+
+
+def scorer_of(view=0.0, attention=1.0):
+    scorer = UnseenScorer(4, 1)
+    scorer.weights = torch.tensor([view, attention])
+    scorer.sharpness = 1.0
+    return scorer
+
+
+def test_evidence_favours_the_new_by_hand():
+    """Attention alone: a new name looked at e^2 times as much as the mean, two known ones as much as the mean."""
+    texts = unit(3, 4)
+    naming = Naming(torch.full((1, 3), 1 / 3), torch.zeros(1, 3), texts, torch.tensor([True, True, False]))
+    evidence = ZeroShotEvidence(unit(1, 4, seed=1), torch.tensor([[[0.0, 0.0, 2.0]]]))
+    assert favours_unseen(scorer_of(), evidence, naming, texts[:0]).tolist() == pytest.approx([2.0])
+    two = replace(naming, is_seen=torch.tensor([True, False, False]))  # (1 + e^2) / 2 against 1
+    assert favours_unseen(scorer_of(), evidence, two, texts[:0]).tolist() == pytest.approx([1.4338], abs=1e-4)
+
+
+def test_a_region_of_a_known_name_is_none_of_the_new_whether_it_is_asked_for_or_not():
+    texts = unit(3, 4)
+    naming = Naming(torch.full((1, 3), 1 / 3), torch.zeros(1, 3), texts, torch.tensor([True, True, False]))
+    view = ZeroShotEvidence(texts[:1], torch.zeros(1, 1, 3))  # looks as the first known name reads
+    asked = favours_unseen(scorer_of(view=10.0), view, naming, texts[:0])
+    fewer = Naming(naming.scores[:, 1:], naming.logits[:, 1:], texts[1:], naming.is_seen[1:])
+    without = favours_unseen(scorer_of(view=10.0), replace(view, attention=torch.zeros(1, 1, 2)), fewer, texts[:1])
+    assert without.item() == pytest.approx(asked.item(), abs=1e-5)
+    assert without.item() < 0
+    forgotten = favours_unseen(scorer_of(view=10.0), replace(view, attention=torch.zeros(1, 1, 2)), fewer, texts[:0])
+    assert forgotten.item() > asked.item() + 1, "what the list of all that training had is for"

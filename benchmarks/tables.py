@@ -26,6 +26,7 @@ DOCUMENTS = (
     "docs/world.md",
     "docs/results/stage-1.md",
     "docs/results/stage-2.md",
+    "docs/results/open-names.md",
     "docs/results/psg.md",
 )
 MARK = re.compile(r"<!-- table (\w+) -->\n.*?<!-- end -->", re.DOTALL)

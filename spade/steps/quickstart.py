@@ -83,9 +83,8 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     dataset = load_dataset(data)
     calibration = own.workspace.need("calibrate", "spade quickstart", calibrated.key)
     trained = scored["trained in this run on the packaged masks"].result.metrics
-    judging = time.perf_counter()
     judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, own)
-    steps.seconds["worth"] = round(time.perf_counter() - judging, 3)
+    steps.note("worth", judged)
     held_out = dataset.split("test")
     scene = dataset.image_path(held_out[int(np.random.default_rng(seed).integers(len(held_out)))])
     drawn = predict.run(PredictConfig(images=(str(scene),), model=embedded_model(), **compute), own)
@@ -93,7 +92,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     graph = drawn.path / drawn.result.graphs[0]
     steps.note("export-graph", export_graph.run(ExportConfig(graphs=(graph,)), own))
     result = QuickstartResult(
-        steps=judged.steps,
+        steps=judged.result.steps,
         models={name: _shown(done.result.metrics) for name, done in scored.items()},
         held_out_images=len(held_out),
         step_seconds=steps.seconds,

@@ -11,7 +11,7 @@ import numpy as np
 
 from spade.core.artifact import Artifact, keyed, verify
 from spade.core.device import device_name, dtype_name
-from spade.steps.common import Run
+from spade.steps.common import Run, StepResult, cached_result, finished_result
 from spade.steps.config import QuickstartConfig
 from spade.steps.results import CalibrateResult, StepWorth, WorthResult
 
@@ -29,21 +29,21 @@ def worth(
     predictions: Path,
     prints: dict[str, str],
     run: Run,
-) -> WorthResult:
+) -> StepResult[WorthResult]:
     """Of a calibration and of relation heads whose ``predictions`` on the held-out scenes lie there. Found done where
     the same was asked for before.
     """
     inputs = {"calibrate": calibration.key}
     writer = run.workspace.writer(STEP, VERSION, keyed(config), inputs, prints, run.force)
     if writer.cached:
-        return WorthResult.of(writer.artifact)
+        return cached_result(WorthResult, writer)
     verify(calibration, "run spade quickstart with `force`")
     writer.begin()
     try:
         held_out = dataset.split("test")
         steps = [calibration_worth(config, calibration, dataset, held_out)]
         steps += heads_worth(dataset, dataset.split("train"), held_out, predictions)
-        return WorthResult.of(writer.finish(WorthResult([vars(step) for step in steps]).to_json()))
+        return finished_result(WorthResult, writer.finish(WorthResult([vars(step) for step in steps]).to_json()))
     finally:
         writer.release()
 

@@ -59,6 +59,7 @@ def run(config: TrainBoxesConfig, run: Run) -> StepResult[TrainBoxesResult]:
     dataset, kept = kept_from_training(whole, split)
     if one_sided := told_by_side(dataset.vocabulary):
         run.report.say(unmirrored(one_sided))
+    mirrored = 0.0 if one_sided else 0.5
     config = replace(config, device=device_name(config.device))
     records = choose_records(dataset, "train", config.limit, with_relations=True)
     prints = {"data": dataset.fingerprint(records, images=False)}
@@ -69,7 +70,7 @@ def run(config: TrainBoxesConfig, run: Run) -> StepResult[TrainBoxesResult]:
     if writer.cached:
         writer.refresh(split=as_kept(split))
         return cached_result(TrainBoxesResult, writer, config.strict)
-    return _train(config, method, dataset, records, split, writer, run)
+    return _train(config, method, dataset, records, mirrored, split, writer, run)
 
 
 def resolve(config: TrainBoxesConfig) -> Method:
@@ -104,6 +105,7 @@ def _train(
     method: Method,
     dataset: Dataset,
     records: list[Record],
+    mirrored: float,
     split: SplitList | None,
     writer: ArtifactWriter,
     run: Run,
@@ -126,7 +128,7 @@ def _train(
     index = LabelIndex.of(dataset.vocabulary.objects)
     clip = None if config.clip is None else load_clip(config.clip, device)
     model = build_box_model(method.relations, dataset.vocabulary, index, clip, method.boxes.label_dropout).to(device)
-    training = BoxTraining(model, index, dataset, records, method.losses)
+    training = BoxTraining(model, index, dataset, records, method.losses, mirrored)
     writer.begin()
     try:
         batches = partial(training.batches, method.schedule.batch_size, config.seed)

@@ -261,16 +261,17 @@ def _packaged(config: TrainRelationsConfig, features: _Features, dataset: Datase
     wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
     if wanted != "embedded":
         return None
-    packaged = read_image_model(packaged_open() if has_novel else embedded_model())
-    known, names = _names(packaged.vocabulary), _names(dataset.vocabulary)
-    further = sorted([*(label.name for label in known[0] - names[0]), *(known[1] - names[1])])
+    packaged: ModelFile | None = None
     why_not = ""
     if features.backbone != "tiny" or features.clip != "tiny":
         why_not = "belong to the tiny backbone and its OpenCLIP model"
     elif not dataset.has_masks:
         why_not = f"find masks, and {dataset.source} has boxes"
-    elif further:
-        why_not = f"know {further[0]!r}, which {dataset.source} does not have"
+    else:
+        packaged = read_image_model(packaged_open() if has_novel else embedded_model())
+        known, names = _names(packaged.vocabulary), _names(dataset.vocabulary)
+        further = sorted([*(label.name for label in known[0] - names[0]), *(known[1] - names[1])])
+        why_not = f"know {further[0]!r}, which {dataset.source} does not have" if further else ""
     if why_not and config.init is not None:
         raise SpadeError(
             f"{given('init', config.init)}: the packaged heads {why_not}; leave it out or use "

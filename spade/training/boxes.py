@@ -20,7 +20,6 @@ from spade.relations.pair_selection import mean_selected_recall
 from spade.structures.label_index import LabelIndex
 from spade.training.config import RelationLossConfig
 from spade.training.loop import Row
-from spade.training.mirroring import told_by_side
 from spade.training.split import grouped_batches, validation_split
 
 SIZES = (4, 6, 8, 10, 12, 15, 20, 30)  # images with about as many segments share a batch
@@ -55,9 +54,10 @@ class BoxTraining:
         dataset: Dataset,
         records: Sequence[Record],
         losses: RelationLossConfig,
+        mirrored: float = 0.5,
     ) -> None:
-        self.model, self.dataset, self.weights = model, dataset, losses.weights
-        self.mirrored = 0.0 if told_by_side(dataset.vocabulary) else 0.5
+        """mirrored: the share of images that are learned from mirrored."""
+        self.model, self.dataset, self.weights, self.mirrored = model, dataset, losses.weights, mirrored
         train, validation = validation_split(list(records))
         self.train = train
         # In the order of their sizes: a batch is padded to the pairs of its largest image.

@@ -196,6 +196,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "stage2_additions": stage2.additions,
     "stage2_again": stage2.again,
     "masks": stage2.masks,
+    "masks_merging": stage2.merging,
     "unseen_objects": unseen.objects,
     "unseen_odds": unseen.odds,
     "unseen_predicates": unseen.predicates,

@@ -39,7 +39,7 @@ def open_vocabulary() -> str:
 
 def training() -> str:
     """How the packaged weights were trained."""
-    manifest = _manifest("tiny")
+    manifests = [_manifest(name) for name in HEADS]
     shown = {
         "autoencoder": lambda f: f"reconstruction {f['psnr']:.1f} dB",
         "clip": lambda f: f"caption among 64: {100 * f['top1']:.0f} % (chance 1.6 %)",
@@ -53,13 +53,13 @@ def training() -> str:
         **dict.fromkeys(HEADS, _heads),
     }
     body = []
-    for line in manifest["log"]:
+    for line in (line for manifest in manifests for line in manifest["log"]):
         part, metrics = line["part"], line["metrics"]
         images = metrics.get("train_images", line["samples_an_epoch"])  # of a data set a part is for tests
         threads = f"{line['threads']}, one more makes scenes" if part in HEADS else str(line["threads"])
         seen = f"{line['epochs'] * images:,}"
         body.append([part, f"{line['minutes']:.1f}", threads, seen, shown[part](metrics)])
-    minutes = f"{manifest['minutes']:.0f} minutes in all on a CPU"
+    minutes = f"{sum(manifest['minutes'] for manifest in manifests):.0f} minutes in all on a CPU"
     total = f"One seed; {minutes}. Metrics of the kept weights, on validation scenes."
     return table(["part", "minutes", "threads", "images seen", "metrics"], body) + f"\n\n{total}"
 

@@ -42,7 +42,7 @@ from spade.training.loop import Row
 from spade.training.split import TrainingImages
 
 SEED, SEEDS, AT = 9_600, (0, 1, 2), 20
-COUNTS, TESTED, EPOCHS = (100, 300, 1000), 300, 12  # scenes to learn from, to test on; epochs of the most
+COUNTS, TESTED, EPOCHS = (100, 300, 1000), 300, 8  # scenes to learn from, to test on; epochs of the most
 FEATURES = ("calibrated UNet", "raw UNet", "random UNet", "autoencoder alone", "plain convolutions")
 
 

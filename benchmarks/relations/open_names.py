@@ -65,9 +65,11 @@ def _objects(
     results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], more: dict[str, str]
 ) -> None:
     """Rows of a model's names of objects, a row a gate. Without novel things in training there is nothing to learn a
-    probe from, and both gates are doubt.
+    probe from, and doubt is the only gate.
     """
-    gates = {"probe": model.names, "doubt": replace(model.names, heads=without_probe(model))}
+    gates = {"doubt": replace(model.names, heads=without_probe(model))}
+    if model.heads.unknown is not None and model.heads.unknown.is_fitted:
+        gates = {"probe": model.names} | gates
     settings = {gate: {"names": "objects", "gate": gate} | more for gate in (*gates, TOLD)}
     if all(results.has(setting) for setting in settings.values()):
         return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from statistics import fmean
+from typing import Any
+
 from benchmarks.common.results import spread
 from benchmarks.common.tables import cell, origin, results, table
 from benchmarks.relations.parts import PARTS
@@ -195,10 +198,27 @@ def masks() -> str:
         own = row["setting"]
         kinds.setdefault((own["training"], own["weights"], own["merging"]), []).append(row["metrics"])
     body = [
-        [training, weights, merging, str(len(rows)), *(cell(spread([row[name] for row in rows])) for name in names)]
+        [training, weights, str(len(rows)), *(cell(spread([row[name] for row in rows])) for name in names)]
         for (training, weights, merging), rows in kinds.items()
-        if merging in ("as it was", "suppression", "both")
+        if merging == "both"
     ]
     words = ("PQ", "of things", "things named", "pairs proposed", "pairs with masks", "pairs named")
-    held = f"Percent, mean ± sd over seeds; {data['of']}, 300 other scenes ({origin(data)})."
-    return table(["training", "weights", "merging", "seeds", *words], body) + f"\n\n{held}"
+    held = f"Percent, mean ± sd over seeds; mask confidence and suppression; {data['of']}, 300 other scenes"
+    return table(["training", "weights", "seeds", *words], body) + f"\n\n{held} ({origin(data)})."
+
+
+def merging() -> str:
+    """What each way to merge proposals changes, over all trainings."""
+    data = results("masks")
+    names = {"pq": "PQ", "things_named": "things named", "pairs_with_masks": "pairs with masks"}
+    names |= {"pairs_named": "pairs named"}
+    found: dict[str, dict[tuple[Any, ...], dict[str, float]]] = {}
+    for row in data["rows"]:
+        own = row["setting"]
+        found.setdefault(own["merging"], {})[own["training"], own["seed"], own["weights"]] = row["metrics"]
+    plain, body = found.pop("as it was"), []
+    for way, rows in found.items():
+        changes = [[rows[key][name] - plain[key][name] for key in plain] for name in names]
+        body.append([way, *(f"{min(one):+.1f} to {max(one):+.1f}, mean {fmean(one):+.1f}" for one in changes)])
+    told = f"Points beside merging as it was, over the {len(plain)} sets of weights of the table above"
+    return table(["merging", *names.values()], body) + f"\n\n{told} ({origin(data)})."

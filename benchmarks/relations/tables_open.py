@@ -132,14 +132,17 @@ def again_open() -> str:
         for mode in MODES:
             for model in models:
                 own = [metrics_of(data, model, mode, setting, names=part) for part in ("base", "novel", "all")]
-                metrics = [part.get(name) for name in ("R@20", "mR@20") for part in own]
+                metrics = []
+                for name in ("R@20", "mR@20"):
+                    base, novel, every = (part.get(name) for part in own)
+                    metrics += [base, novel, harmonic(base, novel), every]
                 needed = metrics_of(data, model, mode, setting, context="needed").get("R@20")
                 body.append([setting, MODELS.get(model, model), MODES[mode], *map(cell, [*metrics, needed])])
     head = [
         "setting",
         "model",
         "of",
-        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "all")),
+        *(f"{n}@20 {p}" for n in ("R", "mR") for p in ("base", "novel", "harmonic", "all")),
         "R@20, context needed",
     ]
     return table(head, body) + note(data)

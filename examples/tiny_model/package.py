@@ -30,6 +30,7 @@ ORDER = (
 )
 ABOUT = "Trained from scratch on spade's procedural world by the scripts in examples/tiny_model."
 SHARED, MODELS = ("backbone", "clip", "adapter"), ("tiny", "tiny-open")
+HEADS_PARTS = (*MODELS, "tiny-inductive")  # as heads.py names them; the last is not packaged
 CURVE = ("epoch", "PQ", "R@20", "given_R@20")
 
 
@@ -55,7 +56,7 @@ def main() -> None:
             rows = (options.model / "curves" / f"{name}.jsonl").read_text("utf-8").splitlines()
             curve = [{key: row[key] for key in CURVE} for row in map(json.loads, rows)]
         if (place / "model.json").is_file():
-            others = [other for other in MODELS if other != name]
+            others = [other for other in HEADS_PARTS if other != name]
             write_manifest(place, [line for line in log if line["part"] not in others], curve)
 
 

@@ -46,7 +46,7 @@ class PredictorOptions:
         least=0, most=1,
     )  # fmt: skip
     unseen_odds: float | None = setting(
-        None, "for names that training did not have; 0: by their text alone, 1: what untrained evidence gives", least=0
+        None, "of names that training did not have: 4 is usual, more gives them more; 0: by their text alone", least=0
     )
     denoised_pairs: int | None = setting(
         None, "pairs of an image whose unseen predicates are told apart by the UNet's denoising error; slow",

@@ -35,8 +35,8 @@ DOUBT = (2.0, 0.5)
 
 @dataclass(frozen=True)
 class NameScorer:
-    """A model's way to score names. fusion, unseen_odds: see spade.models.predictor.SceneGraphPredictor; gated: a sure
-    classifier gives unseen names nothing; doubt: how far it is believed of regions, see ``DOUBT``.
+    """A model's way to score names. fusion, unseen_odds: see spade.models.predictor.SceneGraphPredictor; gated: where
+    no probe decides, a sure classifier gives unseen names nothing; doubt: how far it is believed, see ``DOUBT``.
     """
 
     heads: Heads

@@ -36,8 +36,23 @@ class UnknownProbe(nn.Module):
         """Logits (M, C + 1) of C names in any order, the last of "no object"; queries (M, D); views (M, D_clip)."""
         return self._of(self._facts(logits, queries, views))
 
+    def forget(self) -> None:
+        """As if nothing had ever been learned; the start of ``fit``, always the same."""
+        self.mean.zero_()
+        self.scale.fill_(1)
+        self.fitted.zero_()
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            for layer in (self.inner, self.outer):
+                fresh = nn.Linear(layer.in_features, layer.out_features)
+                layer.weight.copy_(fresh.weight)
+                layer.bias.copy_(fresh.bias)
+
     def fit(self, logits: Tensor, queries: Tensor, views: Tensor, unknown: Tensor) -> bool:
-        """Learn from regions of which ``unknown`` (M,) bool have no name; returns whether there were enough."""
+        """Learn from regions of which ``unknown`` (M,) bool have no name, and from nothing else; returns whether there
+        were enough.
+        """
+        self.forget()
         if int(unknown.sum()) < FEWEST or bool(unknown.all()):
             return False
         facts = self._facts(logits, queries, views)

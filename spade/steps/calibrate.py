@@ -52,6 +52,8 @@ def run(config: CalibrateConfig, run: Run) -> StepResult[CalibrateResult]:
             f"and the inversion is of {other}; leave it out or use {given('init', 'scratch')}."
         )
     embedded = wanted == "embedded" and is_packaged and not shown
+    if wanted == "embedded" and shown:
+        run.report.say(f"starting from a fresh adapter: the packaged one has seen {shown[0]!r}")
     defaults = backbone_defaults(resolve_backbone(source.backbone))
     calibration, schedule = _method(config, defaults, embedded)
     device = device_name(config.device)

@@ -11,8 +11,8 @@ from spade.core.device import device_name, dtype_name, refuse_several
 from spade.core.errors import SpadeError, given
 from spade.core.files import sha256_file
 from spade.data.split_lists import SplitList, as_kept, own_split, read_split, split_kept
-from spade.diffusion.backbone_files import backbone_defaults, embedded_model, resolve_backbone
-from spade.models.checkpoint import HEADS, ModelFile, find_model, packaged_open, read_image_model
+from spade.diffusion.backbone_files import backbone_defaults, resolve_backbone
+from spade.models.checkpoint import HEADS, ModelFile, find_model, read_image_model
 from spade.steps.common import (
     Run,
     StepResult,
@@ -24,9 +24,10 @@ from spade.steps.common import (
     report_skipped,
 )
 from spade.steps.config import TrainRelationsConfig
+from spade.steps.packaged_heads import names_of, packaged_heads
 from spade.steps.relation_method import Method, resolve
 from spade.steps.results import CalibrateResult, TrainRelationsResult
-from spade.structures.vocabulary import Label, Vocabulary
+from spade.structures.vocabulary import Vocabulary
 from spade.training.mirroring import told_by_side, unmirrored
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from spade.diffusion.student import Student
     from spade.models.heads import Heads
 
-STEP, VERSION = "train-relations", 7
+STEP, VERSION = "train-relations", 8
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def run(config: TrainRelationsConfig, run: Run) -> StepResult[TrainRelationsResu
     split = _split(config, features, whole)
     dataset, kept = kept_from_training(whole, split)
     records = choose_records(dataset, "train", config.limit, with_relations=False)
-    packaged = _packaged(config, features, dataset, split is not None)
+    packaged = packaged_heads(config, (features.backbone, features.clip), dataset, split is not None, run.report)
     if features.masks is not None:
         _refuse_unnamed(config.masks_from, features.masks, dataset)
     defaults, one_sided = backbone_defaults(resolve_backbone(features.backbone)), told_by_side(dataset.vocabulary)
@@ -202,7 +203,7 @@ def _train(
         parameters = training.parameters()
         batches = partial(training.images.batches, method.schedule.batch_size, config.seed)
         # The packaged heads as they are would pass for trained on names that only this list has.
-        unready = packaged is None or _names(packaged.vocabulary) != _names(dataset.vocabulary)
+        unready = packaged is None or names_of(packaged.vocabulary) != names_of(dataset.vocabulary)
         before, best = fit_artifact(
             writer, run, batches, parameters, method.schedule, training.losses, training.validate, "score", unready
         )
@@ -244,40 +245,6 @@ def _heads(
         return build_heads(method.heads, student, classes, proposer)
     heads = heads_of(packaged, classes, method.relations)
     return heads if proposer is None else with_proposer(heads, proposer)
-
-
-Names = tuple[frozenset[Label], frozenset[str]]  # objects and predicates
-
-
-def _names(vocabulary: Vocabulary) -> Names:
-    return frozenset(vocabulary.objects), frozenset(vocabulary.predicates)
-
-
-def _packaged(config: TrainRelationsConfig, features: _Features, dataset: Dataset, has_novel: bool) -> ModelFile | None:
-    """The packaged model, where training starts from its heads: they belong to this backbone, find masks, and know no
-    names but those of the data set. Where that keeps names for the test alone, it is the one that has not seen those.
-    Raises SpadeError where it was asked for and does not fit.
-    """
-    wanted = config.init or ("embedded" if config.preset == "default" else "scratch")
-    if wanted != "embedded":
-        return None
-    packaged: ModelFile | None = None
-    why_not = ""
-    if features.backbone != "tiny" or features.clip != "tiny":
-        why_not = "belong to the tiny backbone and its OpenCLIP model"
-    elif not dataset.has_masks:
-        why_not = f"find masks, and {dataset.source} has boxes"
-    else:
-        packaged = read_image_model(packaged_open() if has_novel else embedded_model())
-        known, names = _names(packaged.vocabulary), _names(dataset.vocabulary)
-        further = sorted([*(label.name for label in known[0] - names[0]), *(known[1] - names[1])])
-        why_not = f"know {further[0]!r}, which {dataset.source} does not have" if further else ""
-    if why_not and config.init is not None:
-        raise SpadeError(
-            f"{given('init', config.init)}: the packaged heads {why_not}; leave it out or use "
-            f"{given('init', 'scratch')}."
-        )
-    return None if why_not else packaged
 
 
 def _refuse_unnamed(place: Path | None, model: ModelFile, dataset: Dataset) -> None:

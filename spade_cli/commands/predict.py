@@ -13,7 +13,7 @@ from spade.steps.common import StepResult
 from spade_cli.options import Common, add
 
 MODEL = (
-    "Model folder, workspace, or a packaged model: tiny, psg-relations "
+    "Model folder, workspace, or a packaged model: tiny, tiny-open, psg-relations "
     "(default: the newest trained one, else the packaged)."
 )
 

@@ -46,6 +46,18 @@ def test_the_order_of_names_says_nothing():
         assert probe(logits[:, [0, 3]], queries, views).isfinite().all(), "one name alone"
 
 
+def test_what_it_learned_before_says_nothing_after_another_fit():
+    again, _ = fitted()
+    named, unnamed = regions(200, False), regions(60, True, seed=1)
+    parts = [torch.cat(both) for both in zip(named, unnamed, strict=True)]
+    first = {name: value.clone() for name, value in again.state_dict().items()}
+    torch.manual_seed(5)
+    again.fit(*parts, torch.arange(260) >= 200)
+    assert all(torch.equal(first[name], value) for name, value in again.state_dict().items())
+    assert not again.fit(*named, torch.zeros(200, dtype=torch.bool))
+    assert not again.is_fitted, "too few now: what it knew was of other regions"
+
+
 @pytest.mark.parametrize("unnamed", [0, FEWEST - 1])
 def test_too_few_regions_without_a_name_teach_nothing(unnamed):
     probe, enough = fitted(unnamed=unnamed)

@@ -10,7 +10,8 @@ import pytest
 from spade.data.psg_reader import load_psg
 from spade.data.samples import annotated_ids
 from spade.evaluation.formats.exchange_writer import exchange_header
-from spade.steps.step_worth import heads_worth
+from spade.steps.config import QuickstartConfig
+from spade.steps.step_worth import calibration_worth, heads_worth
 from spade.structures.panoptic_png import write_panoptic
 
 
@@ -72,3 +73,19 @@ def test_heads_that_are_wrong_are_worth_nothing(known, tmp_path):
     wrong = heads_worth(dataset, [one], [one], predicted(dataset, [one], tmp_path, shift=1))
     assert wrong[0].without == 1
     assert [row.value for row in wrong] == [0, 0]
+
+
+def test_calibration_is_judged_beside_the_raw_unet(pipeline, monkeypatch):
+    """Each student's own figure stands on its side, of the same records."""
+    run, records = pipeline["run"], load_psg(pipeline["calibrate"].result.data).split("test")
+    asked = []
+
+    def pointing(student, dataset, records):
+        asked.append(records)
+        return {"pointing": 0.25 if student.adapter is None else 0.75}
+
+    monkeypatch.setattr("spade.training.pointing.pointing", pointing)
+    dataset = load_psg(pipeline["calibrate"].result.data)
+    told = calibration_worth(QuickstartConfig(), run.workspace.newest("calibrate"), dataset, records)
+    assert (told.measure, told.without, told.value) == ("pointing", 0.25, 0.75)
+    assert asked == [records, records]

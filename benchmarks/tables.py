@@ -203,6 +203,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen_evidence": unseen.evidence,
     "unseen_doubt": unseen.doubt,
     "unseen_segments": unseen.segments,
+    "unseen_probe": unseen.probe,
     "by_scenes": unseen.by_scenes,
     "stage2_again_open": stage2_open.again_open,
     "psg_annotations": psg.psg_annotations,

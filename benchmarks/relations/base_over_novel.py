@@ -13,7 +13,8 @@ from spade.world.dataset import novel_names
 from spade.world.layout import STUFF, THINGS
 from spade.world.rules import PREDICATES
 
-ODDS = (0.0, *(UNSEEN_ODDS * 2.0**power for power in range(-6, 7)))  # 0: by their text alone, as learned names are
+POWERS = (*range(-6, 7), *range(8, 18, 2))  # so far that novel names get nearly everything
+ODDS = (0.0, *(UNSEEN_ODDS * 2.0**power for power in POWERS))  # 0: by their text alone, as learned names are
 WHOLE = Vocabulary.of(THINGS, STUFF, PREDICATES)
 NOVEL, NOVEL_PREDICATES = (frozenset(names) for names in novel_names("ovdr"))
 

@@ -80,9 +80,11 @@ def _objects(
         return shares((CLASSES[region.category] in NOVEL, named(region) == region.category) for region in regions)
 
     curve = [right(lambda region, way=way: region.found[way]) for way in range(len(ways))]
+    novel = sum(CLASSES[region.category] in NOVEL for region in regions)
+    counts = {"base_regions": len(regions) - novel, "novel_regions": novel}
     for place, gate in enumerate(gates):
-        _add(results, settings[gate], figures(curve[place * len(ODDS) : (place + 1) * len(ODDS)]))
-    _add(results, settings[TOLD], means(*right(lambda region: region.told)))
+        _add(results, settings[gate], figures(curve[place * len(ODDS) : (place + 1) * len(ODDS)]) | counts)
+    _add(results, settings[TOLD], means(*right(lambda region: region.told)) | counts)
 
 
 def _predicates(results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], quick: bool) -> None:

@@ -17,14 +17,18 @@ SIDES = ("base", "novel")
 
 def objects() -> str:
     """Regions with a proposal that are named right, by protocol and gate."""
-    data, body = results("open"), []
-    for row in data["rows"]:
-        own, metrics = row["setting"], row["metrics"]
-        if own["names"] == "objects":
-            figures = [cell(metrics.get(name)) for name in ("base", "novel", "harmonic", "area")]
-            body.append([own.get("training", PACKAGED), GATES[own["gate"]], *figures])
+    data = results("open")
+    rows = [row for row in data["rows"] if row["setting"]["names"] == "objects"]
+    names = ("base", "novel", "harmonic", "area")
+    body = [
+        [own.get("training", PACKAGED), GATES[own["gate"]], *(cell(row["metrics"].get(name)) for name in names)]
+        for row in rows
+        for own in [row["setting"]]
+    ]
     head = ["training", "gate", "base", "novel", "harmonic mean", "area under base over novel"]
-    return table(head, body) + f"\n\nPercent of annotated regions that have a proposal ({origin(data)})."
+    counts = "{base_regions} of base names and {novel_regions} of novel ones".format(**rows[0]["metrics"])
+    told = f"Percent of annotated regions that have a proposal: {counts}, {PACKAGED}"
+    return table(head, body) + f"\n\n{told} ({origin(data)})."
 
 
 def odds() -> str:
@@ -111,3 +115,18 @@ def by_scenes() -> str:
     head = ["features", *(f"{name}, {count} scenes" for name in names for count in counts)]
     seeds = f"Percent, mean ± sd over {len(data['seeds'])} seeds; given segments of 300 held-out scenes"
     return table(head, body) + f"\n\n{seeds} ({origin(data)})."
+
+
+def probe() -> str:
+    """What the probe's number of images, its decay and the evidence beside it were chosen by."""
+    data, body = results("probe"), []
+    for row in data["rows"]:
+        own = row["setting"]
+        beside = "evidence beside it" if own["evidence"] else "alone"
+        figures = [cell(row["metrics"][name]) for name in ("base", "novel", "harmonic")]
+        body.append([str(own["images"]), f"{own['decay']:g}", beside, *figures])
+    note = f"Percent, mean ± sd over {len(data['seeds'])} draws of images"
+    return (
+        table(["images", "decay", "the probe", "base", "novel", "harmonic mean"], body)
+        + f"\n\n{note} ({origin(data)})."
+    )

@@ -207,7 +207,7 @@ def _train(
         before, best = fit_artifact(
             writer, run, batches, parameters, method.schedule, training.losses, training.validate, "score", unready
         )
-        training.fit_unseen_scorers()
+        training.fit_unseen_scorers(run.report)
         save_model(writer.path, training.model, features.backbone, features.clip)
         shown = [name for name in before if name not in ("score", "epoch")]
         result = TrainRelationsResult(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ def fit_unseen_scorers(
     labels: LabelContext,
     texts: tuple[Tensor, Tensor],
     dataset: Dataset,
-    records: Sequence[Record],
+    records: Iterable[Record],
 ) -> None:
     """Fit the heads' scorers of regions and of pairs, where they have any, on annotated ones of these records, and the
     probe of unknown regions on what the mask proposer finds of regions with and without a name.

@@ -23,7 +23,7 @@ class EncodedVocabulary:
     bool.
 
     ``other_seen_objects`` (E, D) and ``other_seen_predicates`` (E', D) are names that only training had; none where it
-    had all that are asked.
+    had all that are asked. ``is_thing`` (C,) and ``other_seen_is_thing`` (E,) say which objects are things.
     """
 
     vocabulary: Vocabulary
@@ -35,6 +35,7 @@ class EncodedVocabulary:
     is_seen_predicates: Tensor
     other_seen_objects: Tensor
     other_seen_predicates: Tensor
+    other_seen_is_thing: Tensor
 
     @classmethod
     def of(
@@ -67,6 +68,7 @@ class EncodedVocabulary:
             learned[1].to(device),
             texts[1],
             phrases[1],
+            torch.tensor([label.is_thing for label in objects], dtype=torch.bool, device=device),
         )
 
     def tensors(self) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from spade.open_vocabulary.unseen_names import (
     ZeroShotEvidence,
     favours_unseen,
     gate,
+    kind_evidence,
     mix_seen_unseen,
     pair_evidence,
     region_evidence,
@@ -62,15 +63,16 @@ class NameScorer:
         if cells is None:
             return probabilities
         probe, is_seen = self.heads.unknown, encoded.is_seen_objects
-        naming = Naming(probabilities[:, :-1], classes[:, :-1], encoded.objects, is_seen)
-
-        def other_seen() -> Tensor:
-            return self.heads.proposer.classifier(queries, encoded.other_seen_objects)[:, :-1]
+        others = self.heads.proposer.classifier(queries, encoded.other_seen_objects)[:, :-1]
+        learned = torch.cat([classes[:, :-1][:, is_seen], others], dim=1)
+        things = torch.cat([encoded.is_thing[is_seen], encoded.other_seen_is_thing])
+        kinds = kind_evidence(learned, things, encoded.is_thing)
+        naming = Naming(probabilities[:, :-1], classes[:, :-1], encoded.objects, is_seen, kinds)
 
         def unknown(evidence: ZeroShotEvidence) -> Tensor:
             assert probe is not None
             assert self.heads.regions is not None
-            trained = torch.cat([classes[:, :-1][:, is_seen], other_seen(), classes[:, -1:]], dim=1)
+            trained = torch.cat([learned, classes[:, -1:]], dim=1)
             # Odds before it is looked at which names are asked for, times what these make of them.
             favour = favours_unseen(self.heads.regions, evidence, naming, encoded.other_seen_objects)
             return probe(trained, queries, evidence.views) + favour
@@ -80,7 +82,7 @@ class NameScorer:
             self.heads.regions,
             lambda texts: self.clip.region_scores(cells, masks, texts),
             lambda: region_evidence(self.clip, cells, masks, encoded.to_objects(attention)),
-            other_seen,
+            others,
             unknown if probe is not None and probe.is_fitted else None,
             self.doubt,
         )
@@ -106,7 +108,7 @@ class NameScorer:
             self.heads.pairs,
             lambda texts: self.clip.region_scores(cells, torch.maximum(masks[pairs[:, 0]], masks[pairs[:, 1]]), texts),
             lambda: pair_evidence(self.clip, cells, masks, pairs, attention),
-            lambda: other_seen,
+            other_seen,
         )
 
     def _mix(
@@ -115,7 +117,7 @@ class NameScorer:
         scorer: UnseenScorer | None,
         clip_scores: Callable[[Tensor], Tensor],
         evidence: Callable[[], ZeroShotEvidence],
-        other_seen: Callable[[], Tensor],
+        other_seen: Tensor,
         unknown: Callable[[ZeroShotEvidence], Tensor] | None = None,
         doubt: tuple[float, float] = (1.0, 1.0),
     ) -> Tensor:
@@ -131,9 +133,9 @@ class NameScorer:
         zero_shot = scorer(there, naming.texts)
         if unknown is not None and bool(naming.is_seen.any()):
             share = (unknown(there) + math.log(self.unseen_odds / UNSEEN_ODDS)).sigmoid()
-            return share_unseen(naming.scores, zero_shot, naming.is_seen, share[:, None])
+            return share_unseen(naming.scores, zero_shot + naming.kinds, naming.is_seen, share[:, None])
         odds_of_unseen: Tensor | float = self.unseen_odds
         if self.gated:
-            unsure = gate(naming.logits, naming.is_seen, other_seen())
+            unsure = gate(naming.logits, naming.is_seen, other_seen)
             odds_of_unseen = odds_of_unseen * doubt[0] * unsure ** doubt[1]
-        return mix_seen_unseen(naming.scores, zero_shot, naming.is_seen, odds_of_unseen)
+        return mix_seen_unseen(naming.scores, zero_shot, naming.is_seen, odds_of_unseen, naming.kinds)

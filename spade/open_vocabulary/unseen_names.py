@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, logsigmoid
 
 from spade.open_vocabulary.attention_ratio import attention_ratio
 from spade.open_vocabulary.clip import OpenClip
@@ -112,13 +112,26 @@ class UnseenScorer(nn.Module):
 @dataclass(frozen=True)
 class Naming:
     """Regions or pairs (M) that are to be named: a trained classifier's probabilities ``scores`` (M, C) and logits (M,
-    C), the names' texts (C, D), and which of them training had, ``is_seen`` (C,) bool.
+    C), the names' texts (C, D), and which of them training had, ``is_seen`` (C,) bool; ``kinds`` (M, C) of regions:
+    see ``kind_evidence``.
     """
 
     scores: Tensor
     logits: Tensor
     texts: Tensor
     is_seen: Tensor
+    kinds: Tensor | float = 0.0
+
+
+def kind_evidence(logits: Tensor, things: Tensor, asked: Tensor) -> Tensor:
+    """Log probability (M, C) that regions are of the kind, thing or stuff, of each name asked for, by a classifier's
+    logits (M, S) of the names that training had: sand is no name that it knows, and looks more like grass than like a
+    cat. things (S,) and asked (C,) bool. Where training had one kind alone nothing is known of the other: zeros.
+    """
+    if bool(things.all()) or not bool(things.any()):
+        return logits.new_zeros((len(logits), len(asked)))
+    odds = logits[:, things].logsumexp(-1) - logits[:, ~things].logsumexp(-1)
+    return logsigmoid(torch.where(asked, odds[:, None], -odds[:, None]))
 
 
 def gate(logits: Tensor, is_seen: Tensor, other_seen: Tensor) -> Tensor:
@@ -132,21 +145,23 @@ def gate(logits: Tensor, is_seen: Tensor, other_seen: Tensor) -> Tensor:
     return 1 - every[..., : logits.shape[-1]].amax(-1, keepdim=True)
 
 
-def mix_seen_unseen(seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tensor | float) -> Tensor:
+def mix_seen_unseen(
+    seen: Tensor, zero_shot: Tensor, is_seen: Tensor, odds: Tensor | float, kinds: Tensor | float = 0.0
+) -> Tensor:
     """Probabilities (..., C) with the total of ``seen`` (..., C): names of each kind share what their kind has.
 
     zero_shot (..., C) logits; is_seen (C,) bool; odds, one number or (..., 1). The names that training did not have get
-    as much as ``zero_shot`` gives them beside the others, ``odds`` times as likely; that is shared by ``zero_shot``,
-    the rest by ``seen``. With names of one kind only, these have all.
+    as much as ``zero_shot`` gives them beside the others, ``odds`` times as likely; that is shared by ``zero_shot`` +
+    ``kinds`` (of ``kind_evidence``), the rest by ``seen``. Where all names or none are seen, these have all.
     """
     if bool(is_seen.all()):
         return seen
-    every = zero_shot.softmax(-1)
     if not bool(is_seen.any()):
-        return seen.sum(-1, keepdim=True) * every
+        return seen.sum(-1, keepdim=True) * (zero_shot + kinds).softmax(-1)
+    every = zero_shot.softmax(-1)
     mass = odds * (every * ~is_seen).sum(-1, keepdim=True)
     share = mass / (mass + (every * is_seen).sum(-1, keepdim=True)).clamp(min=1e-12)
-    return share_unseen(seen, zero_shot, is_seen, share)
+    return share_unseen(seen, zero_shot + kinds, is_seen, share)
 
 
 def favours_unseen(scorer: UnseenScorer, evidence: ZeroShotEvidence, names: Naming, other_seen: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from spade.structures.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from spade.models.predictor import SceneGraphPredictor
 
-STEP, VERSION = "vocabulary", 1
+STEP, VERSION = "vocabulary", 2
 FILE = "embeddings.safetensors"
 LONG = 500  # names; fewer are embedded in a second or two
 

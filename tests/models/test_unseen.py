@@ -120,6 +120,15 @@ def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
         wanted = mass / (mass + given[:, ~new].sum(1))
         assert torch.allclose(share(replace(model.names, heads=heads, unseen_odds=UNSEEN_ODDS)), wanted, atol=1e-5)
 
+        # Whether it is rather a thing or stuff does not change what both have, only which of them it is.
+        known = classes[:, :-1][:, ~new]
+        things = encoded.is_thing[~new]
+        rather = known[:, things].logsumexp(-1) - known[:, ~things].logsumexp(-1)
+        zero_shot = model.heads.regions(evidence, encoded.objects)
+        zebra, snow = model.names.regions(classes, queries, masks, cells, attention, encoded)[:, :-1][:, new].T
+        wanted = zero_shot[:, new][:, 0] - zero_shot[:, new][:, 1] + rather
+        assert torch.allclose((zebra / snow).log(), wanted, atol=1e-3)
+
 
 def test_odds_of_new_names_are_refused_where_no_region_is_seen(tmp_path):
     folder = Path(shutil.copytree(embedded_model(), tmp_path / "m"))

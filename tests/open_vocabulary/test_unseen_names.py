@@ -1,3 +1,4 @@
+import math
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,7 @@ from spade.open_vocabulary.unseen_names import (
     ZeroShotEvidence,
     favours_unseen,
     gate,
+    kind_evidence,
     mix_seen_unseen,
     share_unseen,
     trained_names,
@@ -135,3 +137,19 @@ def test_a_region_of_a_known_name_is_none_of_the_new_whether_it_is_asked_for_or_
     assert without.item() < 0
     forgotten = favours_unseen(scorer_of(view=10.0), replace(view, attention=torch.zeros(1, 1, 2)), fewer, texts[:0])
     assert forgotten.item() > asked.item() + 1, "what the list of all that training had is for"
+
+
+def test_what_a_classifier_knows_of_kinds_speaks_for_new_names_of_that_kind():
+    """Two known things with logits 0 and 1, one known stuff with 3: odds of a thing are (1 + e) / e^3."""
+    logits, things = torch.tensor([[0.0, 3.0, 1.0]]), torch.tensor([True, False, True])
+    thing = (1 + math.e) / (1 + math.e + math.e**3)
+    said = kind_evidence(logits, things, torch.tensor([True, False])).exp()
+    assert said.tolist() == [pytest.approx([thing, 1 - thing])]
+
+
+@pytest.mark.parametrize("kind", [True, False])
+def test_a_classifier_of_one_kind_says_nothing_of_the_other(kind):
+    said = kind_evidence(torch.tensor([[0.0, 3.0]]), torch.tensor([kind, kind]), torch.tensor([True, False]))
+    assert said.tolist() == [[0.0, 0.0]]
+    nothing = kind_evidence(torch.zeros(1, 0), torch.zeros(0, dtype=torch.bool), torch.tensor([True, False]))
+    assert nothing.tolist() == [[0.0, 0.0]], "no name that training had"

@@ -88,7 +88,3 @@ class EncodedVocabulary:
     def to_objects(self, attention: Tensor | None) -> Tensor | None:
         """Of attention (C + P, h, w) to all names the part to objects."""
         return None if attention is None else attention[: len(self.objects)]
-
-    def to_predicates(self, attention: Tensor | None) -> Tensor | None:
-        """Of attention (C + P, h, w) to all names the part to predicates."""
-        return None if attention is None else attention[len(self.objects) :]

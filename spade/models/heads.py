@@ -21,5 +21,6 @@ class Heads(nn.Module):
         self.config = config
         self.proposer, self.relations = MaskProposer(config.proposer), RelationHead(config.relations)
         self.regions = UnseenScorer(config.relations.clip_dim, 1) if config.unseen else None
+        # Files hold two weights of attention, to subject and object, from when it was heeded.
         self.pairs = UnseenScorer(config.relations.clip_dim, 2) if config.unseen else None
         self.unknown = UnknownProbe(config.proposer.width, config.relations.clip_dim) if config.probe else None

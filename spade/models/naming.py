@@ -94,11 +94,10 @@ class NameScorer:
         pairs: Tensor,
         masks: Tensor,
         cells: Tensor | None,
-        attention: Tensor | None,
         encoded: EncodedVocabulary,
     ) -> Tensor:
         """Probabilities (R, P) of predicates for pairs (R, 2) of masks (N, h, w), from the relation head's logits, in
-        which names that only training had come last; attention (P, h', w') to the predicates.
+        which names that only training had come last.
         """
         logits, other_seen = logits.tensor_split([len(encoded.predicates)], dim=1)
         if cells is None:
@@ -107,7 +106,7 @@ class NameScorer:
             Naming(logits.softmax(-1), logits, encoded.predicates, encoded.is_seen_predicates),
             self.heads.pairs,
             lambda texts: self.clip.region_scores(cells, torch.maximum(masks[pairs[:, 0]], masks[pairs[:, 1]]), texts),
-            lambda: pair_evidence(self.clip, cells, masks, pairs, attention),
+            lambda: pair_evidence(self.clip, cells, masks, pairs),
             other_seen,
         )
 

@@ -127,8 +127,7 @@ class SceneGraphPredictor:
             else:
                 numbers, segments = panoptic_map(masks, probabilities, encoded.is_thing, opened.size)
                 regions = MapRegions(numbers, len(segments))
-            attended = encoded.to_predicates(attention)
-            return SegmentedImage(image_name(image), regions, segments, encoded, proposals, attended, cells, latents)
+            return SegmentedImage(image_name(image), regions, segments, encoded, proposals, cells, latents)
 
     @torch.no_grad()
     def encode_segments(
@@ -151,7 +150,7 @@ class SceneGraphPredictor:
             raise SpadeError(f"given segments are {size[0]} x {size[1]}, the image {opened.width} x {opened.height}.")
         with self._turn:
             encoded = self._encode(self._vocabulary(vocabulary))
-            latents, proposals, classes, attention = self._propose(opened, encoded)
+            latents, proposals, classes, _ = self._propose(opened, encoded)
             masks = proposals.masks[-1][0]
             given = cell_masks(regions, masks)
             best = match_queries(masks, classes, given, torch.tensor(categories, dtype=torch.int64))
@@ -159,10 +158,7 @@ class SceneGraphPredictor:
             chosen = torch.where(best < 0, covering, best).tolist()
             found = [PanopticSegment(int(c), 1.0, query) for c, query in zip(categories, chosen, strict=True)]
             cells = self._cells(opened, encoded)
-            attended = encoded.to_predicates(attention)
-            return SegmentedImage(
-                image_name(image), regions, found, encoded, proposals, attended, cells, latents, found=False
-            )
+            return SegmentedImage(image_name(image), regions, found, encoded, proposals, cells, latents, found=False)
 
     def relate_segments(
         self,
@@ -250,9 +246,7 @@ class SceneGraphPredictor:
         texts = torch.cat([encoded.predicates, encoded.other_seen_predicates])
         (result,) = self.heads.relations.relate([nodes], proposals.memory, texts, positions=proposals.positions)
         related = result.pair_logits.sigmoid()
-        predicates = self.names.pairs(
-            result.predicate_logits, result.pairs, masks, segmented.cells, segmented.attention, encoded
-        )
+        predicates = self.names.pairs(result.predicate_logits, result.pairs, masks, segmented.cells, encoded)
         if self.denoised_pairs:
             labels = [encoded.vocabulary.objects[segment.category].name for segment in segments]
             predicates = told_apart(

@@ -31,7 +31,6 @@ class SegmentedImage:
     segments: list[PanopticSegment]
     vocabulary: EncodedVocabulary
     proposals: Proposals
-    attention: Tensor | None  # to the predicates (P, h, w)
     cells: Tensor | None  # OpenCLIP's embeddings (D, h, w), where it has a say
     latents: Tensor  # of the image, (1, D, h, w)
     found: bool = True  # whether the segments were merged from the proposals, or given
@@ -39,8 +38,8 @@ class SegmentedImage:
     @property
     def bytes(self) -> int:
         """Memory it takes."""
-        others = sum(t.numel() * t.element_size() for t in (self.attention, self.cells) if t is not None)
-        return self.regions.nbytes + others + self.proposals.bytes
+        cells = 0 if self.cells is None else self.cells.numel() * self.cells.element_size()
+        return self.regions.nbytes + cells + self.proposals.bytes
 
 
 def cell_masks(regions: Regions, like: Tensor) -> Tensor:

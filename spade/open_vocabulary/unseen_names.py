@@ -24,10 +24,10 @@ def region_evidence(clip: OpenClip, cells: Tensor, masks: Tensor, attention: Ten
 
 
 def pair_evidence(
-    clip: OpenClip, cells: Tensor, masks: Tensor, pairs: Tensor, attention: Tensor | None
+    clip: OpenClip, cells: Tensor, masks: Tensor, pairs: Tensor, attention: Tensor | None = None
 ) -> ZeroShotEvidence:
     """Of ordered pairs (R, 2) of masks (N, h, w): the view of both together; attention (P, h'', w'') under each of the
-    two.
+    two, which models do not heed (docs/results/open-names.md).
     """
     subject, target = pairs.unbind(1)
     ratio = _log_ratio(masks, attention)

@@ -49,12 +49,10 @@ def fit_unseen_scorers(
         if not len(truth.masks):
             continue
         cells, seen = clip.embed_cells(image), student.extract(student.encode(image), labels)
-        to_objects, to_predicates = None, None
-        if seen.attention is not None:
-            to_objects, to_predicates = seen.attention[0].tensor_split([len(objects)])
+        to_objects = None if seen.attention is None else seen.attention[0, : len(objects)]
         regions.append(region_evidence(clip, cells, truth.masks, to_objects))
         triples = truth.triples[truth.triples[:, 2] != UNKNOWN]
-        pairs.append(pair_evidence(clip, cells, truth.masks, triples[:, :2], to_predicates))
+        pairs.append(pair_evidence(clip, cells, truth.masks, triples[:, :2]))
         classes.append(truth.classes)
         predicates.append(triples[:, 2])
         if heads.unknown is not None:

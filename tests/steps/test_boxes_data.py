@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,9 +91,9 @@ def test_evaluation_goes_by_visual_genomes_protocol(vg):
     metrics = found.result.metrics
     assert (metrics["protocol"], metrics["PQ"]) == ("vg", None)
     assert metrics["images"] + metrics["without_relations"] == 4
-    rows = lines(next((vg["run"].workspace.root / "predictions").glob("*/predictions.jsonl")))[1:]
+    path = Path(metrics["predictions"])
+    rows = lines(path)[1:]
     assert all(row["pan_seg_file_names"] == [] and "bbox" in row["segments_info"][0] for row in rows)
-    path = next((vg["run"].workspace.root / "predictions").glob("*/predictions.jsonl"))
     from_file = evaluate.run(EvalConfig(data=vg["data"], predictions=path), vg["run"]).result.metrics
     assert [from_file[n] for n in ("R@20", "mR@50", "InstR")] == [metrics[n] for n in ("R@20", "mR@50", "InstR")]
     given = evaluate.run(EvalConfig(data=vg["data"], mode="predcls"), vg["run"]).result.metrics

@@ -289,23 +289,3 @@ def test_a_part_of_the_records_is_not_taken_for_all(trained, world, tmp_path):
         for part in ({"limit": 1}, {}, {"split": "train"})
     )
     assert (few, all_of_them, trained) == (1, 4, 16)
-
-
-def test_layouts_are_not_mirrored_where_a_predicate_says_a_side(world, tmp_path, monkeypatch):
-    from spade.training import boxes
-
-    shares, said = set(), []
-    varied = boxes.varied
-    monkeypatch.setattr(boxes, "varied", lambda *args: shares.add(args[2]) or varied(*args))
-    data = tmp_path / "psg"
-    shutil.copytree(world, data)
-    for folder in (world, data):
-        if folder == data:
-            facts = json.loads((data / "psg.json").read_text())
-            facts["predicate_classes"][0] = "left of"
-            (data / "psg.json").write_text(json.dumps(facts))
-        run = Run(Workspace(tmp_path / f"{folder.parent.name} w"))
-        run.report.say = said.append
-        train_boxes.run(boxing(data=folder, epochs=1, **SMALL), run)
-        assert shares.pop() == (0.0 if folder == data else 0.5)
-        assert any("'left of'" in line for line in said) == (folder == data)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,6 @@ from benchmarks.relations.open_regions import proposed
 from spade.core.workspace import Workspace
 from spade.data.psg_reader import load_psg
 from spade.models.checkpoint import OPEN, packaged_open, read_model
-from spade.models.heads import Heads
 from spade.models.naming import NameScorer
 from spade.models.predictor import SceneGraphPredictor
 from spade.open_vocabulary import unknown_probe
@@ -44,9 +44,6 @@ class Recorded(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.facts: list[Facts] = []
-
-    def forget(self) -> None:
-        """Nothing."""
 
     def fit(self, *facts: Tensor) -> bool:
         """Keep them."""
@@ -80,7 +77,7 @@ def _facts(model: SceneGraphPredictor, count: int) -> list[Facts]:
     with tempfile.TemporaryDirectory() as folder:
         data, workspace = Path(folder) / "world", Workspace(Path(folder) / "w")
         world.run(data, count * 5 // 4, (128, 128), WORLD_SEED, Run(workspace), setting="ovdr")
-        dataset, student, heads = load_psg(data).for_training(), model.student, _copied(model.heads)
+        dataset, student, heads = load_psg(data).for_training(), model.student, deepcopy(model.heads)
         recorded = Recorded()
         heads.unknown = recorded  # type: ignore[assignment]
         names, records = dataset.vocabulary, dataset.split("train")[:count]
@@ -95,11 +92,11 @@ def _scorer(model: SceneGraphPredictor, facts: Sequence[Facts], count: int, deca
     """The model's, with a probe of its own; another draw has other images, as far as there are others."""
     size = count // TOGETHER
     chosen = [facts[(place + draw * size) % len(facts)] for place in range(size)]
-    heads = _copied(model.heads)
+    heads = deepcopy(model.heads)
     assert isinstance(heads.unknown, UnknownProbe)
     with patch.object(unknown_probe, "DECAY", decay):
         heads.unknown.fit(*(torch.cat(parts) for parts in zip(*chosen, strict=True)))
-    return replace(model.names, heads=heads.eval())
+    return replace(model.names, heads=heads)
 
 
 def _answers(
@@ -108,19 +105,12 @@ def _answers(
     """Base, novel and harmonic mean of each way; without evidence the probe decides alone."""
     named: list[tuple[bool, tuple[bool, ...]]] = []
     none = "spade.models.naming.favours_unseen", lambda scorer, facts, *_: facts.views.new_zeros(len(facts.views))
-    alone = patch(*none)
-    with nullcontext() if evidence else alone:
+    with nullcontext() if evidence else patch(*none):
         for number in range(scenes):
             for region in proposed(model, make_sample(SEED, number), ways):
                 right = tuple(name == region.category for name in region.found)
                 named.append((CLASSES[region.category] in NOVEL, right))
     return [means(*shares((is_novel, right[way]) for is_novel, right in named)) for way in range(len(ways))]
-
-
-def _copied(heads: Heads) -> Heads:
-    copied = type(heads)(heads.config)
-    copied.load_state_dict(heads.state_dict())
-    return copied.eval()
 
 
 if __name__ == "__main__":

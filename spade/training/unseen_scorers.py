@@ -61,10 +61,10 @@ def fit_unseen_scorers(
             chosen, is_unknown = _regions_found(masks, logits[-1][0], truth)
             views = region_evidence(clip, cells, masks[chosen].float().sigmoid(), None).views
             found.append((logits[-1][0][chosen], queries[chosen], views, is_unknown))
-    if heads.unknown is not None:
+    if heads.unknown is not None and found:
+        heads.unknown.fit(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+    elif heads.unknown is not None:
         heads.unknown.forget()  # what packaged heads knew was of other proposals
-        if found:
-            heads.unknown.fit(*(torch.cat(parts) for parts in zip(*found, strict=True)))
     if regions:
         heads.regions.fit(ZeroShotEvidence.joined(regions), objects, torch.cat(classes))
         heads.pairs.fit(ZeroShotEvidence.joined(pairs), texts[1], torch.cat(predicates))

@@ -120,14 +120,14 @@ def test_inductive_scenes_have_no_novel_thing(stream):
 
 def test_scenes_that_are_judged_on_are_none_that_were_learned_from(script):
     from benchmarks.product import predict, quickstart, tiny_graphs, tiny_model
-    from benchmarks.relations import by_scenes, doubt, masks, open_names, open_predicates, unseen_segments
+    from benchmarks.relations import by_scenes, doubt, masks, open_names, open_predicates, probe, unseen_segments
 
     common, heads, adapter = (script(name) for name in ("common", "heads", "adapter"))
     unet = common.TRAIN_SEED + 1  # its second run took other scenes
     learned = {common.TRAIN_SEED, unet, common.VALIDATION_SEED, heads.TRAIN_SEED, heads.WORLD_SEED, adapter.WORLD_SEED}
     judged = [tiny_graphs.SEED, quickstart.FURTHER_SEED, open_names.SEED, unseen_segments.WORLD_SEED, by_scenes.SEED]
     judged += [open_names.CHOICE_SEED, open_predicates.BASELINE_SEED, doubt.SEED, masks.TRAIN_SEED, masks.CHOICE_SEED]
-    judged += [predict.SEED, tiny_model.HELD_OUT_SEED]
+    judged += [predict.SEED, tiny_model.HELD_OUT_SEED, probe.SEED]
     assert len(set(judged)) == len(judged)
     assert learned.isdisjoint(judged)
 

@@ -13,30 +13,25 @@ from spade.steps import world as world_step
 from spade.steps.common import Run
 from spade.training.targets import Truth
 from spade.training.unseen_scorers import _regions_found, fit_unseen_scorers
-
-
-def boxes(*places, size=8):
-    """Masks (N, size, size) of rectangles (top, left, bottom, right)."""
-    masks = torch.zeros(len(places), size, size)
-    for mask, (top, left, bottom, right) in zip(masks, places, strict=True):
-        mask[top:bottom, left:right] = 1
-    return masks
+from tests.relations.test_parts import boxes_to_masks
 
 
 def test_named_segments_take_their_proposals_and_unnamed_regions_what_fits():
     """Query 2 is the named one; of two that lie over the unnamed region, 3 covers it and 1 hardly."""
-    masks = 20 * boxes((6, 6, 8, 8), (4, 0, 5, 1), (0, 0, 4, 4), (4, 0, 8, 4)) - 10
+    masks = 20 * boxes_to_masks((6, 6, 8, 8), (4, 0, 5, 1), (0, 0, 4, 4), (4, 0, 8, 4), size=8) - 10
     logits = torch.zeros(4, 3)
     none = torch.zeros(0, dtype=torch.int64)
-    truth = Truth(boxes((0, 0, 4, 4)), torch.tensor([1]), none.view(0, 3), boxes((4, 0, 8, 4)))
+    truth = Truth(
+        boxes_to_masks((0, 0, 4, 4), size=8), torch.tensor([1]), none.view(0, 3), boxes_to_masks((4, 0, 8, 4), size=8)
+    )
     chosen, unknown = _regions_found(masks, logits, truth)
     assert chosen.tolist() == [2, 3]
     assert unknown.tolist() == [False, True]
-    lacking = Truth(truth.masks, truth.classes, truth.triples, boxes((0, 6, 8, 8)))
+    lacking = Truth(truth.masks, truth.classes, truth.triples, boxes_to_masks((0, 6, 8, 8), size=8))
     chosen, unknown = _regions_found(masks, logits, lacking)
     assert chosen.tolist() == [2], "nothing covers half of it"
     assert unknown.tolist() == [False]
-    annotated = Truth(truth.masks, truth.classes, truth.triples, boxes())
+    annotated = Truth(truth.masks, truth.classes, truth.triples, boxes_to_masks(size=8))
     assert _regions_found(masks, logits, annotated)[1].tolist() == [False]
 
 

@@ -22,9 +22,9 @@ from spade.structures.scene_graph import SceneGraph, Segment
 from spade.structures.segment_map import measured
 from spade.structures.vocabulary import Label, named_label, psg_lists
 
-# Thresholds that these models are published with; EoMT is surer of its queries.
-RULES = PanopticRules(min_score=0.5, min_overlap=0.8)
-RULES_OF = {"eomt": PanopticRules(min_score=0.8, min_overlap=0.8)}
+# What these models are published with; EoMT is surer of its queries.
+RULES = PanopticRules(min_score=0.5, min_overlap=0.8, mask_confidence=False, suppression=1.0)
+RULES_OF = {"eomt": replace(RULES, min_score=0.8)}
 _TASK = "panoptic"
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
-STEP, VERSION = "predict", 5
+STEP, VERSION = "predict", 6
 
 
 def run(config: PredictConfig, run: Run) -> StepResult[PredictResult]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
     from spade.structures.scene_graph import Prediction
 
-STEP, VERSION = "predictions", 4
+STEP, VERSION = "predictions", 5
 MOST_KEPT = 200  # images of no data set: of more, score vectors are not kept
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -61,22 +60,44 @@ def test_segments_are_those_of_transformers_own_post_processing(segmenter, monke
     masks[0, :4, :8], masks[1, :4, 8:], masks[2, 4:] = 9.0, 9.0, 9.0
     if size[1] > size[0]:
         masks = masks.transpose(1, 2)
-    sure_of(segmenter, monkeypatch, ["dog", "cat", "sky-other-merged"], masks)
+    assert _as_transformers_does(segmenter, monkeypatch, ["dog", "cat", "sky-other-merged"], masks, size) == 3
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_what_raises_our_own_proposals_quality_is_no_part_of_a_published_model(segmenter, monkeypatch, alike):
+    """Its scores are those of labels, however unsure a mask is; of two things that lie over one another none is
+    preferred.
+    """
+    masks = torch.full((3, 16, 16), -9.0)
+    if alike:  # both lose too much to the other
+        masks[0, :, :10], masks[1, :, 2:12], masks[2, :, 12:] = 5.0, 4.0, 9.0
+        masks[1, :, 6:12] = 9.0
+    else:
+        masks[0, :, :7], masks[1, :, 6:12], masks[2, :, 12:] = 0.6, 0.5, 9.0
+    found = _as_transformers_does(segmenter, monkeypatch, ["dog", "cat", "sky-other-merged"], masks, (200, 200))
+    assert found == (1 if alike else 3)
+
+
+def _as_transformers_does(segmenter, monkeypatch, names, masks, size):
+    """Compare labels, scores and masks with those of the processor; returns the number of segments."""
+    sure_of(segmenter, monkeypatch, names, masks)
     graph = segmenter(Image.new("RGB", size), "a.jpg")
 
     class Answer:
-        class_queries_logits = torch.full((1, 3, len(NAMES) + 1), -9.0)
+        class_queries_logits = torch.full((1, len(names), len(NAMES) + 1), -9.0)
         masks_queries_logits = masks[None]
 
-    for query, name in enumerate(("dog", "cat", "sky-other-merged")):
+    for query, name in enumerate(names):
         Answer.class_queries_logits[0, query, NAMES.index(name)] = 9.0
     (theirs,) = segmenter._processor.post_process_panoptic_segmentation(Answer, target_sizes=[(size[1], size[0])])
-    labels = {row["id"]: NAMES[row["label_id"]] for row in theirs["segments_info"]}
-    assert {s.label for s in graph.segments} == set(labels.values())
+    rows = {NAMES[row["label_id"]]: row for row in theirs["segments_info"]}
+    assert {s.label for s in graph.segments} == set(rows)
     for segment in graph.segments:
-        their_mask = np.isin(theirs["segmentation"].numpy(), [n for n, name in labels.items() if name == segment.label])
-        ours = graph.ids == segment.id
+        row = rows[segment.label]
+        their_mask, ours = theirs["segmentation"].numpy() == row["id"], graph.ids == segment.id
         assert (ours & their_mask).sum() / (ours | their_mask).sum() > 0.95, segment.label
+        assert segment.score == pytest.approx(row["score"], abs=1e-3)
+    return len(graph.segments)
 
 
 def test_names_that_nobody_wrote_down_are_refused(tmp_path):

@@ -16,7 +16,7 @@ from spade.steps.common import Run, StepResult
 from spade.steps.config import EvalConfig, ExportConfig, PredictConfig
 from tests.configs import calibrating, inverting, relating
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # of tiny models, as steps do
 # Tests have a memory of hashes of their own.
 os.environ["SPADE_CACHE"] = tempfile.mkdtemp(prefix="spade-cache-")
 # No test may depend on a hub; the libraries fail at once instead of trying.

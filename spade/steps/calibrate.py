@@ -22,6 +22,7 @@ from spade.open_vocabulary.clip_files import resolve_clip
 from spade.steps.common import Run, StepResult, cached_result, finished_result, kept_from_training
 from spade.steps.config import CalibrateConfig
 from spade.steps.results import CalibrateResult, InvertResult
+from spade.steps.threads import settle_threads
 from spade.training.config import Schedule, calibration_schedule
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def _calibrate(
     dataset, records = inverted_records(teacher)
     targets = calibration_targets(teacher, calibration)
     device = open_device(config.device)
+    settle_threads(source.backbone)
     backbone = load_backbone(source.backbone, device, open_dtype(config.dtype, device))
     torch.manual_seed(config.seed)
     student, parameters = start_student(

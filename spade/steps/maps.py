@@ -18,6 +18,7 @@ from spade.steps.calibrate import calibration_targets, inverted_records
 from spade.steps.common import Run, StepResult, cached_result, finished_result
 from spade.steps.config import MapsConfig
 from spade.steps.results import InvertResult, MapsResult
+from spade.steps.threads import settle_threads
 from spade.training.split import validation_split
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def _draw(
     from spade.training.calibration import Calibration
 
     source, device = InvertResult.of(teacher), open_device(config.device)
+    settle_threads(source.backbone)
     backbone = load_backbone(source.backbone, device, open_dtype(config.dtype, device))
     clip = load_clip(source.clip, device)
     targets = calibration_targets(teacher, CalibrationConfig(), {record.image_id for record in chosen})

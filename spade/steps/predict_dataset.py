@@ -19,6 +19,7 @@ from spade.steps.common import Run
 from spade.steps.config import EvalConfig
 from spade.steps.predictions import ImageItem, PredictionStore, dataset_items, fill, images_print, predictions_writer
 from spade.steps.select_model import predictor_options, select_model
+from spade.steps.threads import settle_threads
 from spade.structures.scene_graph import SceneGraph, Segment
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def _image_model(
 ) -> Predict:
     from spade.models.load import open_model
 
+    settle_threads(model.backbone)
     predictor = open_model(model, device, dtype, options)
 
     def predict(record: Record, image: Image.Image | None) -> Prediction:

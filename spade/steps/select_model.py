@@ -29,6 +29,7 @@ from spade.segmentation.segmenter_files import resolve_segmenter
 from spade.steps.common import Run, no_source
 from spade.steps.config import PredictConfig
 from spade.steps.encode_vocabulary import use_encoded
+from spade.steps.threads import settle_threads
 from spade.structures.label_index import refuse_unknown_predicates
 from spade.structures.vocabulary import Label, Vocabulary
 from spade.structures.vocabulary_file import given_vocabulary, read_vocabulary
@@ -142,6 +143,7 @@ def _image_model(
     """A model that sees images, on its own segments or on others'."""
     from spade.models.load import open_model
 
+    settle_threads(model.backbone)
     predictor = open_model(model, config.device, config.dtype, options)
     if segments is None:
         use_encoded(predictor, model, vocabulary, config, run)

@@ -26,6 +26,7 @@ from spade.steps.common import (
 )
 from spade.steps.config import TrainBoxesConfig
 from spade.steps.results import TrainBoxesResult
+from spade.steps.threads import settle_threads
 from spade.training.config import PAPER as PAPER_SCHEDULE
 from spade.training.config import BoxTrainingConfig, RelationLossConfig, Schedule, boxes_schedule
 from spade.training.mirroring import told_by_side, unmirrored
@@ -124,6 +125,7 @@ def _train(
     from spade.training.boxes import BoxTraining
 
     device = open_device(config.device)
+    settle_threads()
     torch.manual_seed(config.seed)
     index = LabelIndex.of(dataset.vocabulary.objects)
     clip = None if config.clip is None else load_clip(config.clip, device)

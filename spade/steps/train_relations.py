@@ -27,6 +27,7 @@ from spade.steps.config import TrainRelationsConfig
 from spade.steps.packaged_heads import names_of, packaged_heads
 from spade.steps.relation_method import Method, resolve
 from spade.steps.results import CalibrateResult, TrainRelationsResult
+from spade.steps.threads import settle_threads
 from spade.structures.vocabulary import Vocabulary
 from spade.training.mirroring import told_by_side, unmirrored
 
@@ -177,6 +178,7 @@ def _train(
         raise SpadeError(f"{why}; not one training image is whole, so there is nothing to train on.")
     report_skipped(problems, "images", run.report, config.strict)
     device = open_device(config.device)
+    settle_threads(features.backbone)
     backbone = load_backbone(features.backbone, device, open_dtype(config.dtype, device))
     student = load_student(backbone, load_clip(features.clip, device), features.adapter)
     torch.manual_seed(config.seed)

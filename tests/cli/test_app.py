@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from spade.core.workspace import Workspace
 from spade.data.example_photos import example_photos as photos
 from spade.steps import quickstart
 from spade_cli.app import app
@@ -223,6 +224,21 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     assert "held-out scenes" in table
     assert "label-pair frequency" in table
     assert "packaged" in table
+
+
+@pytest.mark.slow
+def test_a_full_quickstart_learns_masks_on_its_own_calibration(here):
+    result = spade("quickstart", "--images", "8", "--full", "--json")
+    assert result.exit_code == 0, result.output
+    made = json.loads(result.stdout)["result"]
+    whole = "masks and relations trained in this run"
+    assert list(made["models"]) == [whole, "trained in this run on the packaged masks", "packaged"]
+    assert made["models"][whole]["PQ"] < made["models"]["packaged"]["PQ"], "of six scenes, from nothing"
+    own = Workspace(here / "spade-workspace" / quickstart.FOLDER)
+    from_what = [one.manifest["inputs"] for one in own.artifacts("train-relations")]
+    assert {} in from_what
+    assert {"calibrate": own.newest("calibrate").key} in from_what
+    assert "train-relations, masks too" in made["step_seconds"]
 
 
 def test_predict_takes_names_on_stdin_and_labels_with_commas(world, here):

@@ -13,6 +13,8 @@ from spade.steps import world as world_step
 from spade.steps.common import Run
 from spade.training.targets import Truth
 from spade.training.unseen_scorers import _regions_found, fit_unseen_scorers
+from spade.world.annotation import make_sample
+from spade.world.layout import STUFF, THINGS
 from tests.relations.test_parts import boxes_to_masks
 
 
@@ -37,12 +39,14 @@ def test_named_segments_take_their_proposals_and_unnamed_regions_what_fits():
 
 def test_the_probe_learns_from_void_and_from_nothing_else(tmp_path, monkeypatch):
     monkeypatch.setattr(unknown_probe, "FEWEST", 2)
-    made = tmp_path / "psg"
-    world_step.run(made, 20, (128, 128), 3, Run(Workspace(tmp_path / "w")), setting="ovdr")
-    dataset, model = load_psg(made).for_training(), spade.load(OPEN)
-    names, student = dataset.vocabulary, model.student
+    model = spade.load(OPEN)
+    student, names = model.student, model.vocabulary
     texts = student.clip.embed_labels(names.objects), student.clip.embed_predicates(names.predicates)
     labels = student.label_context(names)
+
+    world_step.run(tmp_path / "psg", 20, (128, 128), 3, Run(Workspace(tmp_path / "w")), setting="ovdr")
+    dataset = load_psg(tmp_path / "psg").for_training()
+    assert dataset.vocabulary == names
 
     def fitted(records):
         fit_unseen_scorers(model.heads, student, labels, texts, dataset, records)
@@ -50,4 +54,9 @@ def test_the_probe_learns_from_void_and_from_nothing_else(tmp_path, monkeypatch)
 
     assert model.heads.unknown.is_fitted, "as packaged"
     assert not fitted([]), "what was learned from other proposals is forgotten"
-    assert fitted(dataset.split("train"))
+    records = dataset.split("train")
+    assert fitted(records)
+    novel = set(THINGS + STUFF) - {label.name for label in names.objects}
+    whole = [record for record in records if novel.isdisjoint(make_sample(3, int(record.image_id)).labels)]
+    assert len(whole) > 1
+    assert not fitted(whole), "where every region has a name"

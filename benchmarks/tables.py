@@ -200,6 +200,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "unseen_objects": unseen.objects,
     "unseen_odds": unseen.odds,
     "unseen_predicates": unseen.predicates,
+    "unseen_predicate_odds": unseen.predicate_odds,
     "unseen_evidence": unseen.evidence,
     "unseen_doubt": unseen.doubt,
     "unseen_segments": unseen.segments,

@@ -1,8 +1,8 @@
 """Relation heads straight on a student's features, for given segments: what a calibration is worth, without a mask
 generator for each.
 
-Names that training did not have are scored as by the full model: by OpenCLIP's view of a pair, and where this student
-looks.
+Predicates that training did not have are scored by OpenCLIP's view of a pair and by where this student looks, which
+models no longer heed (docs/results/open-names.md): what a calibration is worth for them has to show there.
 """
 
 from __future__ import annotations

@@ -17,16 +17,18 @@ from typing import Any
 import torch
 
 import spade
-from benchmarks.common.results import Results
+from benchmarks.common.results import Results, spread
 from benchmarks.relations.base_over_novel import NOVEL, ODDS, figures, means, shares
 from benchmarks.relations.open_predicates import EVIDENCE, by_evidence, of_baselines, of_model
 from benchmarks.relations.open_regions import Region, proposed, without_probe
 from spade.models.checkpoint import OPEN, packaged_open, read_model
+from spade.models.config import UNSEEN_ODDS
 from spade.models.predictor import SceneGraphPredictor
 from spade.world.annotation import CLASSES, WorldSample, make_sample
+from spade.world.layout import STUFF
 
 SEED, SCENES = 9_700, 512
-TOLD = "told which are novel"
+TOLD, INDUCTIVE = "told which are novel", "tiny-inductive"
 CHOICE_SEED, CHOICE = 9_720, 64  # scenes that say which evidence of predicates is the headline
 
 
@@ -35,7 +37,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
     parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument("--compared", type=Path, help="folder with tiny-open and tiny-inductive of equal trainings")
+    parser.add_argument(
+        "--compared",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help=f"of {OPEN} and {INDUCTIVE}, a seed each",
+    )
     options = parser.parse_args()
     results = Results("open", options, [SEED], read_model(packaged_open()).fingerprint())
     torch.set_num_threads(2)
@@ -43,26 +52,27 @@ def main() -> None:
     model = spade.load(OPEN)
     _objects(results, model, samples, {})
     _predicates(results, model, samples, options.quick)
-    for protocol, name in (("transductive", OPEN), ("inductive", "tiny-inductive")):
-        if options.compared is not None:
-            own = spade.load(options.compared / name)
-            _objects(results, own, samples, {"training": f"short, {protocol}"})
+    for seed, folder in enumerate(options.compared):
+        for protocol, name in (("transductive", OPEN), ("inductive", INDUCTIVE)):
+            if (folder / name).is_dir():
+                _objects(results, spade.load(folder / name), samples, {"training": f"short, {protocol}", "seed": seed})
     metrics = {tuple(row["setting"].values()): row["metrics"] for row in results.data["rows"]}
-    probe, inductive = metrics["objects", "probe"], metrics.get(("objects", "doubt", "short, inductive"))
+    probe = metrics["objects", "probe"]
+    inductive = [row["novel"] for setting, row in metrics.items() if setting[1:3] == ("doubt", "short, inductive")]
     best = max(EVIDENCE, key=lambda evidence: metrics["novel predicates", evidence, "of the choice"]["novel"])
     results.headline(
         novel_named=probe["novel"],
         base_named=probe["base"],
         harmonic=probe["harmonic"],
         area=probe["area"],
-        novel_inductive=None if inductive is None else inductive["novel"],
+        novel_inductive=spread(inductive) if inductive else None,
         novel_predicates=metrics["novel predicates", best, "held out"]["novel"],
     )
     results.show(options)
 
 
 def _objects(
-    results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], more: dict[str, str]
+    results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], more: dict[str, Any]
 ) -> None:
     """Rows of a model's names of objects, a row a gate. Without novel things in training there is nothing to learn a
     probe from, and doubt is the only gate.
@@ -79,12 +89,22 @@ def _objects(
     def right(named: Callable[[Region], int]) -> tuple[float, float]:
         return shares((CLASSES[region.category] in NOVEL, named(region) == region.category) for region in regions)
 
+    def of_kinds(named: Callable[[Region], int]) -> dict[str, float]:
+        novel = [region for region in regions if CLASSES[region.category] in NOVEL]
+        answers = ((CLASSES[region.category] in STUFF, named(region) == region.category) for region in novel)
+        return dict(zip(("novel_things", "novel_stuff"), shares(answers), strict=True))
+
     curve = [right(lambda region, way=way: region.found[way]) for way in range(len(ways))]
     novel = sum(CLASSES[region.category] in NOVEL for region in regions)
-    counts = {"base_regions": len(regions) - novel, "novel_regions": novel}
+    stuff = sum(CLASSES[region.category] in NOVEL.intersection(STUFF) for region in regions)
+    counts = {"base_regions": len(regions) - novel, "novel_regions": novel, "novel_stuff_regions": stuff}
     for place, gate in enumerate(gates):
-        _add(results, settings[gate], figures(curve[place * len(ODDS) : (place + 1) * len(ODDS)]) | counts)
-    _add(results, settings[TOLD], means(*right(lambda region: region.told)) | counts)
+        first = place * len(ODDS)
+        default = first + ODDS.index(UNSEEN_ODDS)
+        kinds = of_kinds(lambda region, way=default: region.found[way])
+        _add(results, settings[gate], figures(curve[first : first + len(ODDS)]) | kinds | counts)
+    told = means(*right(lambda region: region.told)) | of_kinds(lambda region: region.told)
+    _add(results, settings[TOLD], told | counts)
 
 
 def _predicates(results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], quick: bool) -> None:
@@ -102,7 +122,7 @@ def _predicates(results: Results, model: SceneGraphPredictor, samples: Sequence[
                 results.add(setting, by_evidence(model, scenes, evidence))
 
 
-def _add(results: Results, setting: dict[str, str], metrics: dict[str, Any]) -> None:
+def _add(results: Results, setting: dict[str, Any], metrics: dict[str, Any]) -> None:
     if not results.has(setting):
         results.add(setting, metrics)
 

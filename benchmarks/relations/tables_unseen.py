@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from benchmarks.common.results import spread
 from benchmarks.common.tables import cell, origin, results, table
 
 GATES = {
@@ -18,17 +19,25 @@ SIDES = ("base", "novel")
 def objects() -> str:
     """Regions with a proposal that are named right, by protocol and gate."""
     data = results("open")
-    rows = [row for row in data["rows"] if row["setting"]["names"] == "objects"]
-    names = ("base", "novel", "harmonic", "area")
+    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in data["rows"]:
+        own = row["setting"]
+        if own["names"] == "objects":
+            found.setdefault((own.get("training", PACKAGED), own["gate"]), []).append(row["metrics"])
+    names = ("base", "novel", "novel_things", "novel_stuff", "harmonic", "area")
+    counts = ("base_regions", "novel_regions")
     body = [
-        [own.get("training", PACKAGED), GATES[own["gate"]], *(cell(row["metrics"].get(name)) for name in names)]
-        for row in rows
-        for own in [row["setting"]]
+        [
+            *(training, GATES[gate], *(cell(spread([row.get(name) for row in rows])) for name in names)),
+            " and ".join(cell(spread([row[name] for row in rows]), 0) for name in counts),
+        ]
+        for (training, gate), rows in found.items()
     ]
-    head = ["training", "gate", "base", "novel", "harmonic mean", "area under base over novel"]
-    counts = "{base_regions} of base names and {novel_regions} of novel ones".format(**rows[0]["metrics"])
-    told = f"Percent of annotated regions that have a proposal: {counts}, {PACKAGED}"
-    return table(head, body) + f"\n\n{told} ({origin(data)})."
+    head = ["training", "gate", "base", "novel", "things of these", "stuff of these", "harmonic mean"]
+    head += ["area under base over novel", "regions, base and novel"]
+    seeds = max(len(rows) for rows in found.values())
+    told = "Percent of those annotated regions that have a proposal"
+    return table(head, body) + f"\n\n{told}, mean ± sd over {seeds} seeds of the short trainings ({origin(data)})."
 
 
 def odds() -> str:
@@ -36,10 +45,13 @@ def odds() -> str:
     data, body = results("open"), []
     gates = curves(data)
     for points in zip(*gates.values(), strict=True):
-        given = points[0]["odds"]
-        body.append([f"{given:g}" if given else "by text alone", *(cell(p[name]) for p in points for name in SIDES)])
+        body.append([_odds(points[0]["odds"]), *(cell(p[name]) for p in points for name in SIDES)])
     head = ["odds", *(f"{GATES[gate]}, {name}" for gate in gates for name in SIDES)]
     return table(head, body) + f"\n\nPercent; {PACKAGED} ({origin(data)})."
+
+
+def _odds(given: float) -> str:
+    return f"{given:g}" if given else "by text alone"
 
 
 def curves(data: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
@@ -63,6 +75,14 @@ def predicates() -> str:
     return table(head, body) + f"\n\nPercent of annotated relations between given segments ({origin(data)})."
 
 
+def predicate_odds() -> str:
+    """What base predicates pay for novel ones."""
+    data = results("open")
+    (curve,) = (row["metrics"]["curve"] for row in data["rows"] if row["setting"].get("scored") == "by tiny-open")
+    body = [[_odds(point["odds"]), *(cell(point[name]) for name in SIDES)] for point in curve]
+    return table(["odds", *SIDES], body) + f"\n\nPercent; {PACKAGED} ({origin(data)})."
+
+
 def evidence() -> str:
     """Novel predicates of given segments, by kind of evidence."""
     data = results("open")
@@ -83,10 +103,15 @@ def doubt() -> str:
     """What ``spade.models.naming.DOUBT`` was chosen by."""
     data = results("doubt")
     body = [
-        [*(f"{row['setting'][name]:g}" for name in ("times", "power")), *(cell(v) for v in row["metrics"].values())]
+        [
+            *(row["setting"]["model"], *(f"{row['setting'][name]:g}" for name in ("times", "power"))),
+            *(cell(value) for value in row["metrics"].values()),
+        ]
         for row in data["rows"]
     ]
-    return table(["times", "power", "base", "novel", "harmonic mean"], body) + f"\n\nPercent ({origin(data)})."
+    head = ["model", "times", "power", "base", "novel", "harmonic mean"]
+    seeds = max(row["metrics"]["base"]["n"] for row in data["rows"])
+    return table(head, body) + f"\n\nPercent, mean ± sd over {seeds} seeds of the short trainings ({origin(data)})."
 
 
 def segments() -> str:
@@ -123,9 +148,10 @@ def probe() -> str:
     for row in data["rows"]:
         own = row["setting"]
         beside = "evidence beside it" if own["evidence"] else "alone"
-        figures = [cell(row["metrics"][name]) for name in ("base", "novel", "harmonic")]
+        alone = own["images"] == max(one["setting"]["images"] for one in data["rows"])  # all draws are these
+        figures = [cell(row["metrics"][name] | ({"n": 1} if alone else {})) for name in ("base", "novel", "harmonic")]
         body.append([str(own["images"]), f"{own['decay']:g}", beside, *figures])
-    note = f"Percent, mean ± sd over {len(data['seeds'])} draws of images"
+    note = f"Percent, mean ± sd over {len(data['seeds'])} draws of images, of which the last number has one"
     return (
         table(["images", "decay", "the probe", "base", "novel", "harmonic mean"], body)
         + f"\n\n{note} ({origin(data)})."

@@ -49,7 +49,10 @@ def train_relations(
     learning_rate: Annotated[float | None, typer.Option(help=RATE)] = None,
     init: Annotated[
         str | None,
-        typer.Option(help="embedded: start from the packaged heads (default where they fit); scratch: fresh ones."),
+        typer.Option(
+            help="embedded: start from the packaged heads (default where they fit; tiny-open's where names are novel); "
+            "scratch: fresh ones."
+        ),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N images.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="A bad record or image is an error.")] = False,

@@ -143,7 +143,8 @@ def _image_model(
     """A model that sees images, on its own segments or on others'."""
     from spade.models.load import open_model
 
-    settle_threads(model.backbone)
+    if config.segmenter is None:  # which may be large
+        settle_threads(model.backbone)
     predictor = open_model(model, config.device, config.dtype, options)
     if segments is None:
         use_encoded(predictor, model, vocabulary, config, run)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     results = Results("open", options, [SEED], read_model(packaged_open()).fingerprint())
+    scenes = 6 if options.quick else SCENES
+    _objects(results, options.compared, scenes)
     torch.set_num_threads(2)
-    samples = [make_sample(SEED, number) for number in range(6 if options.quick else SCENES)]
-    model = spade.load(OPEN)
-    _objects(results, model, samples, {})
-    _predicates(results, model, samples, options.quick)
-    for seed, folder in enumerate(options.compared):
-        for protocol, name in (("transductive", OPEN), ("inductive", INDUCTIVE)):
-            if (folder / name).is_dir():
-                _objects(results, spade.load(folder / name), samples, {"training": f"short, {protocol}", "seed": seed})
+    _predicates(results, spade.load(OPEN), [make_sample(SEED, number) for number in range(scenes)], options.quick)
     metrics = {tuple(row["setting"].values()): row["metrics"] for row in results.data["rows"]}
     probe = metrics["objects", "probe"]
     inductive = [row["novel"] for setting, row in metrics.items() if setting[1:3] == ("doubt", "short, inductive")]
@@ -71,20 +67,31 @@ def main() -> None:
     results.show(options)
 
 
-def _objects(
-    results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], more: dict[str, Any]
-) -> None:
-    """Rows of a model's names of objects, a row a gate. Without novel things in training there is nothing to learn a
+def _objects(results: Results, compared: Sequence[Path], scenes: int) -> None:
+    """Rows of the packaged model and of the short trainings, a row a gate; two models at a time."""
+    models: list[tuple[dict[str, Any], str | Path]] = [({}, OPEN)]
+    for protocol, name in (("transductive", OPEN), ("inductive", INDUCTIVE)):
+        for seed, folder in enumerate(compared):
+            if (folder / name).is_dir():
+                models.append(({"training": f"short, {protocol}", "seed": seed}, folder / name))
+    missing = [one for one in models if not results.has({"names": "objects", "gate": TOLD} | one[0])]
+    with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        of_models = pool.map(_of_model, [source for _, source in missing], [scenes] * len(missing))
+        for (more, _), rows in zip(missing, of_models, strict=True):
+            for gate, metrics in rows.items():
+                results.add({"names": "objects", "gate": gate} | more, metrics)
+
+
+def _of_model(source: str | Path, scenes: int) -> dict[str, dict[str, Any]]:
+    """Figures of a model's names of objects by gate. Without novel things in training there is nothing to learn a
     probe from, and doubt is the only gate.
     """
+    model = spade.load(source)
     gates = {"doubt": replace(model.names, heads=without_probe(model))}
     if model.heads.unknown is not None and model.heads.unknown.is_fitted:
         gates = {"probe": model.names} | gates
-    settings = {gate: {"names": "objects", "gate": gate} | more for gate in (*gates, TOLD)}
-    if all(results.has(setting) for setting in settings.values()):
-        return
     ways = [replace(names, unseen_odds=odds) for names in gates.values() for odds in ODDS]
-    regions = [region for sample in samples for region in proposed(model, sample, ways)]
+    regions = [region for number in range(scenes) for region in proposed(model, make_sample(SEED, number), ways)]
 
     def right(named: Callable[[Region], int]) -> tuple[float, float]:
         return shares((CLASSES[region.category] in NOVEL, named(region) == region.category) for region in regions)
@@ -98,13 +105,14 @@ def _objects(
     novel = sum(CLASSES[region.category] in NOVEL for region in regions)
     stuff = sum(CLASSES[region.category] in NOVEL.intersection(STUFF) for region in regions)
     counts = {"base_regions": len(regions) - novel, "novel_regions": novel, "novel_stuff_regions": stuff}
+    rows = {}
     for place, gate in enumerate(gates):
         first = place * len(ODDS)
         default = first + ODDS.index(UNSEEN_ODDS)
         kinds = of_kinds(lambda region, way=default: region.found[way])
-        _add(results, settings[gate], figures(curve[first : first + len(ODDS)]) | kinds | counts)
+        rows[gate] = figures(curve[first : first + len(ODDS)]) | kinds | counts
     told = means(*right(lambda region: region.told)) | of_kinds(lambda region: region.told)
-    _add(results, settings[TOLD], told | counts)
+    return rows | {TOLD: told | counts}
 
 
 def _predicates(results: Results, model: SceneGraphPredictor, samples: Sequence[WorldSample], quick: bool) -> None:

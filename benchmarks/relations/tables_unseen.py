@@ -35,9 +35,8 @@ def objects() -> str:
     ]
     head = ["training", "gate", "base", "novel", "things of these", "stuff of these", "harmonic mean"]
     head += ["area under base over novel", "regions, base and novel"]
-    seeds = max(len(rows) for rows in found.values())
-    told = "Percent of those annotated regions that have a proposal"
-    return table(head, body) + f"\n\n{told}, mean ± sd over {seeds} seeds of the short trainings ({origin(data)})."
+    told = "Percent of those annotated regions that have a proposal, mean ± sd over seeds of the short trainings"
+    return table(head, body) + f"\n\n{told} ({origin(data)})."
 
 
 def odds() -> str:

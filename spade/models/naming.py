@@ -31,7 +31,7 @@ from spade.open_vocabulary.unseen_names import (
 
 # Of regions where no void has taught the probe: classifiers are surer of unknown regions than they should be. Times
 # what, to what power; chosen on scenes of no other use (docs/results/open-names.md).
-DOUBT = (2.0, 0.5)
+DOUBT = (4.0, 1.0)
 
 
 @dataclass(frozen=True)

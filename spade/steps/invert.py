@@ -32,7 +32,6 @@ from spade.steps.common import (
 )
 from spade.steps.config import InvertConfig
 from spade.steps.results import InvertResult
-from spade.steps.threads import settle_threads
 
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
@@ -127,7 +126,6 @@ def _invert(
     from spade.open_vocabulary.clip import load_clip
 
     ours, device = processes(), open_device(config.device)
-    settle_threads(config.backbone)
     backbone = load_backbone(config.backbone, device, open_dtype(config.dtype, device))
     there = sorted(set(layer_strides(backbone.unet).values()))
     for stride in inversion.grids:

@@ -8,9 +8,9 @@ from spade.diffusion.backbone_files import backbone_defaults, resolve_backbone
 
 
 def settle_threads(backbone: str | None = None) -> None:
-    """One thread for a tiny backbone, and for heads without any (None): waking another takes longer than what it would
-    do. Sums then do not depend on the number of cores either. Others keep torch's, and OMP_NUM_THREADS decides where
-    it is set.
+    """One thread for a tiny backbone that sees an image at a time, and for heads without any (None): waking another
+    takes longer than what it would do. Sums then do not depend on the number of cores either. Others keep torch's, and
+    OMP_NUM_THREADS decides where it is set.
     """
     import torch
 

@@ -89,7 +89,7 @@ def test_sure_pairs_give_new_names_a_share_only_where_asked(model):
 
 def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
     """Where void has taught the probe, its odds x odds / default x how much likelier evidence finds a new name than a
-    known one; where not, odds x 2 x sqrt(doubt) beside what OpenCLIP and attention give the known names.
+    known one; where not, odds x 4 x doubt beside what OpenCLIP and attention give the known names.
     """
     objects = (*model.vocabulary.objects, Label("zebra", True), Label("snow", False))
     encoded = model._encode(Vocabulary(objects, model.vocabulary.predicates))
@@ -116,7 +116,7 @@ def test_new_names_of_regions_get_what_the_probe_says_or_else_doubt(model):
         heads = deepcopy(model.heads)
         heads.unknown = None
         unsure = 1 - classes[:, :-1][:, ~new].softmax(-1).amax(-1)
-        mass = 2.0 * UNSEEN_ODDS * unsure.sqrt() * given[:, new].sum(1)
+        mass = 4.0 * UNSEEN_ODDS * unsure * given[:, new].sum(1)
         wanted = mass / (mass + given[:, ~new].sum(1))
         assert torch.allclose(share(replace(model.names, heads=heads, unseen_odds=UNSEEN_ODDS)), wanted, atol=1e-5)
 

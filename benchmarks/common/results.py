@@ -19,11 +19,15 @@ from spade.core.files import write_json
 RESULTS = Path(__file__).parents[1] / "results"
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """``--quick`` (the same code in under a minute, kept nowhere) and ``--json``."""
+def arguments(description: str, compared: str = "") -> argparse.Namespace:
+    """``--quick`` (the same code in under a minute, kept nowhere) and ``--json``; with ``compared``, what they hold,
+    ``--compared`` takes folders, too.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
     parser.add_argument("--json", action="store_true", help="print the result as json")
+    if compared:
+        parser.add_argument("--compared", type=Path, nargs="+", default=[], metavar="FOLDER", help=compared)
     return parser.parse_args()
 
 

@@ -7,16 +7,14 @@ harmonic mean on the former, of the rows in which base names lose no more than f
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 
 import torch
 
 import spade
-from benchmarks.common.results import Results, spread
+from benchmarks.common.results import Results, arguments, spread
 from benchmarks.relations.base_over_novel import NOVEL, means, shares
 from benchmarks.relations.open_names import INDUCTIVE
 from benchmarks.relations.open_regions import proposed, without_probe
@@ -32,13 +30,7 @@ PACKAGED, SHORT = "tiny-open without its probe", "short, inductive"
 
 def main() -> None:
     """A row for each A and P, of the packaged model and of the short trainings."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
-    parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument(
-        "--compared", type=Path, nargs="+", default=[], metavar="FOLDER", help=f"of {INDUCTIVE}, a seed each"
-    )
-    options = parser.parse_args()
+    options = arguments(__doc__ or "", compared=f"of {INDUCTIVE}, a seed each")
     results = Results("doubt", options, [SEED], read_model(packaged_open()).fingerprint())
     torch.set_num_threads(1)
     scenes = 6 if options.quick else SCENES

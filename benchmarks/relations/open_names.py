@@ -8,7 +8,6 @@ did; both are compared on short trainings of equal length (``--compared``). What
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 import spade
-from benchmarks.common.results import Results, spread
+from benchmarks.common.results import Results, arguments, spread
 from benchmarks.relations.base_over_novel import NOVEL, ODDS, figures, means, shares
 from benchmarks.relations.open_predicates import EVIDENCE, by_evidence, of_baselines, of_model
 from benchmarks.relations.open_regions import Region, proposed, without_probe
@@ -35,18 +34,7 @@ CHOICE_SEED, CHOICE = 9_720, 64  # scenes that say which evidence of predicates 
 
 def main() -> None:
     """Objects with several gates, then predicates; each row by itself, so that a run that was stopped goes on."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small and fast; the result is not kept")
-    parser.add_argument("--json", action="store_true", help="print the result as json")
-    parser.add_argument(
-        "--compared",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FOLDER",
-        help=f"of {OPEN} and {INDUCTIVE}, a seed each",
-    )
-    options = parser.parse_args()
+    options = arguments(__doc__ or "", compared=f"of {OPEN} and {INDUCTIVE}, a seed each")
     results = Results("open", options, [SEED], read_model(packaged_open()).fingerprint())
     scenes = 6 if options.quick else SCENES
     _objects(results, options.compared, scenes)
@@ -76,13 +64,13 @@ def _objects(results: Results, compared: Sequence[Path], scenes: int) -> None:
                 models.append(({"training": f"short, {protocol}", "seed": seed}, folder / name))
     missing = [one for one in models if not results.has({"names": "objects", "gate": TOLD} | one[0])]
     with ProcessPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        of_models = pool.map(_of_model, [source for _, source in missing], [scenes] * len(missing))
+        of_models = pool.map(_rows_of, [source for _, source in missing], [scenes] * len(missing))
         for (more, _), rows in zip(missing, of_models, strict=True):
             for gate, metrics in rows.items():
                 results.add({"names": "objects", "gate": gate} | more, metrics)
 
 
-def _of_model(source: str | Path, scenes: int) -> dict[str, dict[str, Any]]:
+def _rows_of(source: str | Path, scenes: int) -> dict[str, dict[str, Any]]:
     """Figures of a model's names of objects by gate. Without novel things in training there is nothing to learn a
     probe from, and doubt is the only gate.
     """

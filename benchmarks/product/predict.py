@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from benchmarks.common.results import Results, arguments, spread
@@ -44,7 +43,6 @@ def main() -> None:
     options = arguments(__doc__ or "")
     results = Results("predict", options, [SEED], read_model(embedded_model()).fingerprint())
     images, rounds = (8, 2) if options.quick else (64, 5)
-    torch.set_num_threads(2)
     if not results.data["rows"]:
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)

@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from spade.core.workspace import Workspace
+from spade.steps import predict
+from spade.steps.common import Run
+from spade.steps.config import PredictConfig
+
 SPADE = [sys.executable, "-m", "spade_cli"]
 
 
@@ -23,6 +28,12 @@ def run(*arguments, cwd, **options):
 def here(tmp_path, world):
     shutil.copy(world / "images" / "000004.png", tmp_path / "a.png")
     return tmp_path
+
+
+def predicted(here, output=None):
+    """a.png's graph in a workspace here, or in ``output``: by this process, which has loaded torch already."""
+    config = PredictConfig(images=(str(here / "a.png"),), figures=False, page=False, output=output)
+    return predict.run(config, Run(Workspace(here / "spade-workspace"))).path
 
 
 def one_sentence(done, *parts):
@@ -47,7 +58,7 @@ def test_a_full_output_is_one_sentence(here, argument):
 
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0)])
 def test_closed_outputs_change_no_exit_code(here, closed, code):
-    assert run("predict", "a.png", "--output", "out", "--no-page", "--no-figures", cwd=here).returncode == 0
+    predicted(here, here / "out")
     for name, expected in (("out/a.json", code), ("none.json", 2)):
         command = f"{sys.executable} -m spade_cli export-graph {name} --json {closed}"
         done = subprocess.run(command, cwd=here, shell=True, capture_output=True, text=True, check=False)
@@ -78,7 +89,7 @@ def test_json_is_ascii_whatever_the_pipe_can_carry(here):
 def test_places_that_cannot_be_written(here):
     (here / "file").write_text("")
     graph = here / "g.json"
-    assert run("predict", "a.png", "--output", "out", cwd=here).returncode == 0
+    predicted(here, here / "out")
     shutil.copy(here / "out" / "a.json", graph)
     shutil.copy(here / "out" / "a.png", here / "a.png")
     one_sentence(
@@ -106,9 +117,8 @@ def test_a_folder_without_permission(here):
 
 
 def test_results_that_may_not_be_read_are_said_to_be_so(here):
-    assert run("predict", "a.png", "--no-page", "--no-figures", cwd=here).returncode == 0
-    results = here / "spade-workspace" / "predict"
-    (result,) = results.iterdir()
+    result = predicted(here)
+    results = result.parent
     for locked, mode in (
         (results, 0o700),
         (result, 0o700),

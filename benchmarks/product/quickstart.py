@@ -21,7 +21,7 @@ from spade.models.checkpoint import read_model
 from spade.steps import evaluate
 from spade.steps.common import Run
 from spade.steps.config import EvalConfig, QuickstartConfig
-from spade.steps.quickstart import FIRST, FOLDER, SETTING, world_folder
+from spade.steps.quickstart import FIRST, SETTING, world_folder
 from spade.steps.results import StepWorth
 from spade.steps.step_worth import AT, calibration_worth, heads_worth
 from spade.world.dataset import write_world
@@ -67,7 +67,7 @@ def _judged(folder: Path, scenes: Path, seed: int, images: int) -> dict[str, Any
     seconds = time.perf_counter() - began
     assert process.returncode == 0, "quickstart stopped"
     assert first is not None, "no photograph was there"
-    workspace = Workspace(folder / "spade-workspace" / FOLDER)
+    workspace = Workspace(folder / "spade-workspace").quickstart
     steps = _further_worth(workspace, scenes, document["key"], QuickstartConfig(images=images, seed=seed))
     return {
         "seconds": round(seconds, 1),

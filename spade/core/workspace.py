@@ -26,13 +26,16 @@ STEPS = (
     "predict",
     "eval-predictions",  # of workspaces made before predictions had a step of their own
     "eval",
+    "worth",
     "export-graph",
 )
+QUICKSTART = "quickstart"  # the folder of what spade quickstart makes: a workspace of its own
 
 COMMAND = {step: f"spade {step}" for step in STEPS} | {
     "vocabulary": "spade predict",
     "predictions": "spade eval",
     "eval-predictions": "spade eval",
+    "worth": "spade quickstart",
 }
 
 
@@ -43,6 +46,14 @@ class Workspace:
         self.root = root
         if root.exists() and not root.is_dir():
             raise SpadeError(f"{root}: is a file; name a folder with {given('workspace')}.")
+
+    @property
+    def quickstart(self) -> Workspace:
+        """What ``spade quickstart`` made here: a workspace in this one, none of whose results is another command's newest.
+
+        It may not be there.
+        """
+        return Workspace(self.root / QUICKSTART)
 
     def writer(
         self,

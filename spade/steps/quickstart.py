@@ -28,7 +28,6 @@ from spade.steps.config import (
 from spade.steps.results import PredictResult, QuickstartResult
 from spade.steps.step_worth import AT, worth
 
-FOLDER = "quickstart"  # in the workspace: nothing here is ever another command's newest result
 SETTING = "closed"  # all of the world's names, which the packaged masks were trained to find
 # Of so few scenes a tenth says nothing about which epoch is best: their average is kept, and dropout is strong. Chosen
 # on scenes of neither this run nor its benchmark.
@@ -54,43 +53,43 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     """
     no_source(run, "spade quickstart")
     began = time.perf_counter()
-    own = replace(run, workspace=Workspace(run.workspace.root / FOLDER))
-    steps, seed = _Steps(own), config.seed
+    run = replace(run, workspace=run.workspace.quickstart)
+    steps, seed = _Steps(run), config.seed
     compute: dict[str, Any] = {"device": config.device, "dtype": config.dtype}
     photo_page = _photograph(steps, compute)
     first = round(time.perf_counter() - began, 3) if photo_page else None
-    data = world_folder(own.workspace, config)
-    steps.note("world", world.run(data, config.images, (128, 128), seed, own, setting=SETTING))
+    data = world_folder(run.workspace, config)
+    steps.note("world", world.run(data, config.images, (128, 128), seed, run, setting=SETTING))
     # Each step is told which result it goes on from: the newest may be of a run with another seed.
-    inverted = invert.run(InvertConfig(data=data, seed=seed, **compute), own)
+    inverted = invert.run(InvertConfig(data=data, seed=seed, **compute), run)
     steps.note("invert", inverted)
-    on_maps = replace(own, source=inverted.key)
+    on_maps = replace(run, source=inverted.key)
     calibrated = calibrate.run(CalibrateConfig(init="scratch", seed=seed, **compute), on_maps)
     steps.note("calibrate", calibrated)
     scratch = TrainRelationsConfig(data=data, init="scratch", seed=seed, **compute)
-    heads = train_relations.run(replace(scratch, masks_from=embedded_model(), settings=HEADS), own)
+    heads = train_relations.run(replace(scratch, masks_from=embedded_model(), settings=HEADS), run)
     steps.note("train-relations", heads)
     models = {"trained in this run on the packaged masks": heads.path, "packaged": embedded_model()}
     if config.full:
-        whole = train_relations.run(scratch, replace(own, source=calibrated.key))
+        whole = train_relations.run(scratch, replace(run, source=calibrated.key))
         steps.note("train-relations, masks too", whole)
         models = {"masks and relations trained in this run": whole.path, **models}
     at = EvalConfig(data=data, at=(AT,), seed=seed, **compute)
     scored = {}
     for name, folder in models.items():
-        scored[name] = evaluate.run(replace(at, model=folder), own)
+        scored[name] = evaluate.run(replace(at, model=folder), run)
         steps.note(f"eval, {name}", scored[name])
     dataset = load_dataset(data)
-    calibration = own.workspace.need("calibrate", "spade quickstart", calibrated.key)
+    calibration = run.workspace.need("calibrate", "spade quickstart", calibrated.key)
     trained = scored["trained in this run on the packaged masks"].result.metrics
-    judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, own)
+    judged = worth(config, calibration, dataset, Path(trained["predictions"]), {"heads": heads.key}, run)
     steps.note("worth", judged)
     held_out = dataset.split("test")
     scene = dataset.image_path(held_out[int(np.random.default_rng(seed).integers(len(held_out)))])
-    drawn = predict.run(PredictConfig(images=(str(scene),), model=embedded_model(), **compute), own)
+    drawn = predict.run(PredictConfig(images=(str(scene),), model=embedded_model(), **compute), run)
     steps.note("predict", drawn)
     graph = drawn.path / drawn.result.graphs[0]
-    steps.note("export-graph", export_graph.run(ExportConfig(graphs=(graph,)), own))
+    steps.note("export-graph", export_graph.run(ExportConfig(graphs=(graph,)), run))
     result = QuickstartResult(
         steps=judged.result.steps,
         models={name: _shown(done.result.metrics) for name, done in scored.items()},
@@ -102,7 +101,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
         page=_page(drawn),
     )
     elapsed = round(time.perf_counter() - began, 3)
-    return StepResult("quickstart", heads.key, own.workspace.root, steps.cached, elapsed, result)
+    return StepResult("quickstart", heads.key, run.workspace.root, steps.cached, elapsed, result)
 
 
 def world_folder(workspace: Workspace, config: QuickstartConfig) -> Path:

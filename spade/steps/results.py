@@ -275,6 +275,7 @@ class QuickstartResult(Result):
 
 @dataclass(frozen=True)
 class StatusResult(Result):
-    """Of ``spade status``."""
+    """Of ``spade status``; ``quickstart``: the workspace of what ``spade quickstart`` made here, if it was run."""
 
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    quickstart: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spade.core.artifact import Artifact
-from spade.core.errors import SpadeError
+from spade.core.errors import SpadeError, given
 from spade.steps.common import Run, StepResult
 from spade.steps.results import ViewResult
 
@@ -18,7 +18,10 @@ def run(run: Run) -> StepResult[ViewResult]:
 
     newest = run.workspace.newest(tuple(PAGES), run.source, has_page)
     if newest is None:
-        raise SpadeError(f"{run.workspace.root}: holds no page; write one with: spade predict photo.jpg")
+        remedy, begun = "write one with: spade predict photo.jpg", run.workspace.quickstart.root
+        if begun.is_dir():
+            remedy = f"see those of spade quickstart with: spade view {given('workspace', begun)}"
+        raise SpadeError(f"{run.workspace.root}: holds no page; {remedy}")
     if not has_page(newest):
         raise SpadeError(f"{newest.path}: has no page; run the command that made it again with `page`.")
     page = (newest.path / PAGES[newest.step]).resolve()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import typer
 
 from spade.steps.common import StepResult
@@ -18,10 +20,15 @@ def status(common: Common) -> StepResult | None:
     from spade.core.workspace import Workspace
     from spade.steps.results import StatusResult
 
-    rows = Workspace(common.workspace).status()
+    workspace = Workspace(common.workspace)
+    rows, begun = workspace.status(), workspace.quickstart.root
+    quickstart = str(begun) if begun.is_dir() else None
     if common.json:
-        return StepResult("status", "-", common.workspace, True, 0.0, StatusResult(rows))
-    _table(rows)
+        return StepResult("status", "-", common.workspace, True, 0.0, StatusResult(rows, quickstart))
+    if rows or not quickstart:
+        _table(rows)
+    if quickstart:
+        print(f"what spade quickstart made: spade status --workspace {shlex.quote(quickstart)}")
     return None
 
 

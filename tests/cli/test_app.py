@@ -209,8 +209,14 @@ def test_quickstart_with_sockets_blocked(here, monkeypatch):
     assert Image.open(made["figure"]).size[0] > 1000
     for page in ("page", "photo_page"):
         assert Path(made[page]).read_text().startswith("<!doctype html>")
-    newest = spade("status", "--json").stdout
-    assert json.loads(newest)["result"]["artifacts"] == [], "nothing of it is another command's newest result"
+    newest = json.loads(spade("status", "--json").stdout)["result"]
+    assert newest["artifacts"] == [], "nothing of it is another command's newest result"
+    own = newest["quickstart"]
+    assert spade("status").stdout == f"what spade quickstart made: spade status --workspace {own}\n"
+    assert f"spade view --workspace {own}" in spade("view", "--no-browser").stderr
+    assert spade("view", "--no-browser", "--workspace", own).stdout.strip() == made["page"]
+    listed = json.loads(spade("status", "--workspace", own, "--json").stdout)["result"]["artifacts"]
+    assert {row["step"] for row in listed} >= {"invert", "calibrate", "train-relations", "eval", "worth", "predict"}
     other = spade("quickstart", "--images", "8", "--seed", "1", "--json")
     assert other.exit_code == 0, other.output
     assert json.loads(other.stdout)["result"]["steps"] != made["steps"]
@@ -234,7 +240,7 @@ def test_a_full_quickstart_learns_masks_on_its_own_calibration(here):
     whole = "masks and relations trained in this run"
     assert list(made["models"]) == [whole, "trained in this run on the packaged masks", "packaged"]
     assert made["models"][whole]["PQ"] < made["models"]["packaged"]["PQ"], "of six scenes, from nothing"
-    own = Workspace(here / "spade-workspace" / quickstart.FOLDER)
+    own = Workspace(here / "spade-workspace").quickstart
     from_what = [one.manifest["inputs"] for one in own.artifacts("train-relations")]
     assert {} in from_what
     assert {"calibrate": own.newest("calibrate").key} in from_what

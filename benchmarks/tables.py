@@ -13,7 +13,7 @@ from typing import Any
 from benchmarks.calibration.tables import alignments, choices, inversion_speed, inversion_steps, students
 from benchmarks.common.results import spread
 from benchmarks.common.tables import ROOT, cell, origin, results, table
-from benchmarks.product.tables import heads_curve, open_vocabulary, readers, tiny, training
+from benchmarks.product.tables import heads_curve, losses, open_vocabulary, readers, tiny, training
 from benchmarks.psg import tables as psg
 from benchmarks.relations import tables as stage2
 from benchmarks.relations import tables_open as stage2_open
@@ -62,7 +62,11 @@ def seconds() -> str:
     """Seconds a step of the quickstart."""
     data = results("quickstart")
     rows = [row["metrics"] for row in data["rows"]]
-    body = [[name, cell(spread([row["step_seconds"][name] for row in rows]))] for name in rows[0]["step_seconds"]]
+    said = {"worth": "what each step is worth"}
+    body = [
+        [said.get(name, name), cell(spread([row["step_seconds"][name] for row in rows]))]
+        for name in rows[0]["step_seconds"]
+    ]
     body.append(["until the graph of a photograph is there", cell(data["first_picture_s"])])
     body.append(["whole command", cell(data["seconds"])])
     return table(["step", "seconds"], body) + f"\n\n{data['machine']} ({origin(data)})."
@@ -176,6 +180,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "heads_curve": heads_curve,
     "teacher": teacher,
     "tiny": tiny,
+    "tiny_losses": losses,
     "blind": blind,
     "evaluation": evaluation,
     "world": world,

@@ -10,6 +10,7 @@ from spade.core.text import counted
 from spade.evaluation.scoring.metric_names import (
     RANKED,
     account_rows,
+    compared_accounts,
     judged_by,
     open_vocabulary_name,
     trained_on_novel,
@@ -103,6 +104,9 @@ def _comparison(result: Mapping[str, Any]) -> list[str]:
     rows += [[word, *(str(system[word]) for system in systems)] for word in ("images", "skipped")]
     rows += [[name, *(_with_interval(system, name) for system in systems)] for name in names]
     lines = [judged_by(result), *_aligned(rows)]
+    middle, account = compared_accounts(systems, result["boxes"])
+    lines.append(f"of the annotated relations, percent, K = {middle}:")
+    lines += _aligned([["", *(system["name"] for system in systems)], *([w, *map(_percent, v)] for w, *v in account)])
     for row in result["differences"]:
         lines.append(f"{row['name']} less {row['to']}, points with paired 95 % intervals:")
         body = []

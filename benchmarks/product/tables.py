@@ -132,3 +132,25 @@ def tiny() -> str:
     blocks = f"mean ± sd over blocks of 64 of {scenes} held-out scenes (round trip: of half of them)"
     note = f"One trained model; {blocks}. {asked}"
     return table(["", "measured", "bar"], body) + f"\n\n{note} {data['machine']} ({origin(data)})."
+
+
+def losses() -> str:
+    """Where the packaged model loses annotated relations, step by step."""
+    data = results("tiny_model")
+    found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
+    steps = {
+        "proposals": "both ends have a proposal",
+        "masks": "both have a mask after merging",
+        "names": "and both are named right",
+        "pairs": "and their pair is among the first 20",
+        "predicates": "and its predicate is right: R@20",
+    }
+    body = [[text, cell(found[f"account_{step}"]), cell(found.get(f"lost_{step}"))] for step, text in steps.items()]
+    missing = f"Of {found['segments']} annotated segments {found['without_mask']} have no mask of their own"
+    missing += f", {found['things_without_mask']} of these things, of which {found['merged']} share one with another"
+    missing += f" ({found['merged_same_class']} with one of the same name). PQ of all scenes together:"
+    missing += f" {cell(found['pq_of_all'])}."
+    return (
+        table(["annotated relations", "percent of all", "percent of the loss, in logarithms"], body)
+        + f"\n\n{missing} {64 * data['rows'][-1]['setting']['blocks']} held-out scenes ({origin(data)})."
+    )

@@ -23,7 +23,8 @@ from PIL import Image
 import spade
 from benchmarks.calibration.pointing import images, looks
 from benchmarks.common.results import Results, arguments, spread
-from benchmarks.product.tiny_graphs import graphs
+from benchmarks.product.tiny_graphs import SEED as GRAPHS_SEED
+from benchmarks.product.tiny_graphs import graphs, losses
 from spade.diffusion.backbone import Backbone, load_backbone
 from spade.diffusion.backbone_files import TINY, embedded_model
 from spade.diffusion.inversion import invert, sample_back
@@ -44,7 +45,7 @@ Triple = tuple[str, str, str]
 def main() -> None:
     """One row a part; the figures stand at the top of the result, too."""
     options = arguments(__doc__ or "")
-    results = Results("tiny_model", options, [HELD_OUT_SEED], read_model(embedded_model()).fingerprint())
+    results = Results("tiny_model", options, [HELD_OUT_SEED, GRAPHS_SEED], read_model(embedded_model()).fingerprint())
     count = 1 if options.quick else 8
     blocks = [[make_sample(HELD_OUT_SEED, BLOCK * block + i) for i in range(BLOCK)] for block in range(count)]
     backbone, clip = load_backbone("tiny", torch.device("cpu"), torch.float32), load_clip("tiny", torch.device("cpu"))
@@ -57,6 +58,7 @@ def main() -> None:
             "round_trip_psnr": spread([_round_trip(backbone, block) for block in blocks[: max(1, count // 2)]])
         },
         "graphs": lambda: graphs(count),
+        "losses": lambda: losses(count),
     }
     for part, measure in parts.items():
         setting = {"part": part, "blocks": count}

@@ -27,7 +27,7 @@ def shares(answers: Iterable[tuple[bool, bool]]) -> tuple[float, float]:
     return round(100 * float(np.mean(right[False])), 2), round(100 * float(np.mean(right[True])), 2)
 
 
-def figures(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def rates(curve: Sequence[tuple[float, float]]) -> dict[str, Any]:
     """Of (base, novel) at each of ``ODDS``: those at the default odds, and the area under base over novel as the odds
     go from nothing to everything.
     """

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.common.baselines import Boosting, Example, Frequency
-from benchmarks.relations.base_over_novel import NOVEL_PREDICATES, ODDS, WHOLE, figures, means, shares
+from benchmarks.relations.base_over_novel import NOVEL_PREDICATES, ODDS, WHOLE, means, rates, shares
 from benchmarks.relations.baselines import OPTIONS
 from spade.diffusion.denoising import caption_scores, denoising_errors
 from spade.diffusion.prompts import relation_text
@@ -50,11 +50,11 @@ def of_model(model: SceneGraphPredictor, samples: Sequence[WorldSample]) -> dict
         for own, odds in zip(answers, ODDS, strict=True):
             scores = _scores(model, seen, odds)
             own.extend((p in AMONG, int(scores[s, o].argmax()) == p) for s, o, p in sample.relations)
-    return figures([shares(own) for own in answers])
+    return rates([shares(own) for own in answers])
 
 
 def of_baselines(samples: Sequence[WorldSample], quick: bool) -> dict[str, dict[str, float]]:
-    """The same of boosting on labels and boxes and of label pairs counted: they can say base names alone."""
+    """What boosting on labels and boxes, and label pairs counted, get right: they can say base names alone."""
     train, validation = (60, 20) if quick else (TRAIN, VALIDATION)
     scenes = [trained(make_sample(BASELINE_SEED, number), "ovdr") for number in range(train + validation)]
     examples = [_example(scene) for scene in scenes if len(scene.segments) > 1]

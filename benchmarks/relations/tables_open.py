@@ -45,12 +45,12 @@ def harmonic(base: Any, novel: Any) -> float | None:
 
 
 def open_recalls() -> str:
-    """The same at other K."""
+    """Recall at each K, by base and novel names."""
     return _open_at("R")
 
 
 def open_mean_recalls() -> str:
-    """The same, means over predicates."""
+    """Mean recall at each K, by base and novel names."""
     return _open_at("mR")
 
 

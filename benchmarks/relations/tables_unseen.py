@@ -23,7 +23,8 @@ def objects() -> str:
     for row in data["rows"]:
         own = row["setting"]
         if own["names"] == "objects":
-            found.setdefault((own.get("training", PACKAGED), own["gate"]), []).append(row["metrics"])
+            training = own.get("training", f"{PACKAGED}, scenes {own['scenes']}" if "scenes" in own else PACKAGED)
+            found.setdefault((training, own["gate"]), []).append(row["metrics"])
     names = ("base", "novel", "novel_things", "novel_stuff", "harmonic", "area")
     counts = ("base_regions", "novel_regions")
     body = [
@@ -33,7 +34,7 @@ def objects() -> str:
         ]
         for (training, gate), rows in found.items()
     ]
-    head = ["training", "gate", "base", "novel", "things of these", "stuff of these", "harmonic mean"]
+    head = ["training", "gate", "base", "novel", "novel things", "novel stuff", "harmonic mean"]
     head += ["area under base over novel", "regions, base and novel"]
     told = "Percent of those annotated regions that have a proposal, mean ± sd over seeds of the short trainings"
     return table(head, body) + f"\n\n{told} ({origin(data)})."
@@ -58,7 +59,7 @@ def curves(data: dict[str, Any]) -> dict[str, list[dict[str, float]]]:
     return {
         row["setting"]["gate"]: row["metrics"]["curve"]
         for row in data["rows"]
-        if row["setting"]["names"] == "objects" and "curve" in row["metrics"] and "training" not in row["setting"]
+        if set(row["setting"]) == {"names", "gate"} and "curve" in row["metrics"]
     }
 
 
@@ -89,11 +90,11 @@ def evidence() -> str:
     for row in data["rows"]:
         if row["setting"]["names"] == "novel predicates":
             found.setdefault(row["setting"]["evidence"], {})[row["setting"]["scenes"]] = row["metrics"]
-    scenes = ("of the choice", "held out")
+    scenes = ("of the choice", "held out", "read once")
     body = [[name, *(cell(own[of]["novel"]) for of in scenes)] for name, own in found.items()]
     last = next(iter(found.values()))
     body.append(["chance", *(cell(100 / last[of]["of"]) for of in scenes)])
-    asked = " and ".join(str(last[of]["relations"]) for of in scenes)
+    asked = ", ".join(str(last[of]["relations"]) for of in scenes)
     note = f"Percent right among the {last[scenes[1]]['of']} novel ones, of {asked} relations that have one"
     return table(["evidence", *(f"scenes {of}" for of in scenes)], body) + f"\n\n{note} ({origin(data)})."
 

@@ -40,13 +40,13 @@ def main() -> None:
 def _counts(folder: Path, scenes: int) -> dict[str, dict[str, int]]:
     world.run(folder / "world", scenes, (128, 128), WORLD_SEED, Run(Workspace(folder / "unused")), setting="closed")
     dataset, model, (novel, _) = load_psg(folder / "world"), spade.load(OPEN), novel_names("ovdr")
-    counts = {kind: {"segments": 0, "found": 0, "named": 0} for kind in ("base", "novel")}
+    counts = {kind: {"segments": 0, "found": 0, "named": 0} for kind in ("base", "novel things", "novel stuff")}
     for record in dataset.records:
         graph = model.predict(read_image(dataset.image_path(record)), dataset.vocabulary).graph
         truth = annotated_ids(dataset, record)
         for segment in record.segments:
             name, mask = dataset.classes[segment.category], truth == segment.id
-            own = counts["novel" if name in novel else "base"]
+            own = counts["base" if name not in novel else "novel things" if segment.is_thing else "novel stuff"]
             own["segments"] += 1
             for found in graph.segments:
                 other = graph.panoptic == found.id

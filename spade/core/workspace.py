@@ -49,10 +49,7 @@ class Workspace:
 
     @property
     def quickstart(self) -> Workspace:
-        """What ``spade quickstart`` made here: a workspace in this one, none of whose results is another command's newest.
-
-        It may not be there.
-        """
+        """Of what ``spade quickstart`` made here, if anything: none of it is another command's newest result."""
         return Workspace(self.root / QUICKSTART)
 
     def writer(

@@ -30,7 +30,7 @@ from spade.steps.results import EvalResult, PredictionsResult, TrainedOn
 if TYPE_CHECKING:
     from spade.data.psg import Dataset, Record
 
-STEP, VERSION = "eval", 5
+STEP, VERSION = "eval", 6
 
 
 def run(config: EvalConfig, run: Run) -> StepResult[EvalResult]:

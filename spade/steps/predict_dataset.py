@@ -35,7 +35,7 @@ def predict_dataset(config: EvalConfig, dataset: Dataset, records: list[Record],
     """The current model's predictions on these records. A model of labels and boxes opens neither images nor maps."""
     annotated = config.mode == "predcls"
     model = read_model(select_model(config.model, run, ("image", "boxes") if annotated else ("image",)))
-    options = predictor_options(model, config.settings)
+    options = predictor_options(model, config.settings, dataset.predicates)
     sees_images = isinstance(model, ModelFile)
     if not sees_images and not annotated:
         raise SpadeError(

@@ -68,13 +68,13 @@ def select_source(
     folder = select_model(config.model, run, ("boxes",) if by_segments else ("image",))
     if not by_segments:
         model = read_image_model(folder)
-        options = predictor_options(model, config.settings)
         wanted = _vocabulary(config, model.vocabulary if vocabulary is None else vocabulary)
+        options = predictor_options(model, config.settings, wanted.predicates)
         start = lambda: _image_model(config, model, options, wanted, run)  # noqa: E731
         return PredictionSource(folder, wanted, options, _prints(model, wanted), start, _note(model))
     found = read_model(folder)
-    options = predictor_options(found, config.settings)
     wanted = _vocabulary(config, found.vocabulary)
+    options = predictor_options(found, config.settings, wanted.predicates)
     prints, segments, whose = _segments(config, paths, wanted.objects)
     if config.vocab is not None:
         run.report.say("note: segments keep their labels; a vocabulary says what these mean, not which are looked for")
@@ -92,12 +92,20 @@ def select_source(
     return PredictionSource(folder, wanted, options, _prints(found, meanings) | prints, start, "", whose)
 
 
-def predictor_options(model: ModelFile | BoxModelFile, settings: Mapping[str, Any]) -> PredictorOptions:
-    """The options of a predictor: as the model was saved, but for what was set by name. Raises SpadeError for an option
-    of the other kind of model.
+def predictor_options(
+    model: ModelFile | BoxModelFile, settings: Mapping[str, Any], predicates: Sequence[str]
+) -> PredictorOptions:
+    """The options of a predictor that is asked for ``predicates``: as the model was saved, but for what was set by
+    name. Raises SpadeError for an option of the other kind of model, and for one that would change nothing.
     """
     options = configure({"options": PredictorOptions()}, {}, settings)["options"]
     _refuse_other_options(model, options)
+    trained = {name.casefold() for name in model.vocabulary.predicates}
+    if options.denoised_pairs and len({name.casefold() for name in predicates} - trained) < 2:
+        raise SpadeError(
+            f"{given('denoised_pairs', options.denoised_pairs)}: tells predicates apart that training did not have, "
+            "and fewer than two of these are asked for; leave it out, or list more of them in a vocabulary."
+        )
     asked = {name: value for name, value in vars(options).items() if value is not None}
     return replace(model.options, **asked)
 

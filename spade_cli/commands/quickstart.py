@@ -23,7 +23,7 @@ def quickstart(
         bool, typer.Option("--full", help="Learn masks on this run's calibration, too; takes longer.")
     ] = False,
 ) -> StepResult:
-    """Every step on a small world, what each is worth there, and pictures, in two minutes."""
+    """Run every step on a small world in two minutes: what each is worth there, and pictures."""
     from spade.steps.config import QuickstartConfig
     from spade.steps.quickstart import run
 
@@ -45,7 +45,7 @@ def _tables(result: QuickstartResult) -> None:
     console.print(steps)
     console.print(
         f"On {result.held_out_images} held-out scenes. Calibration is judged by pointing alone: does the UNet look at "
-        "what a name says? Relation heads stand on the packaged adapter and masks.\n"
+        "the thing that a name says? Relation heads stand on the packaged adapter and masks.\n"
     )
     names = list(next(iter(result.models.values())))
     models = Table("whole models, percent", *names)

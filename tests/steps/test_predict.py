@@ -9,9 +9,9 @@ from PIL import Image
 
 from spade.core.errors import SpadeError
 from spade.core.workspace import Workspace
-from spade.steps import predict
+from spade.steps import evaluate, predict
 from spade.steps.common import Run
-from spade.steps.config import PredictConfig
+from spade.steps.config import EvalConfig, PredictConfig
 from spade.structures.scene_graph_json import read_scene_graph
 
 
@@ -102,3 +102,17 @@ def test_from_and_model_exclude_each_other(pipeline, world):
     run = Run(pipeline["run"].workspace, source="abc")
     with pytest.raises(SpadeError, match="`source=abc`: a command with a model takes no input artifact"):
         predict.run(PredictConfig(images=(str(world),), model=pipeline["train-relations"].path), run)
+
+
+def test_denoising_without_predicates_to_tell_apart_is_refused(world, tmp_path):
+    run, scene = Run(Workspace(tmp_path / "w")), str(world / "images" / "000004.png")
+    asked = {"denoised_pairs": 1}
+    (tmp_path / "one.txt").write_text("beside\njuggling\n")
+    for more in ({}, {"predicates": tmp_path / "one.txt"}):
+        with pytest.raises(SpadeError, match="`denoised_pairs=1`: tells predicates apart that training did not have"):
+            predict.run(PredictConfig(images=(scene,), settings=asked, **more), run)
+    with pytest.raises(SpadeError, match="fewer than two of these are asked for; leave it out"):
+        evaluate.run(EvalConfig(data=world, settings=asked), run)
+    (tmp_path / "two.txt").write_text("beside\njuggling\ntickling\n")
+    config = PredictConfig(images=(scene,), settings=asked, predicates=tmp_path / "two.txt")
+    assert predict.run(config, run).result.graphs == ["000004.json"]

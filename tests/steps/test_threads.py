@@ -18,6 +18,7 @@ def threads(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(2)
+    monkeypatch.setattr("spade.steps.threads._others", [])
     yield monkeypatch
     torch.set_num_threads(before)
 
@@ -34,6 +35,10 @@ def test_a_large_backbone_keeps_all(threads, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"sample_size": 64}), "utf-8")
     settle_threads(str(folder))
     assert torch.get_num_threads() == 2
+    settle_threads("tiny")
+    settle_threads("tiny")
+    settle_threads(str(folder))
+    assert torch.get_num_threads() == 2, "what a tiny one took is given back"
 
 
 def test_what_the_user_sets_stays(threads):

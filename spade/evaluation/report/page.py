@@ -15,6 +15,7 @@ from spade.evaluation.scoring.evaluator import Evaluator
 from spade.evaluation.scoring.metric_names import (
     RANKED,
     account_rows,
+    compared_accounts,
     judged_by,
     open_vocabulary_name,
     trained_on_novel,
@@ -121,6 +122,8 @@ def comparison_page(result: Mapping[str, Any]) -> str:
         (row["name"], row["to"], intervals_chart([(n, row[n]["difference"], row[n]["ci95"]) for n in names if row[n]]))
         for row in result["differences"]
     ]
+    middle, account = compared_accounts(systems, result["boxes"])
+    shown = [one_line(s["name"], 40) for s in systems]
     return render(
         "comparison.html",
         title=f"{len(systems)} systems compared",
@@ -128,8 +131,12 @@ def comparison_page(result: Mapping[str, Any]) -> str:
         heading=f"{len(systems)} systems, {result['protocol']}, {result['mode']}",
         rules=RULES[result["protocol"]],
         left_out=[*result["skipped_images"], *(p for s in systems for p in s["problems"])],
-        base_and_novel=[(one_line(s["name"], 40), _open_vocabulary(s.get("open_vocabulary"), at)) for s in systems],
-        systems=Table(["", *(one_line(s["name"], 40) for s in systems)], rows),
+        base_and_novel=[
+            (n, _open_vocabulary(s.get("open_vocabulary"), at)) for n, s in zip(shown, systems, strict=True)
+        ],
+        systems=Table(["", *shown], rows),
+        middle=middle,
+        account=Table(["percent", *shown], [[words, *map(percent, values)] for words, *values in account]),
         differences=differences,
     )
 

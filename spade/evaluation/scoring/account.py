@@ -74,8 +74,7 @@ def _missing(judged: Sequence[Judgement]) -> dict[str, int] | None:
             if not segments[index].is_thing:
                 continue
             counts["things_without_mask"] += 1
-            other = segments[neighbour[index]] if neighbour[index] >= 0 else None
-            if other is not None and other.is_thing:
+            if neighbour[index] >= 0:
                 counts["merged"] += 1
-                counts["merged_same_class"] += other.category == segments[index].category
+                counts["merged_same_class"] += segments[neighbour[index]].category == segments[index].category
     return counts

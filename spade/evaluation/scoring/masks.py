@@ -21,8 +21,8 @@ IdMap = np.ndarray | Planes
 class Layers:
     """Predicted masks: segment i covers the pixels of ``maps[layer[i]]`` that hold ``ids[i]``.
 
-    ``maps`` are (H, W) id maps, or the three planes of a png (data/codecs.py); masks of one map are disjoint, masks of
-    different maps may overlap.
+    ``maps`` are (H, W) id maps, or the three planes of a png (structures/panoptic_png.py); masks of one map are
+    disjoint, masks of different maps may overlap.
     """
 
     maps: tuple[IdMap, ...]

@@ -44,11 +44,24 @@ def judged_by(result: Mapping[str, Any]) -> str:
     )
 
 
+def _words(boxes: bool) -> dict[str, str]:
+    return ACCOUNT | ({"masks": "both have a box"} if boxes else {})
+
+
 def account_rows(
     account: Mapping[str, Any], at: Sequence[Any], boxes: bool = False
 ) -> Iterator[tuple[str, str, list[float | None]]]:
     """The steps of an account that it knows: name, words, and the share at each K."""
-    for name, words in (ACCOUNT | ({"masks": "both have a box"} if boxes else {})).items():
+    for name, words in _words(boxes).items():
         values = [account.get(f"{name}@{k}", account.get(name)) for k in at]
         if any(value is not None for value in values):
             yield name, words, values
+
+
+def compared_accounts(systems: Sequence[Mapping[str, Any]], boxes: bool) -> tuple[str, list[list[Any]]]:
+    """The middle K of systems' summaries, and a row a step: words, and the share of each system at that K."""
+    at = [name.partition("@")[2] for name in systems[0] if name.startswith("R@")]
+    middle = at[len(at) // 2]
+    accounts = [{n: v for n, _, (v,) in account_rows(s["account"], [middle], boxes)} for s in systems]
+    rows = [[words, *(own.get(name) for own in accounts)] for name, words in _words(boxes).items()]
+    return middle, [row for row in rows if any(value is not None for value in row[1:])]

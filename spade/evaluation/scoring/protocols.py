@@ -117,13 +117,15 @@ def judge(
     """One image. ``true_ids`` is its annotated panoptic map (H, W), or its planes; nothing where masks play no part."""
     classes = np.array([segment.category for segment in record.segments], np.int64)
     crowd = np.array([segment.is_crowd for segment in record.segments], bool)
+    things = np.array([segment.is_thing for segment in record.segments], bool)
     with_masks = mode == "sgdet" and not rules.boxes
     every = np.array(record.relations, np.int64).reshape(-1, 3)
     once = np.array(record.distinct_triples(), np.int64).reshape(-1, 3)
     if predicted is None:
         missed = judge_quality(np.zeros(0, np.int64), classes, crowd, None) if with_masks else None
         nothing = np.zeros((0, len(classes)), bool)
-        return _judgement(rules, record, None, nothing, every, once, ends(nothing, None, None), (0, 0), (None, missed))
+        became = ends(nothing, None, None, things)
+        return _judgement(rules, record, None, nothing, every, once, became, (0, 0), (None, missed))
     rows, quality, overlaps, proposed, without_pixel = predicted.rows, None, None, None, (0, 0)
     same = predicted.categories[:, None] == classes[None]
     if mode == "predcls":
@@ -151,9 +153,8 @@ def judge(
         if predicted.proposals is not None and true_ids is not None:
             proposed = proposed_segments(record, true_ids, predicted.proposals)
     found = MATCHINGS[rules.matching](iou, np.asarray(same))
-    return _judgement(
-        rules, record, rows, found, every, once, ends(iou, overlaps, proposed), without_pixel, (quality, None)
-    )
+    became = ends(iou, overlaps, proposed, things)
+    return _judgement(rules, record, rows, found, every, once, became, without_pixel, (quality, None))
 
 
 def _judgement(

@@ -17,7 +17,7 @@ class Ends:
     """What became of an image's M annotated segments, whatever they are called.
 
     ``masked`` (M,): some predicted mask has IoU >= 0.5. ``proposed`` (M,): so has a mask from before the merging; None
-    where those are not known. ``neighbour`` (M,): where a segment has no mask, the one with which it lies in one
+    where those are not known. ``neighbour`` (M,): where a segment has no mask, the thing with which it lies in one
     predicted mask, most of both; -1 where there is none; None where masks play no part.
     """
 
@@ -26,21 +26,21 @@ class Ends:
     neighbour: np.ndarray | None = None
 
 
-def ends(iou: np.ndarray, found: Overlaps | None, proposed: np.ndarray | None) -> Ends:
-    """From IoUs (N, M), pixel counts where masks were compared, and ``proposed_segments``."""
+def ends(iou: np.ndarray, found: Overlaps | None, proposed: np.ndarray | None, things: np.ndarray) -> Ends:
+    """From IoUs (N, M), pixel counts where masks were compared, ``proposed_segments``, and which are things (M,)."""
     masked = np.asarray((iou >= LEAST).any(0))
     # What merging made better than each proposal was proposed, too.
     proposed = None if proposed is None else proposed | masked
-    return Ends(masked, proposed, None if found is None else _neighbours(found, masked))
+    return Ends(masked, proposed, None if found is None else _neighbours(found, masked, things))
 
 
-def _neighbours(found: Overlaps, masked: np.ndarray) -> np.ndarray:
+def _neighbours(found: Overlaps, masked: np.ndarray, things: np.ndarray) -> np.ndarray:
     count = len(masked)
     if not len(found.joint):
         return np.full(count, -1)
     mask = found.joint.argmax(0)  # (M,) the predicted mask that has most of each
     mostly = found.joint > LEAST * found.true_area[None]  # (N, M)
-    others = np.where(mostly[mask] & ~np.eye(count, dtype=bool), found.joint[mask], 0)  # (M, M)
+    others = np.where(mostly[mask] & ~np.eye(count, dtype=bool) & things, found.joint[mask], 0)  # (M, M)
     there = ~masked & mostly[mask, np.arange(count)] & others.any(1)
     return np.where(there, others.argmax(1), -1)
 

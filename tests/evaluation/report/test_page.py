@@ -131,4 +131,9 @@ def test_comparison_page():
     text = comparison_page(document | {"differences": [{"name": rows[1]["name"], "to": "one", **difference}]})
     assert "<script" not in text
     assert "-100.0" in text
+    assert "at K = 1." in text
+    rows = {
+        name: re.findall(r"<tr>[^/]*?" + name + r".*?</tr>", text, re.S)[0] for name in ("named right", "predicate")
+    }
+    assert [len(re.findall(r">\s*100\.0\s*<", row)) for row in rows.values()] == [2, 1]
     assert text.count("<circle") == 2

@@ -49,6 +49,19 @@ def test_what_is_missing_and_merged_with_a_neighbour():
     assert evaluate((other, said), true=COLUMNS)["account"]["missing"]["merged_same_class"] == 0
 
 
+def test_a_thing_between_stuff_and_another_thing_is_merged_with_the_thing():
+    """One mask covers all but a pixel; the stuff in it is larger than either thing."""
+    ids = np.repeat(np.array([1, 1, 1, 1, 2, 2, 3, 3], np.uint32)[None], 4, 0)
+    truth = record([(1, 2, 0)], ids=ids, classes=(2, 0, 1))
+    stuff = replace(truth.segments[0], is_thing=False)
+    truth = replace(truth, segments=(stuff, *truth.segments[1:]))
+    found = np.ones_like(ids)
+    found[0, 7] = 2
+    said = predicted([(0, 1, [1, 0, 0])], found, classes=(0, 1))
+    missing = evaluate((truth, said), true=ids, stuff=("c",))["account"]["missing"]
+    assert missing == {"segments": 3, "without_mask": 2, "things_without_mask": 2, "merged": 2, "merged_same_class": 0}
+
+
 def test_proposals_that_merging_lost():
     truth = record([(0, 1, 0), (0, 2, 0), (0, 3, 0)], ids=COLUMNS, classes=(0, 1, 0, 1))
     said = predicted([(0, 1, [1, 0, 0])], np.where(COLUMNS > 2, 0, COLUMNS), classes=(0, 1))

@@ -30,7 +30,7 @@ from spade.world.layout import STUFF
 SEED, SCENES = 9_700, 512
 # Earlier results on those scenes led to changes; on these the packaged model was measured once, and the headline is of
 # them.
-FRESH_SEED, FRESH = 9_730, "read once"
+FRESH_SEED, FRESH = 9_760, "read once"
 TOLD, INDUCTIVE = "told which are novel", "tiny-inductive"
 CHOICE_SEED, CHOICE = 9_720, 64  # scenes that say which evidence of predicates is the headline
 

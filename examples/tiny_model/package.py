@@ -87,7 +87,11 @@ def write_manifest(folder: Path, log: Sequence[dict[str, Any]], curve: Sequence[
     if anew & set(MODELS):
         anew.add("heads")  # as both sets of heads were called before
     before = [line for line in kept["log"] if line["part"] not in anew]
-    whole = [*before, *(line for line in log if line not in before)]
+    added = [line for line in log if line not in before]
+    whole, known = [*before, *added], kept.get("curve", [])
+    if any(line.get("start") for line in added):  # a leg that went on from what is packaged
+        last = max(row["epoch"] for row in known)
+        curve = [*known, *(row | {"epoch": last + row["epoch"]} for row in curve if row["epoch"])]
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != manifest_file)
     files = {
         path.relative_to(folder).as_posix(): {"sha256": sha256_file(path), "bytes": path.stat().st_size}
@@ -99,7 +103,7 @@ def write_manifest(folder: Path, log: Sequence[dict[str, Any]], curve: Sequence[
             raise SystemExit(f"{folder / path}: {facts['bytes']:,} bytes; the package takes {limit:,} at most")
     minutes = round(sum(line["minutes"] for line in whole), 1)
     facts = {"about": ABOUT, "order": list(ORDER), "minutes": minutes, "log": whole, "files": files}
-    write_json(manifest_file, facts | {"curve": list(curve or kept.get("curve", []))})
+    write_json(manifest_file, facts | {"curve": list(curve if added and curve else known)})
     print(f"{folder}: {sum(file['bytes'] for file in files.values()) / 1e6:.1f} MB, {minutes} minutes of training")
 
 

@@ -125,7 +125,14 @@ def test_scenes_that_are_judged_on_are_none_that_were_learned_from(script):
     common, heads, adapter = (script(name) for name in ("common", "heads", "adapter"))
     unet = common.TRAIN_SEED + 1  # its second run took other scenes
     learned = {common.TRAIN_SEED, unet, common.VALIDATION_SEED, heads.TRAIN_SEED, heads.WORLD_SEED, adapter.WORLD_SEED}
-    judged = [tiny_graphs.SEED, quickstart.FURTHER_SEED, open_names.SEED, unseen_segments.WORLD_SEED, by_scenes.SEED]
+    judged = [
+        tiny_graphs.SEED,
+        quickstart.FURTHER_SEED,
+        open_names.SEED,
+        open_names.FRESH_SEED,
+        unseen_segments.WORLD_SEED,
+        by_scenes.SEED,
+    ]
     judged += [open_names.CHOICE_SEED, open_predicates.BASELINE_SEED, doubt.SEED, masks.TRAIN_SEED, masks.CHOICE_SEED]
     judged += [predict.SEED, tiny_model.HELD_OUT_SEED, probe.SEED]
     assert len(set(judged)) == len(judged)
@@ -146,9 +153,10 @@ def test_a_manifest_tells_of_what_is_there_now(script, tmp_path):
     assert told()["files"]["heads.safetensors"]["bytes"] == 4
     package.write_manifest(tmp_path, [again])
     assert told()["log"] == [other, again], "trained again from nothing"
-    package.write_manifest(tmp_path, [further])
-    assert told()["log"] == [other, again, further], "a leg that went on"
-    assert told()["curve"] == [{"epoch": 1, "PQ": 0.5}]
+    for _ in range(2):
+        package.write_manifest(tmp_path, [further], [{"epoch": 0, "PQ": 0.5}, {"epoch": 1, "PQ": 0.6}])
+        assert told()["log"] == [other, again, further], "a leg that went on, told of once"
+        assert told()["curve"] == [{"epoch": 1, "PQ": 0.5}, {"epoch": 2, "PQ": 0.6}]
     (tmp_path / "heads.safetensors").write_bytes(b"1" * 3_000_001)
     with pytest.raises(SystemExit, match=r"heads\.safetensors: 3,000,001 bytes; the package takes 3,000,000 at most"):
         package.write_manifest(tmp_path, [])

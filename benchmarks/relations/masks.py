@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchmarks.common.results import Results, arguments
+from spade.core.hub import fingerprint
 from spade.data.checks import checked_record
 from spade.data.psg import Dataset, Record
 from spade.diffusion.backbone import load_backbone
@@ -49,22 +50,21 @@ BATCH = 8
 
 @dataclass(frozen=True)
 class Training:
-    """A row's training: ``finest``, the finest stride that the decoder attends to; ``mirrored`` and ``rescaled``:
-    other views of each scene, from which one is drawn each time; ``width`` and ``layers`` of the decoder.
+    """A row's training: ``finest``, the finest stride that the decoder attends to; ``mirrored`` and ``enlarged``:
+    other views of each scene, from which one is drawn each time; ``width`` of the decoder.
     """
 
     finest: int = 8
     mirrored: bool = False
-    rescaled: bool = False
+    enlarged: bool = False
     width: int = RelationHeadConfig.width
-    layers: int = MaskProposerConfig.mask_layers
 
 
 TRAININGS = {
     "64 channels": Training(),
     "attention at strides 4, 8, 16": Training(finest=4),
     "mirrored images, too": Training(mirrored=True),
-    "rescaled images, too": Training(rescaled=True),
+    "enlarged parts of images, too": Training(enlarged=True),
     "96 channels": Training(width=96),
     "96 channels, mirrored images, too": Training(width=96, mirrored=True),
 }
@@ -90,7 +90,8 @@ def main() -> None:
     """Train, then judge the last weights and the average, merged in each way."""
     options = arguments(__doc__ or "")
     scenes, epochs, held_out, seeds = (16, 1, 8, (0,)) if options.quick else (1_000, 9, 300, (0, 1))
-    results = Results("masks", options, seeds, f"{scenes} scenes, {epochs} epochs")
+    parts = (fingerprint(embedded_model() / part)[:12] for part in ("backbone", "adapter"))
+    results = Results("masks", options, seeds, " ".join((*parts, f"{scenes} scenes, {epochs} epochs")))
     torch.set_num_threads(1)
     for seed in seeds:
         for name, training in TRAININGS.items():
@@ -114,7 +115,6 @@ def _trained(training: Training, seed: int, scenes: int, epochs: int) -> Iterato
         clip_dim=student.clip.dim,
         classes=len(THINGS + STUFF),
         width=training.width,
-        mask_layers=training.layers,
         **TINY.mask_proposer,
     )
     torch.manual_seed(seed)
@@ -227,23 +227,23 @@ def _levels(training: Training) -> slice:
 
 def _drawn(training: Training, number: int) -> View:
     """One of the views of a training scene, drawn by torch's generator, which the loop seeds."""
-    kinds = [0, *([1] if training.mirrored else []), *([2, 3] if training.rescaled else [])]
+    kinds = [0, *([1] if training.mirrored else []), *([2, 3] if training.enlarged else [])]
     return _training_view(number, kinds[int(torch.randint(len(kinds), ()))])
 
 
 @cache
 def _training_view(number: int, kind: int) -> View:
-    """A scene as it is (0), mirrored (1), or drawn smaller or larger by a factor that its number gives (2, 3)."""
+    """A scene as it is (0), mirrored (1), or a part of it enlarged (2, 3: two draws)."""
     sample = make_sample(TRAIN_SEED, number)
     image, ids = Image.fromarray(sample.image), sample.ids
     if kind == 1:
         image, ids = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), ids[:, ::-1]
     if kind > 1:
-        image, ids = _rescaled(image, ids, np.random.default_rng([TRAIN_SEED, number, kind]))
+        image, ids = _enlarged(image, ids, np.random.default_rng([TRAIN_SEED, number, kind]))
     return _view(sample, kind, image, ids)
 
 
-def _rescaled(image: Image.Image, ids: np.ndarray, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
+def _enlarged(image: Image.Image, ids: np.ndarray, rng: np.random.Generator) -> tuple[Image.Image, np.ndarray]:
     """A part of 0.7 to 1 of the image's sides, enlarged to all of it."""
     height, width = ids.shape
     share = rng.uniform(0.7, 1.0)

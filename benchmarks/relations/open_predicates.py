@@ -17,8 +17,7 @@ from spade.diffusion.denoising import caption_scores, denoising_errors
 from spade.diffusion.prompts import relation_text
 from spade.models.config import UNSEEN_ODDS
 from spade.models.predictor import SceneGraphPredictor
-from spade.models.segmented_image import SegmentedImage, cell_masks
-from spade.open_vocabulary.unseen_names import pair_evidence
+from spade.models.segmented_image import SegmentedImage
 from spade.world.annotation import CLASSES, WorldSample, make_sample
 from spade.world.dataset import trained
 from spade.world.rules import PREDICATES
@@ -29,9 +28,7 @@ BASELINE_SEED, TRAIN, VALIDATION = (
     3_000,
     300,
 )  # scenes that boosting and counting learn from, as training has them
-CLIP, ATTENDED = "OpenCLIP's view", "OpenCLIP's view and attention"
-TEXT, DENOISING = "text alone", "denoising error"
-EVIDENCE = (CLIP, ATTENDED, TEXT, DENOISING)
+EVIDENCE = CLIP, TEXT, DENOISING = ("OpenCLIP's view", "text alone", "denoising error")
 
 
 def segmented(model: SceneGraphPredictor, sample: WorldSample) -> SegmentedImage:
@@ -86,8 +83,6 @@ def by_evidence(model: SceneGraphPredictor, samples: Sequence[WorldSample], evid
         seen = segmented(model, sample)
         if evidence == DENOISING:
             found = [_denoised(model, seen.latents, sample, s, o) for s, o, _ in asked]
-        elif evidence == ATTENDED:
-            found = list(_attended(model, seen, sample, [(s, o) for s, o, _ in asked]))
         else:
             scores = _scores(model, seen, UNSEEN_ODDS if evidence == CLIP else 0.0)
             found = [scores[s, o][AMONG] for s, o, _ in asked]
@@ -101,22 +96,6 @@ def _scores(model: SceneGraphPredictor, seen: SegmentedImage, odds: float) -> di
     predicted = model.relate(seen)
     model.unseen_odds = UNSEEN_ODDS
     return dict(zip(map(tuple, predicted.pairs.tolist()), predicted.scores, strict=True))
-
-
-def _attended(
-    model: SceneGraphPredictor, seen: SegmentedImage, sample: WorldSample, pairs: Sequence[tuple[int, int]]
-) -> np.ndarray:
-    """Logits of the novel predicates by OpenCLIP's view of both segments and the UNet's attention under each."""
-    assert model.heads.pairs is not None
-    assert seen.cells is not None
-    encoded = seen.vocabulary
-    attention = model._propose(Image.fromarray(sample.image), encoded)[3]
-    assert attention is not None
-    masks = cell_masks(seen.regions, seen.proposals.pixels)
-    evidence = pair_evidence(
-        model.student.clip, seen.cells, masks, torch.tensor(pairs), attention[len(encoded.objects) :]
-    )
-    return model.heads.pairs(evidence, encoded.predicates)[:, AMONG].numpy()
 
 
 def _denoised(

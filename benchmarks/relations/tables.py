@@ -203,7 +203,8 @@ def masks() -> str:
         if merging == "both"
     ]
     words = ("PQ", "of things", "things named", "pairs proposed", "pairs with masks", "pairs named")
-    held = f"Percent, mean ± sd over seeds; mask confidence and suppression; {data['of'].split(' ', 2)[2]}, 300 other scenes"
+    learned = data["of"].split(" ", 2)[2]  # after the fingerprints of backbone and adapter
+    held = f"Percent, mean ± sd over seeds; mask confidence and suppression; {learned}, 300 other scenes"
     return table(["training", "weights", "seeds", *words], body) + f"\n\n{held} ({origin(data)})."
 
 

@@ -27,6 +27,8 @@ ORDER = (
     "heads.py --epochs 13",
     "heads.py --epochs 7 --open --fitted 3000",
     "package.py",
+    "heads.py --epochs 4 --open --seed 20 --rate 5e-4 --start tiny-open --fitted 3000 --validation 250",
+    "package.py",
 )
 ABOUT = "Trained from scratch on spade's procedural world by the scripts in examples/tiny_model."
 SHARED, MODELS = ("backbone", "clip", "adapter"), ("tiny", "tiny-open")

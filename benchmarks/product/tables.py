@@ -147,7 +147,9 @@ def losses() -> str:
     }
     body = [[text, cell(found[f"account_{step}"]), cell(found.get(f"lost_{step}"))] for step, text in steps.items()]
     missing = f"Of {found['segments']} annotated segments {found['without_mask']} have no mask of their own"
-    missing += f", {found['things_without_mask']} of these things, of which {found['merged']} share one with another"
+    things = found["things_without_mask"]
+    missing += f", {'all' if things == found['without_mask'] else things} of these things"
+    missing += f", of which {found['merged']} share one with another"
     missing += f" ({found['merged_same_class']} with one of the same name). PQ of all scenes together:"
     missing += f" {cell(found['pq_of_all'])}."
     return (

@@ -20,7 +20,7 @@ def quickstart(
     common: Common,
     images: Annotated[int, typer.Option(min=5, help="Scenes of the small world; every fifth is held out.")] = 100,
     full: Annotated[
-        bool, typer.Option("--full", help="Learn masks on this run's calibration, too; takes longer.")
+        bool, typer.Option("--full", help="Learn masks on this run's calibration, too; takes some minutes more.")
     ] = False,
 ) -> StepResult:
     """Run every step on a small world in two minutes: what each is worth there, and pictures."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from benchmarks.common.tables import ROOT, cell, origin, results, table
+from spade.evaluation.scoring.metric_names import ACCOUNT
 
 HEADS = ("tiny", "tiny-open")
 
@@ -138,14 +139,7 @@ def losses() -> str:
     """Where the packaged model loses annotated relations, step by step."""
     data = results("tiny_model")
     found = {name: value for row in data["rows"] for name, value in row["metrics"].items()}
-    steps = {
-        "proposals": "both ends have a proposal",
-        "masks": "both have a mask after merging",
-        "names": "and both are named right",
-        "pairs": "and their pair is among the first 20",
-        "predicates": "and its predicate is right: R@20",
-    }
-    body = [[text, cell(found[f"account_{step}"]), cell(found.get(f"lost_{step}"))] for step, text in steps.items()]
+    body = [[text, cell(found[f"account_{step}"]), cell(found.get(f"lost_{step}"))] for step, text in ACCOUNT.items()]
     missing = f"Of {found['segments']} annotated segments {found['without_mask']} have no mask of their own"
     things = found["things_without_mask"]
     missing += f", {'all' if things == found['without_mask'] else things} of these things"
@@ -153,6 +147,6 @@ def losses() -> str:
     missing += f" ({found['merged_same_class']} with one of the same name). PQ of all scenes together:"
     missing += f" {cell(found['pq_of_all'])}."
     return (
-        table(["annotated relations", "percent of all", "percent of the loss, in logarithms"], body)
+        table(["annotated relations, K = 20", "percent of all", "percent of the loss, in logarithms"], body)
         + f"\n\n{missing} {64 * data['rows'][-1]['setting']['blocks']} held-out scenes ({origin(data)})."
     )

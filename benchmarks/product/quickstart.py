@@ -67,7 +67,7 @@ def _judged(folder: Path, scenes: Path, seed: int, images: int) -> dict[str, Any
     seconds = time.perf_counter() - began
     assert process.returncode == 0, "quickstart stopped"
     assert first is not None, "no photograph was there"
-    workspace = Workspace(folder / "spade-workspace").quickstart
+    workspace = Workspace(Workspace(folder / "spade-workspace").quickstart)
     steps = _further_worth(workspace, scenes, document["key"], QuickstartConfig(images=images, seed=seed))
     return {
         "seconds": round(seconds, 1),

@@ -48,9 +48,9 @@ class Workspace:
             raise SpadeError(f"{root}: is a file; name a folder with {given('workspace')}.")
 
     @property
-    def quickstart(self) -> Workspace:
-        """Of what ``spade quickstart`` made here, if anything: none of it is another command's newest result."""
-        return Workspace(self.root / QUICKSTART)
+    def quickstart(self) -> Path:
+        """Of the workspace in which ``spade quickstart`` works: none of it is another command's newest result here."""
+        return self.root / QUICKSTART
 
     def writer(
         self,

@@ -55,7 +55,7 @@ def run(config: QuickstartConfig, run: Run) -> StepResult[QuickstartResult]:
     """
     no_source(run, "spade quickstart")
     began = time.perf_counter()
-    run = replace(run, workspace=run.workspace.quickstart)
+    run = replace(run, workspace=Workspace(run.workspace.quickstart))
     steps, seed = _Steps(run), config.seed
     compute: dict[str, Any] = {"device": config.device, "dtype": config.dtype}
     photo_page = _photograph(steps, compute)

@@ -18,7 +18,7 @@ def run(run: Run) -> StepResult[ViewResult]:
 
     newest = run.workspace.newest(tuple(PAGES), run.source, has_page)
     if newest is None:
-        remedy, begun = "write one with: spade predict photo.jpg", run.workspace.quickstart.root
+        remedy, begun = "write one with: spade predict photo.jpg", run.workspace.quickstart
         if begun.is_dir():
             remedy = f"see those of spade quickstart with: spade view {given('workspace', begun)}"
         raise SpadeError(f"{run.workspace.root}: holds no page; {remedy}")

@@ -21,7 +21,7 @@ def status(common: Common) -> StepResult | None:
     from spade.steps.results import StatusResult
 
     workspace = Workspace(common.workspace)
-    rows, begun = workspace.status(), workspace.quickstart.root
+    rows, begun = workspace.status(), workspace.quickstart
     quickstart = str(begun) if begun.is_dir() else None
     if common.json:
         return StepResult("status", "-", common.workspace, True, 0.0, StatusResult(rows, quickstart))

@@ -240,7 +240,7 @@ def test_a_full_quickstart_learns_masks_on_its_own_calibration(here):
     whole = "masks and relations trained in this run"
     assert list(made["models"]) == [whole, "trained in this run on the packaged masks", "packaged"]
     assert made["models"][whole]["PQ"] < made["models"]["packaged"]["PQ"], "of six scenes, from nothing"
-    own = Workspace(here / "spade-workspace").quickstart
+    own = Workspace(Workspace(here / "spade-workspace").quickstart)
     from_what = [one.manifest["inputs"] for one in own.artifacts("train-relations")]
     assert {} in from_what
     assert {"calibrate": own.newest("calibrate").key} in from_what
@@ -270,3 +270,12 @@ def test_example_view_and_export_from_nothing(here):
     assert written.exit_code == 0, written.output
     assert (here / "portrait.dot").read_text().startswith("digraph")
     one_sentence(spade("example", "graphs/page.html"), "is a file; name a folder")
+
+
+def test_a_file_where_quickstart_would_work_is_none_of_the_status(here):
+    (here / "w").mkdir()
+    (here / "w" / "quickstart").write_text("")
+    assert spade("status", "--workspace", "w").stdout == "nothing yet; begin with: spade quickstart\n"
+    assert "holds no page; write one with: spade predict" in spade("view", "--workspace", "w").stderr
+    refused = spade("quickstart", "--workspace", "w")
+    assert (refused.exit_code, "w/quickstart: is a file; name a folder" in refused.stderr) == (2, True)
